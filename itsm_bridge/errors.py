@@ -1,0 +1,74 @@
+"""Is it worth trying again?
+
+    BridgeError
+    ├── TemporaryError      the same call may succeed later; the queue retries it
+    │   ├── Unavailable     a remote service is down, slow, or refusing for now; nothing was changed
+    │   ├── Unconfirmed     a write was sent and its outcome is unknown: look before writing again
+    │   └── Conflict        somebody else changed it first: read it again and decide again
+    └── PermanentError      no retry can help; somebody has to act
+        ├── InvalidToken    the caller did not prove who it is
+        ├── Forbidden       the caller is genuine, and not allowed
+        ├── InvalidAlert    the body is not a JSON object
+        ├── TooLarge        the body is larger than an alert can be
+        ├── InvalidSettings app settings are missing or malformed
+        └── Rejected        ServiceNow understood the request and said no
+
+The branch answers the question, the leaf tells what happened.
+Whatever is neither is a bug: it is not caught, and the queue delivers its message again.
+Messages name what was attempted, on what, and with which result: no secret, no header, no body.
+"""
+
+from datetime import timedelta
+
+
+class BridgeError(Exception):
+    """The root of every error this program raises on purpose."""
+
+
+class TemporaryError(BridgeError):
+    """The same call may succeed later."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        #: How long the other side asked us to wait; None if it did not say.
+        self.retry_after = retry_after
+
+
+class Unavailable(TemporaryError):
+    """A remote service is down, slow, or refusing for now; nothing was changed there."""
+
+
+class Unconfirmed(TemporaryError):
+    """A write was sent and its outcome is unknown; it may still take effect."""
+
+
+class Conflict(TemporaryError):
+    """Somebody else changed it since it was read."""
+
+
+class PermanentError(BridgeError):
+    """No retry can help; somebody has to act."""
+
+
+class InvalidToken(PermanentError):
+    """The caller did not prove who it is."""
+
+
+class Forbidden(PermanentError):
+    """The caller is genuine, and not allowed."""
+
+
+class InvalidAlert(PermanentError):
+    """The body is not a JSON object."""
+
+
+class TooLarge(PermanentError):
+    """The body is larger than an alert can be."""
+
+
+class InvalidSettings(PermanentError):
+    """App settings are missing or malformed; the message names all of them."""
+
+
+class Rejected(PermanentError):
+    """ServiceNow understood the request and said no."""
