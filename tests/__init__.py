@@ -1,0 +1,1 @@
+"""One test file per module, same name; what several of them need stands in `builders`."""
