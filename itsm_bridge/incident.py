@@ -45,6 +45,8 @@ class Incident:
     fields: Mapping[str, str]
     #: The journal as one text, newest entry first; None if it was not asked for.
     work_notes: str | None = None
+    #: What a write sent and ServiceNow stored otherwise: fields that it refused, cut or mangled.
+    dropped: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

@@ -1,0 +1,42 @@
+# `make help` lists what there is. Everything is installed into this folder: .venv and local/node_modules.
+.DEFAULT_GOAL := help
+PYTHON_BIN := .venv/bin
+
+.PHONY: help
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: ## Start the local world, send alerts through it, print what came of them.
+	@local/setup.sh requirements.txt
+	@$(PYTHON_BIN)/python -m local.demo
+
+.PHONY: run
+run: ## Start the local world and keep it up; HOST=func uses Azure's own host.
+	@local/setup.sh requirements.txt
+	@$(PYTHON_BIN)/python -m local.run --host $(or $(HOST),local)
+
+.PHONY: setup
+setup: ## Install everything, tools included.
+	@local/setup.sh requirements-dev.txt
+
+.PHONY: test
+test: setup ## Run all tests.
+	@$(PYTHON_BIN)/python -m pytest
+
+.PHONY: format
+format: setup ## Format the code.
+	@$(PYTHON_BIN)/ruff format .
+	@$(PYTHON_BIN)/ruff check --fix-only --quiet .
+
+.PHONY: check
+check: setup ## Check format, lint, types and imports, and run all tests with coverage.
+	@$(PYTHON_BIN)/ruff format --check --quiet .
+	@$(PYTHON_BIN)/ruff check --quiet .
+	@$(PYTHON_BIN)/mypy
+	@$(PYTHON_BIN)/lint-imports --no-cache
+	@$(PYTHON_BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+.PHONY: clean
+clean: ## Remove what was installed and made.
+	@rm -rf .venv local/node_modules .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

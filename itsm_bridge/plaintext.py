@@ -1,0 +1,135 @@
+"""What may stand in a field of an incident?
+
+Plain text: whoever can name a resource or write a log line can put anything into an alert, and people read it in a
+browser. Nothing is hidden from the reader, it only loses its power:
+
+1. `[code]` and `[/code]`, in any case and spacing, switch a ServiceNow journal to HTML: they get round brackets.
+2. `<` before a letter, `/`, `!` or `?` would begin a tag: it becomes a single angle quotation mark. `a < b` stays.
+3. Control characters but the line feed, invisible and direction-changing characters, and half characters go.
+4. Columns of up to 255 characters cannot hold what takes four bytes in UTF-8: it becomes `?` there.
+5. What is too long ends with `…`.
+"""
+
+import html
+import math
+import re
+
+_NEW_LINES = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff9-\ufffb\ufdd0-\ufdef\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
+)
+_CODE = re.compile(r"\[(\s*/?\s*code\s*)\]", re.IGNORECASE)
+_TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
+_FOUR_BYTES = re.compile("[\U00010000-\U0010ffff]")
+_SPACES = re.compile(r"\s+")
+
+#: Longer than any float is written.
+_NUMBER_LENGTH = 40
+#: Up to here a float holds every digit of a whole number.
+_EXACT = 1e15
+#: Below, four digits after the point say nothing.
+_SMALL = 0.001
+
+_TAG = re.compile(r"(<[^<>]*>)")
+_TAG_NAME = re.compile(r"</?\s*([A-Za-z][A-Za-z0-9]*)")
+_LINK = re.compile(r"""href\s*=\s*["']?(https?://[^"'\s>]+)""", re.IGNORECASE)
+_COMMENT = "<!--"
+_UNSEEN = frozenset({"script", "style", "head", "title"})
+_NEW_LINE_AFTER = frozenset({"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "tr", "ul"})
+_INLINE = frozenset(
+    {"a", "abbr", "b", "blockquote", "body", "code", "em", "font", "hr", "html", "i", "img", "label", "li", "meta"}
+)
+_MORE_INLINE = frozenset(
+    {"pre", "s", "small", "span", "strong", "sub", "sup", "tbody", "td", "tfoot", "th", "thead", "u"}
+)
+_HTML = _NEW_LINE_AFTER | _UNSEEN | _INLINE | _MORE_INLINE
+
+
+def plain(text: str) -> str:
+    """Return `text` without power, never longer. Applying it again changes nothing."""
+    text = _INVISIBLE.sub("", _NEW_LINES.sub("\n", text).replace("\t", " "))
+    text = _CODE.sub(r"(\1)", text)
+    return _TAG_START.sub("\u2039", text)
+
+
+def one_line(text: str) -> str:
+    """Return `text` with every run of white space as one space."""
+    return _SPACES.sub(" ", _INVISIBLE.sub("", text)).strip()
+
+
+def narrow(text: str) -> str:
+    """Return `text` with `?` for each character that short columns cannot hold."""
+    return _FOUR_BYTES.sub("?", text)
+
+
+def length(text: str) -> int:
+    """Return the length of `text` as ServiceNow counts it: in UTF-16 units, as Java does."""
+    return len(text.encode("utf-16-le", "replace")) // 2
+
+
+def clip(text: str, limit: int) -> str:
+    """Return `text` no longer than `limit`, as `length` counts, with … if it was cut; "" if there is no room."""
+    units = text.encode("utf-16-le", "replace")
+    if len(units) <= 2 * limit:
+        return text
+    if limit < 1:
+        return ""
+    return units[: 2 * (limit - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
+
+
+def number_text(text: str) -> str:
+    """Return a number for people: no fraction of zeros, four digits of any other; what is no number as it is."""
+    try:
+        number = float(text) if len(text) <= _NUMBER_LENGTH else math.nan
+    except ValueError:
+        return text
+    if not abs(number) < _EXACT:
+        return text
+    if number == int(number):
+        return str(int(number))
+    return f"{number:.3g}" if abs(number) < _SMALL else str(round(number, 4))
+
+
+def from_html(text: str) -> str:
+    """Return HTML as plain lines: paragraphs and rows become lines, links show their address, entities are read."""
+    pieces: list[str] = []
+    links: list[str] = []
+    hidden = ""
+    for piece in _TAG.split(text):
+        name = _tag_name(piece)
+        if hidden:
+            hidden = "" if name == hidden and piece.startswith("</") else hidden
+        elif name in _UNSEEN and not piece.startswith("</"):
+            hidden = name
+        elif not piece.startswith(_COMMENT):
+            pieces.append(_as_text(piece, name, links))
+    lines = (one_line(line) for line in "".join(pieces).split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _tag_name(piece: str) -> str:
+    """Return the name of an HTML tag; "" for text and for what only looks like a tag."""
+    match = _TAG_NAME.match(piece) if piece.endswith(">") else None
+    name = match[1].lower() if match else ""
+    return name if name in _HTML else ""
+
+
+def _as_text(piece: str, name: str, links: list[str]) -> str:
+    if not name:
+        return html.unescape(piece)
+    if name == "a":
+        return _link_text(piece, links)
+    if piece.startswith("</"):
+        return "\n" if name in _NEW_LINE_AFTER else " " if name in ("td", "th") else ""
+    return {"br": "\n", "li": "\n- ", "hr": "\n"}.get(name, "")
+
+
+def _link_text(piece: str, links: list[str]) -> str:
+    """Remember the address that a link opens with; give it where the link closes."""
+    if not piece.startswith("</"):
+        match = _LINK.search(piece)
+        links.append(html.unescape(match[1]) if match else "")
+        return ""
+    address = links.pop() if links else ""
+    return f" ({address})" if address else ""

@@ -1,0 +1,171 @@
+"""What is the next step from what ServiceNow holds towards what Azure Monitor says?
+
+Rule 1: every decision about an incident is made here, by one table, and nothing here has an effect.
+
+                    the incident, as observed
+    the alert       unseen    absent   open      resolved   closed or canceled
+    ─────────────   ───────   ──────   ───────   ────────   ──────────────────
+    never fired     observe   -        resolve   -          -
+    fired, news     observe   create   update    reopen     succeed
+    fired           observe   -        update    update     -
+    resolved, news  observe   create   resolve   update     succeed
+    resolved        observe   -        resolve   -          -
+
+*News*: this firing has not been told to ServiceNow yet. Without news an absent incident was deleted, a resolved one
+was resolved and a closed one was closed by people who were faster, and it stays so.
+*Succeed*: a closed incident is never written again; the next generation follows it, naming its number.
+*Update* writes the owned fields that differ and the notes that are owed; on a resolved incident the notes only.
+With nothing to write it is no action.
+
+Before any write, a write of unknown outcome that may still take effect is waited for,
+unless it was the creation on an instance that honours our sys_id: there a repetition is harmless.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from itsm_bridge.incident import Incident
+from itsm_bridge.record import Record
+
+#: How much older than its row an incident must be to belong to a time that the row does not know:
+#: far more than two clocks differ, far less than the shortest retention of rows.
+PREDATES = timedelta(hours=1)
+
+
+class Unseen(Enum):
+    """The incident was not looked at yet."""
+
+    UNSEEN = "unseen"
+
+
+UNSEEN: Final = Unseen.UNSEEN
+
+#: What was observed: nothing yet, that there is none, or an incident.
+Observation = Incident | None | Unseen
+
+
+class Action(StrEnum):
+    """One step from observed towards desired."""
+
+    NOTHING = "nothing"
+    WAIT = "wait"
+    OBSERVE = "observe"
+    CREATE = "create"
+    UPDATE = "update"
+    RESOLVE = "resolve"
+    REOPEN = "reopen"
+    SUCCEED = "succeed"
+
+
+class Desired(StrEnum):
+    """What Azure Monitor says of the alert: the rows of the table."""
+
+    NEVER_FIRED = "never fired"
+    FIRED_NEWS = "fired, news"
+    FIRED = "fired"
+    RESOLVED_NEWS = "resolved, news"
+    RESOLVED = "resolved"
+
+
+class Observed(StrEnum):
+    """What ServiceNow holds: the columns of the table."""
+
+    UNSEEN = "unseen"
+    ABSENT = "absent"
+    OPEN = "open"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+def _row(*actions: Action) -> Mapping[Observed, Action]:
+    return MappingProxyType(dict(zip(Observed, actions, strict=True)))
+
+
+_NO, _OBSERVE, _CREATE, _UPDATE = Action.NOTHING, Action.OBSERVE, Action.CREATE, Action.UPDATE
+_RESOLVE, _REOPEN, _SUCCEED = Action.RESOLVE, Action.REOPEN, Action.SUCCEED
+
+TABLE: Mapping[Desired, Mapping[Observed, Action]] = MappingProxyType(
+    {
+        Desired.NEVER_FIRED: _row(_OBSERVE, _NO, _RESOLVE, _NO, _NO),
+        Desired.FIRED_NEWS: _row(_OBSERVE, _CREATE, _UPDATE, _REOPEN, _SUCCEED),
+        Desired.FIRED: _row(_OBSERVE, _NO, _UPDATE, _UPDATE, _NO),
+        Desired.RESOLVED_NEWS: _row(_OBSERVE, _CREATE, _RESOLVE, _UPDATE, _SUCCEED),
+        Desired.RESOLVED: _row(_OBSERVE, _NO, _RESOLVE, _NO, _NO),
+    }
+)
+
+
+def next_action(record: Record, observed: Observation, *, now: datetime, honours_sys_id: bool | None) -> Action:
+    """Return the next step for `record`; NOTHING means that the incident says what it should.
+
+    Args:
+        record: what Azure Monitor said and what we did so far.
+        observed: what ServiceNow holds.
+        now: our clock, aware UTC.
+        honours_sys_id: whether the instance keeps the sys_id that we choose; None if it is not known.
+    """
+    if record.is_settled:
+        return Action.NOTHING
+    action = TABLE[desired_of(record, observed)][observed_of(observed)]
+    if action is Action.UPDATE and isinstance(observed, Incident) and not _owes(record, observed):
+        action = Action.NOTHING
+    if _must_wait(action, record, now=now, honours_sys_id=honours_sys_id):
+        return Action.WAIT
+    return action
+
+
+def desired_of(record: Record, observed: Observation) -> Desired:
+    """Return the row of the table."""
+    if record.firing == 0:
+        return Desired.NEVER_FIRED
+    has_news = _has_news(record, observed)
+    if record.is_firing:
+        return Desired.FIRED_NEWS if has_news else Desired.FIRED
+    return Desired.RESOLVED_NEWS if has_news else Desired.RESOLVED
+
+
+def observed_of(observed: Observation) -> Observed:
+    """Return the column of the table. A state that we do not know is open: people work in it."""
+    if isinstance(observed, Unseen):
+        return Observed.UNSEEN
+    if observed is None:
+        return Observed.ABSENT
+    if observed.is_closed:
+        return Observed.CLOSED
+    return Observed.RESOLVED if observed.is_resolved else Observed.OPEN
+
+
+def _has_news(record: Record, observed: Observation) -> bool:
+    if record.firing <= record.reported_firing:
+        return False
+    if record.firing > record.generation_firing or not isinstance(observed, Incident):
+        return True
+    # It exists although no answer told us so: either the answer to our creation was lost, then it tells of this
+    # firing, or it is older than our row, which was purged or lost, then it knows nothing of it.
+    return _created_at(observed) < record.created_at - PREDATES
+
+
+def _created_at(incident: Incident) -> datetime:
+    text = incident.fields.get("sys_created_on", "")
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _owes(record: Record, incident: Incident) -> bool:
+    if record.notes:
+        return True
+    return incident.is_open and bool(record.changed_fields(incident))
+
+
+def _must_wait(action: Action, record: Record, *, now: datetime, honours_sys_id: bool | None) -> bool:
+    if not record.is_in_doubt(now) or action is Action.OBSERVE:
+        return False
+    if action is Action.CREATE:
+        return honours_sys_id is not True
+    # A note that has not arrived tells that the write it went with has not either. It may undo what we see now.
+    return action is not Action.NOTHING or bool(record.notes)

@@ -1,0 +1,347 @@
+"""What do we remember of one correlation key?
+
+A record has two halves, so that two writers never undo each other's work:
+
+1. The *desired* half says what Azure Monitor last said. Whoever receives a notification writes it, with `merge`.
+2. The *observed* half says what ServiceNow was last seen to hold. Only the holder of the lease writes it.
+
+`revision` counts the accepted notifications, `observed_revision` is the one last brought to ServiceNow;
+the record is settled when they are equal. (Kubernetes: generation and observedGeneration.)
+
+The lease is the intent that is written before every effect: a lease that ran out without being released means that
+its holder died and may have sent a write whose outcome nobody knows. Such a record is *in doubt* until the write
+must have ended, one way or the other. The same holds for a write whose answer was lost.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
+
+from itsm_bridge.incident import OWNED_FIELDS, Incident, sys_id_for
+from itsm_bridge.notification import Notification, changed_note
+
+#: How long a write may go on inside ServiceNow after its sender gave up:
+#: 60 s of quota, queueing before it, and an edge that cuts requests at about 5 minutes.
+SETTLE_TIME = timedelta(minutes=6)
+
+#: How long a wake-up may be overdue before nobody counts on it any more.
+WAKE_UP_GRACE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What one of the key's alerts said last."""
+
+    is_firing: bool
+    #: When Azure says it happened, aware UTC; None if it did not tell.
+    at: datetime | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A work note that the incident does not have yet."""
+
+    #: The revision that it belongs to: unique within a record.
+    revision: int
+    text: str
+
+    def marked(self, key: str) -> str:
+        """Return the text with a mark by which the note is recognised in the journal."""
+        return f"{self.text}\n({self.mark(key)})"
+
+    def mark(self, key: str) -> str:
+        """Return the mark: the same for the same note of the same key, whoever writes it."""
+        return "ref " + hashlib.sha256(f"{key}|{self.revision}".encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row of the table `alerts`. Every change returns a new record."""
+
+    key: str
+    #: When the row was made, our clock, aware UTC.
+    created_at: datetime
+
+    # Desired: what Azure Monitor last said.
+    signals: Mapping[str, Signal]
+    #: How often the key began to fire; 0 if only its end was seen.
+    firing: int
+    revision: int
+    fields: Mapping[str, str]
+    facts: Mapping[str, str]
+    notes: tuple[Note, ...]
+    #: What to write into `close_notes`; "" before anything closed.
+    close_notes: str
+    resources: tuple[str, ...]
+    #: When a notification was last accepted, our clock.
+    changed_at: datetime
+
+    # Observed: what ServiceNow was last seen to hold.
+    #: Which incident of this key: a new one follows when the old one is closed.
+    generation: int = 1
+    #: The `firing` for which this generation was begun.
+    generation_firing: int = 1
+    #: The `firing` that the incident is known to tell of.
+    reported_firing: int = 0
+    observed_revision: int = 0
+    sys_id: str = ""
+    number: str = ""
+    #: The number of the generation before, if there was one.
+    previous_number: str = ""
+    #: What we last asked ServiceNow to store in each owned field and what it stored, as `fingerprint`s.
+    applied: Mapping[str, str]
+    #: Until when a write may still take effect whose outcome is unknown; None if there is none.
+    in_doubt_until: datetime | None = None
+
+    # The work itself.
+    leased_until: datetime | None = None
+    lease_holder: str = ""
+    #: When the wake-up that this row counts on is due, and its message id; "" if it is not known.
+    wake_up_at: datetime
+    wake_up_id: str = ""
+    attempts: int = 0
+    failing_since: datetime | None = None
+    last_error: str = ""
+    is_parked: bool = False
+
+    #: The version of the row that this record was read from; "" if it was not.
+    etag: str = ""
+
+    # Questions.
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether any of the key's alerts is firing."""
+        return any(signal.is_firing for signal in self.signals.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the incident says what Azure Monitor last said."""
+        return self.observed_revision == self.revision
+
+    @property
+    def awaits_work(self) -> bool:
+        """Whether somebody should still reconcile it without being asked."""
+        return not (self.is_settled or self.is_parked)
+
+    @property
+    def incident_sys_id(self) -> str:
+        """The sys_id of its incident: as ServiceNow gave it, else as we choose it."""
+        return self.sys_id or sys_id_for(self.key, self.generation)
+
+    @property
+    def may_have_incident(self) -> bool:
+        """Whether ServiceNow must be asked before an incident is created.
+
+        If not: no write of ours was ever confirmed or is of unknown outcome, so there is nothing to find.
+        """
+        return bool(self.sys_id) or self.in_doubt_until is not None or self.firing == 0
+
+    def is_leased(self, now: datetime) -> bool:
+        """Whether somebody may be reconciling it at this moment."""
+        return self.leased_until is not None and now < self.leased_until
+
+    def is_in_doubt(self, now: datetime) -> bool:
+        """Whether a write of unknown outcome may still take effect."""
+        return self.in_doubt_until is not None and now < self.in_doubt_until
+
+    def counts_on_another(self, wake_up_id: str, now: datetime) -> bool:
+        """Whether `wake_up_id` is a stray: the row counts on another wake-up that is still to come."""
+        is_another = self.wake_up_id not in ("", wake_up_id)
+        return is_another and now < self.wake_up_at + WAKE_UP_GRACE
+
+    def changed_fields(self, incident: Incident) -> Mapping[str, str]:
+        """Return the owned fields to write: those that we want different and that no person has edited."""
+        return {
+            name: value
+            for name, value in self.fields.items()
+            if name in OWNED_FIELDS and self._wants(name, value, incident.fields.get(name, ""))
+        }
+
+    def _wants(self, name: str, value: str, stored: str) -> bool:
+        if name not in self.applied:
+            return stored != value
+        asked_print, stored_print = self.applied[name].split(":")
+        return fingerprint(value) != asked_print and fingerprint(stored) == stored_print
+
+    # Changes of the observed half, each idempotent, so that it can be repeated on a newer version of the row.
+
+    def leased(self, *, holder: str, now: datetime, until: datetime) -> Self:
+        """Return the record leased to `holder`; in doubt if the lease before was never released."""
+        in_doubt_until = self.in_doubt_until
+        if self.leased_until is not None and self.lease_holder != holder:
+            in_doubt_until = max(in_doubt_until or now, self.leased_until + SETTLE_TIME)
+        return replace(self, lease_holder=holder, leased_until=until, in_doubt_until=in_doubt_until)
+
+    def released(self) -> Self:
+        """Return the record without a lease."""
+        return replace(self, lease_holder="", leased_until=None)
+
+    def doubted(self, now: datetime) -> Self:
+        """Return the record after a write whose outcome is unknown."""
+        return replace(self, in_doubt_until=now + SETTLE_TIME)
+
+    def seen(self, incident: Incident) -> Self:
+        """Return the record after `incident` was read: notes found in its journal are no longer owed."""
+        journal = incident.work_notes or ""
+        return replace(
+            self,
+            sys_id=incident.sys_id,
+            number=incident.number,
+            notes=tuple(note for note in self.notes if note.mark(self.key) not in journal),
+        )
+
+    def written(self, incident: Incident, *, sent: "Record", fields: Mapping[str, str]) -> Self:
+        """Return the record after ServiceNow confirmed a write of `fields` and of the notes of `sent`."""
+        stored = {name: fingerprint(incident.fields.get(name, "")) for name in fields if name in OWNED_FIELDS}
+        asked = {name: f"{fingerprint(fields[name])}:{stored[name]}" for name in stored}
+        return replace(
+            self,
+            sys_id=incident.sys_id,
+            number=incident.number,
+            notes=tuple(note for note in self.notes if note not in sent.notes),
+            applied={**self.applied, **asked},
+            reported_firing=sent.firing,
+            in_doubt_until=None,
+        )
+
+    def succeeded(self, closed: Incident) -> Self:
+        """Return the record in its next generation, after `closed`."""
+        return replace(
+            self,
+            generation=self.generation + 1,
+            generation_firing=self.firing,
+            previous_number=closed.number,
+            sys_id="",
+            number="",
+            applied={},
+            in_doubt_until=None,
+        )
+
+    def settled(self, planned: "Record") -> Self:
+        """Return the record brought to the revision of `planned`; released if nothing newer has come."""
+        settled = replace(
+            self,
+            observed_revision=planned.revision,
+            reported_firing=max(self.reported_firing, planned.firing),
+            notes=tuple(note for note in self.notes if note.revision > planned.revision),
+            attempts=0,
+            failing_since=None,
+            last_error="",
+            in_doubt_until=None,
+        )
+        return settled.released() if settled.is_settled else settled
+
+    def failed(self, *, reason: str, now: datetime) -> Self:
+        """Return the record after an attempt that may succeed later."""
+        return replace(
+            self.released(), attempts=self.attempts + 1, failing_since=self.failing_since or now, last_error=reason
+        )
+
+    def parked(self, reason: str) -> Self:
+        """Return the record put aside until somebody acts or Azure Monitor says something new."""
+        return replace(self.released(), is_parked=True, last_error=reason)
+
+    def awaiting(self, *, wake_up_at: datetime, wake_up_id: str) -> Self:
+        """Return the record counting on this wake-up."""
+        return replace(self, wake_up_at=wake_up_at, wake_up_id=wake_up_id)
+
+
+def fingerprint(text: str) -> str:
+    """Return a short hash of a field's value, enough to tell two values apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def first_record(notification: Notification, now: datetime) -> Record:
+    """Return the record that a key begins with."""
+    return Record(
+        key=notification.key,
+        created_at=now,
+        signals={notification.signal: _signal_of(notification)},
+        firing=1 if notification.opens else 0,
+        revision=1,
+        fields=notification.fields if notification.opens else {},
+        facts=notification.facts,
+        notes=(),
+        close_notes=notification.note if notification.closes else "",
+        resources=notification.resources,
+        changed_at=now,
+        applied={},
+        wake_up_at=now,
+    )
+
+
+def merge(record: Record, notification: Notification, now: datetime) -> Record:
+    """Return the record with the notification taken in, or the very same object if it says nothing new.
+
+    A repetition says nothing new, nor does anything older than what its signal said last.
+    The end of a signal is final unless it fires at a later time by Azure's clock.
+    """
+    known = record.signals.get(notification.signal)
+    if known is not None and (_is_repetition(known, notification) or _is_outdated(known, notification)):
+        return record
+    revision = record.revision + 1
+    fires_anew = notification.opens and (not record.is_firing or _fires_anew(known, notification))
+    note = _note_for(record, notification, fires_anew=fires_anew)
+    return replace(
+        record,
+        signals={**record.signals, notification.signal: _signal_of(notification)},
+        firing=record.firing + (1 if fires_anew else 0),
+        revision=revision,
+        fields=notification.fields if notification.opens else record.fields,
+        facts=notification.facts,
+        notes=(*record.notes, Note(revision=revision, text=note)) if note else record.notes,
+        close_notes=notification.note if notification.closes else record.close_notes,
+        resources=notification.resources or record.resources,
+        changed_at=now,
+        wake_up_at=now,
+        wake_up_id="",
+        attempts=0,
+        failing_since=None,
+        last_error="",
+        is_parked=False,
+    )
+
+
+def _signal_of(notification: Notification) -> Signal:
+    return Signal(
+        is_firing=notification.opens and not notification.closes, at=notification.at, digest=notification.digest
+    )
+
+
+def _is_repetition(known: Signal, notification: Notification) -> bool:
+    """Whether it says what its signal said last. Health is told by several rules, each at a time of its own."""
+    return known.digest == notification.digest and (notification.at == known.at or not notification.signal)
+
+
+def _is_outdated(known: Signal, notification: Notification) -> bool:
+    """Whether Azure said `notification` before what it said last.
+
+    Azure gives no order of delivery, and a Resolved often carries no time but that of its Fired: at equal times,
+    and where a time is missing, the end wins over the beginning.
+    """
+    reopens = notification.opens and not known.is_firing
+    if notification.at is None or known.at is None:
+        return reopens
+    return notification.at < known.at or (reopens and notification.at == known.at)
+
+
+def _fires_anew(known: Signal | None, notification: Notification) -> bool:
+    """Whether a key that fires already fires once more: by another alert, or by the same one at a later time.
+
+    What its one voice says of a health event that goes on is an update: people who closed its incident meant it.
+    """
+    if known is None or not notification.signal:
+        return known is None
+    return notification.at is not None and known.at is not None and notification.at > known.at
+
+
+def _note_for(record: Record, notification: Notification, *, fires_anew: bool) -> str:
+    if record.firing == 0:
+        return ""
+    if notification.opens and not fires_anew:
+        return changed_note(record.facts, notification)
+    return notification.note

@@ -1,0 +1,264 @@
+"""What is there? The incidents of a ServiceNow instance.
+
+1. What a write asked for and what it stored are compared: ServiceNow drops unknown choices and fields that we may
+   not write, cuts what is too long, and answers success. What differs is in `Incident.dropped`.
+2. A write that was refused may have taken effect, or may have been refused because somebody was faster:
+   a look at the incident tells.
+3. The priority, the caller and whatever else is not given is not sent.
+
+Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
+from itsm_bridge.incident import OWNED_FIELDS, Incident
+from itsm_bridge.table_api import NotAllowed, Row, TableApi
+from itsm_bridge.transport import Deadline
+
+log = logging.getLogger(__name__)
+
+#: What is read of every incident.
+FIELDS = (
+    *("number", "state", "correlation_id", *OWNED_FIELDS),
+    *("close_code", "close_notes", "cmdb_ci", "sys_created_on"),
+)
+
+#: They are appended to and read as "".
+_JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
+
+#: What closes an incident whose alert went away by itself, the best first: newer instances ship the first,
+#: older ones the second.
+_CLOSE_CODES = ("Solution provided", "Solved (Permanently)", "Resolved by caller", "Closed/Resolved by Caller")
+
+#: How long the choices of the instance are believed.
+_CHOICES_FRESH = timedelta(hours=1)
+
+#: Incidents of one key: its generations, and perhaps what was doubled by hand.
+_SEARCH_LIMIT = 20
+
+
+class ServiceNow:
+    """The incidents of one instance; safe to share between threads."""
+
+    def __init__(
+        self, table_api: TableApi, *, close_code: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Use `table_api`; nothing is sent yet.
+
+        Args:
+            table_api: The tables of the instance.
+            close_code: What to resolve with, if the instance has this choice; "" for the most fitting one.
+            clock: Seconds from any origin, for the age of what was learnt.
+        """
+        self._table_api = table_api
+        self._close_code = close_code
+        self._clock = clock
+        self._honours_sys_id: bool | None = None
+        self._choice: tuple[str, float] | None = None
+        self._warned: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def honours_sys_id(self) -> bool | None:
+        """Whether the instance keeps the sys_id that we choose; None before the first creation told."""
+        return self._honours_sys_id
+
+    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
+        """Return the incident, or None if there is none that we may read.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+            Rejected: it refuses the question for good.
+        """
+        displayed = ("work_notes",) if with_notes else ()
+        row = self._table_api.read("incident", sys_id, fields=FIELDS, displayed=displayed, within=within)
+        if row is None:
+            return None
+        incident = _incident(row)
+        if incident is None or incident.sys_id != sys_id:
+            raise Unavailable("ServiceNow answered a row that is not the incident asked for")
+        return incident
+
+    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
+        """Return the incidents with this correlation id that we may read, oldest first.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+            Rejected: it refuses the question for good.
+        """
+        rows = self._table_api.query(
+            "incident",
+            {"correlation_id": correlation_id},
+            fields=FIELDS,
+            order_by="sys_created_on",
+            limit=_SEARCH_LIMIT,
+            within=within,
+        )
+        incidents = [incident for row in rows if (incident := _incident(row))]
+        return tuple(sorted(incidents, key=lambda each: (each.fields.get("sys_created_on", ""), each.number)))
+
+    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+        """Create an incident; `fields` name its `sys_id` and `correlation_id`, among others.
+
+        Repeating it is harmless on an instance that honours our sys_id.
+
+        Raises:
+            Unavailable: ServiceNow did not take the request; there is no new incident.
+            Unconfirmed: there may be a new incident, now or later.
+            Rejected: ServiceNow refuses it for good.
+        """
+        deadline = Deadline.after(within)
+        try:
+            row = self._table_api.insert("incident", fields, fields=_told(fields), within=within)
+        except Rejected as error:
+            incident: Incident | None = self._created_nevertheless(fields, error, deadline)
+        else:
+            incident = _incident(row)
+        if incident is None:
+            raise Unconfirmed("ServiceNow created an incident and does not show it to us")
+        self._learn(honours_sys_id=incident.sys_id == fields["sys_id"])
+        return self._compared(incident, fields)
+
+    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+        """Change an incident. A repetition appends work notes once more.
+
+        Raises:
+            Unavailable: ServiceNow did not take the request; nothing has changed.
+            Unconfirmed: it may have changed, or may yet.
+            Conflict: it is gone or closed by now.
+            Rejected: ServiceNow refuses the change for good.
+        """
+        deadline = Deadline.after(within)
+        try:
+            row = self._table_api.patch("incident", sys_id, fields, fields=_told(fields), within=within)
+        except Rejected as error:
+            found = self.find(sys_id, within=deadline.left)
+            if found is None or found.is_closed:
+                raise Conflict("the incident was closed or deleted meanwhile") from error
+            raise
+        incident = _incident(row)
+        if incident is None or incident.sys_id != sys_id:
+            raise Unconfirmed("ServiceNow changed an incident and shows us another one or none")
+        return self._compared(incident, fields)
+
+    def close_code(self, *, within: timedelta) -> str:
+        """Return the choice of the instance that incidents are resolved with, at most an hour old.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+        """
+        with self._lock:
+            known = self._choice
+        if known is not None and self._clock() - known[1] < _CHOICES_FRESH.total_seconds():
+            return known[0]
+        code = self._chosen(self._close_codes(within))
+        with self._lock:
+            self._choice = (code, self._clock())
+        return code
+
+    def probe(self, *, within: timedelta) -> None:
+        """Make sure that the instance is awake, knows us and lets us ask for incidents.
+
+        Raises:
+            Unavailable: it does not.
+            Rejected: it has no incidents.
+        """
+        self._table_api.probe("incident", within=within)
+
+    def _created_nevertheless(self, fields: Mapping[str, str], error: Rejected, deadline: Deadline) -> Incident:
+        try:
+            incident = self.find(fields["sys_id"], within=deadline.left)
+        except TemporaryError as doubt:
+            raise Unconfirmed(f"{error}; whether the incident exists all the same is unknown: {doubt}") from error
+        if incident is None or incident.correlation_id != fields["correlation_id"]:
+            raise error
+        return incident
+
+    def _close_codes(self, within: timedelta) -> Sequence[str]:
+        """Return the choices that the instance has; none if they cannot be read."""
+        try:
+            rows = self._table_api.query(
+                "sys_choice",
+                {"name": ("incident", "task"), "element": "close_code", "inactive": "false"},
+                fields=("value",),
+                order_by="sequence",
+                limit=500,
+                within=within,
+            )
+        except (NotAllowed, Rejected):
+            return ()
+        # A table without choices of its own has those of the table that it extends.
+        own = [row for row in rows if row["name"] == "incident"]
+        return [value for row in own or rows if (value := row.get("value"))]
+
+    def _chosen(self, codes: Sequence[str]) -> str:
+        if not codes:
+            code = self._close_code or _CLOSE_CODES[0]
+            self._warn("close codes", "the choices of close_code cannot be read; incidents are resolved with %r", code)
+            return code
+        preferred = (self._close_code, *_CLOSE_CODES) if self._close_code else _CLOSE_CODES
+        code = next((code for code in preferred if code in codes), codes[0])
+        if code != preferred[0] and (self._close_code or code not in preferred):
+            self._warn("close code", "the instance has no close code %r; %r is used instead", preferred[0], code)
+        return code
+
+    def _learn(self, *, honours_sys_id: bool) -> None:
+        """Remember what a creation told; that one sys_id was not kept outweighs all that were."""
+        with self._lock:
+            if self._honours_sys_id is not False:
+                self._honours_sys_id = honours_sys_id
+        if not honours_sys_id:
+            self._warn("sys_id", "the instance chose a sys_id of its own; creations of unknown outcome take minutes")
+
+    def _compared(self, incident: Incident, sent: Mapping[str, str]) -> Incident:
+        """Return the incident together with the names of what is not stored as it was sent."""
+        dropped = tuple(
+            name
+            for name, value in sent.items()
+            if name not in _JOURNALS and name != "sys_id" and not _is_same(value, incident.fields.get(name, ""))
+        )
+        for name in dropped:
+            self._warn(f"dropped {name}", "ServiceNow did not store %s as it was sent: refused, cut or mangled", name)
+        return replace(incident, dropped=dropped)
+
+    def _warn(self, subject: str, message: str, *arguments: str) -> None:
+        """Warn once per subject."""
+        with self._lock:
+            is_new = subject not in self._warned
+            self._warned.add(subject)
+        if is_new:
+            log.warning(message, *arguments)
+
+
+def _told(sent: Mapping[str, str]) -> Sequence[str]:
+    """Return the fields to ask for in the answer to a write."""
+    return (*FIELDS, *(name for name in sent if name not in _JOURNALS))
+
+
+def _incident(row: Row) -> Incident | None:
+    """Return the incident that a row shows; None if it shows none."""
+    sys_id, number, state = row.get("sys_id", ""), row.get("number", ""), row.get("state", "")
+    if not (sys_id and number and re.fullmatch("-?[0-9]{1,9}", state)):
+        return None
+    return Incident(
+        sys_id=sys_id,
+        number=number,
+        state=int(state),
+        correlation_id=row.get("correlation_id", ""),
+        fields={name: value for name, value in row.items() if name not in _JOURNALS},
+        work_notes=row.get("work_notes"),
+    )
+
+
+def _is_same(sent: str, stored: str) -> bool:
+    """Whether nothing was lost but blanks at the ends of lines."""
+    return [line.rstrip() for line in sent.strip().splitlines()] == [
+        line.rstrip() for line in stored.strip().splitlines()
+    ]

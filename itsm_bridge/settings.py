@@ -1,0 +1,208 @@
+"""How is this app configured?
+
+App settings are environment variables, read once. `local.settings.json.example` lists all of them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+from urllib.parse import urlsplit
+
+from itsm_bridge.errors import InvalidSettings
+
+#: The application that calls secure webhooks in the public cloud, "AzNS AAD Webhook"
+#: (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#secure-webhook).
+AZNS_AAD_WEBHOOK = "461e8683-5575-4561-ac7f-899cc907d62a"
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
+_STORAGE = "AzureWebJobsStorage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """The account of the table and the queue: a connection string, or two addresses and an identity."""
+
+    connection_string: str
+    table_service_uri: str
+    queue_service_uri: str
+    credential: str
+    client_id: str
+
+    def __repr__(self) -> str:
+        """Name no secret."""
+        return f"StorageSettings({self.table_service_uri or 'connection string'})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNowSettings:
+    """The instance and how to sign in there."""
+
+    instance_url: str
+    client_id: str
+    client_secret: str
+    api_key: str
+    username: str
+    password: str
+    max_concurrency: int
+
+    def __repr__(self) -> str:
+        """Name no secret."""
+        return f"ServiceNowSettings({self.instance_url})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntraSettings:
+    """Whose tokens are accepted."""
+
+    tenants: tuple[str, ...]
+    audiences: tuple[str, ...]
+    allowed_callers: tuple[str, ...]
+    required_role: str
+    authority: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured."""
+
+    storage: StorageSettings
+    entra: EntraSettings
+    servicenow: ServiceNowSettings
+    #: Lower-cased; empty: all.
+    allowed_subscriptions: frozenset[str]
+    retry_horizon: timedelta
+    retention: timedelta
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read all settings.
+
+        Raises:
+            InvalidSettings: some are missing or malformed; the message names all of them, and no value.
+        """
+        reader = _Reader(environ)
+        settings = cls(
+            storage=_storage(reader),
+            entra=_entra(reader),
+            servicenow=_servicenow(reader),
+            allowed_subscriptions=frozenset(name.lower() for name in reader.names("ALLOWED_SUBSCRIPTIONS")),
+            retry_horizon=timedelta(hours=reader.number("RETRY_HORIZON_HOURS", default=72, least=1, most=24 * 365)),
+            retention=timedelta(days=reader.number("RETENTION_DAYS", default=90, least=1, most=3650)),
+        )
+        if reader.text("ITSM_RULES_FILE"):
+            reader.problems.append("ITSM_RULES_FILE is set, and this version has no rules yet")
+        if reader.problems:
+            raise InvalidSettings("; ".join(reader.problems))
+        return settings
+
+
+class _Reader:
+    """Reads settings and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def text(self, name: str, *, default: str = "") -> str:
+        return self._environ.get(name, default).strip()
+
+    def names(self, name: str, *, default: str = "") -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name, default=default).split(",") if part.strip())
+
+    def required_names(self, name: str) -> tuple[str, ...]:
+        names = self.names(name)
+        if not names:
+            self.problems.append(f"{name} is missing")
+        return names
+
+    def number(self, name: str, *, default: int, least: int, most: int) -> int:
+        text = self.text(name) or str(default)
+        if re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= most:
+            return int(text)
+        self.problems.append(f"{name} must be a whole number from {least} to {most}")
+        return default
+
+    def address(self, name: str, *, default: str = "") -> str:
+        """An https address; plain http only to loopback."""
+        text = self.text(name, default=default).rstrip("/")
+        if not text:
+            self.problems.append(f"{name} is missing")
+        elif not _is_safe_address(text):
+            self.problems.append(f"{name} must be an https address without user, query and fragment")
+        return text
+
+
+def _is_safe_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    return bool(host) and has_port and is_secure and not (parts.username or parts.query or parts.fragment)
+
+
+def _storage(reader: _Reader) -> StorageSettings:
+    account = reader.text(f"{_STORAGE}__accountName")
+    settings = StorageSettings(
+        connection_string=reader.text(_STORAGE),
+        table_service_uri=reader.text(f"{_STORAGE}__tableServiceUri") or _service_uri(account, "table"),
+        queue_service_uri=reader.text(f"{_STORAGE}__queueServiceUri") or _service_uri(account, "queue"),
+        credential=reader.text(f"{_STORAGE}__credential").lower(),
+        client_id=reader.text(f"{_STORAGE}__clientId"),
+    )
+    if settings.connection_string:
+        if not re.search(
+            r"(?i)(^|;)\s*(AccountName|TableEndpoint|UseDevelopmentStorage)\s*=", settings.connection_string
+        ):
+            reader.problems.append(f"{_STORAGE} is not a connection string of a storage account")
+    elif not (settings.table_service_uri and settings.queue_service_uri):
+        reader.problems.append(
+            f"{_STORAGE} is missing, and neither {_STORAGE}__accountName "
+            f"nor {_STORAGE}__tableServiceUri with {_STORAGE}__queueServiceUri is set"
+        )
+    return settings
+
+
+def _service_uri(account: str, name: str) -> str:
+    return f"https://{account}.{name}.core.windows.net" if account else ""
+
+
+def _entra(reader: _Reader) -> EntraSettings:
+    settings = EntraSettings(
+        tenants=reader.required_names("ENTRA_TENANT_ID"),
+        audiences=reader.required_names("ENTRA_AUDIENCE"),
+        allowed_callers=reader.names("ENTRA_ALLOWED_CALLERS", default=AZNS_AAD_WEBHOOK),
+        required_role=reader.text("ENTRA_REQUIRED_ROLE", default="ActionGroupsSecureWebhook"),
+        authority=reader.address("ENTRA_AUTHORITY", default="https://login.microsoftonline.com"),
+    )
+    if not settings.allowed_callers:
+        reader.problems.append("ENTRA_ALLOWED_CALLERS names no application")
+    if not all(_TENANT.fullmatch(tenant) for tenant in settings.tenants):
+        reader.problems.append("ENTRA_TENANT_ID must be tenant ids, separated by commas")
+    return settings
+
+
+def _servicenow(reader: _Reader) -> ServiceNowSettings:
+    settings = ServiceNowSettings(
+        instance_url=reader.address("SERVICENOW_INSTANCE_URL"),
+        client_id=reader.text("SERVICENOW_CLIENT_ID"),
+        client_secret=reader.text("SERVICENOW_CLIENT_SECRET"),
+        api_key=reader.text("SERVICENOW_API_KEY"),
+        username=reader.text("SERVICENOW_USERNAME"),
+        password=reader.text("SERVICENOW_PASSWORD"),
+        max_concurrency=reader.number("SERVICENOW_MAX_CONCURRENCY", default=4, least=1, most=64),
+    )
+    for name, other in (("CLIENT_ID", "CLIENT_SECRET"), ("USERNAME", "PASSWORD")):
+        if bool(reader.text(f"SERVICENOW_{name}")) != bool(reader.text(f"SERVICENOW_{other}")):
+            reader.problems.append(f"SERVICENOW_{name} and SERVICENOW_{other} are needed together")
+    if not (settings.client_id or settings.api_key or settings.username):
+        reader.problems.append(
+            "no ServiceNow credentials: set SERVICENOW_CLIENT_ID and SERVICENOW_CLIENT_SECRET, "
+            "or SERVICENOW_API_KEY, or SERVICENOW_USERNAME and SERVICENOW_PASSWORD"
+        )
+    return settings

@@ -1,0 +1,98 @@
+"""How is one action carried out?
+
+Each function makes at most the calls its action needs and returns what is observed afterwards together with the change
+of the record that follows from it. Nothing is decided and nothing is remembered here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from itsm_bridge import writes
+from itsm_bridge.errors import Rejected
+from itsm_bridge.incident import Incident
+from itsm_bridge.plan import Action
+from itsm_bridge.record import Record
+from itsm_bridge.servicenow import ServiceNow
+
+Change = Callable[[Record], Record]
+
+#: How long the next request may take; raises Unavailable when the time is up.
+TimeLeft = Callable[[], timedelta]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a step came to."""
+
+    observed: Incident | None
+    #: How the record changes; idempotent, so that it can be applied to a newer version of the row.
+    change: Change
+
+
+def observe(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Step:
+    """Look at the incident; with its journal if a write of unknown outcome may have reached it.
+
+    Raises:
+        Unavailable: ServiceNow did not answer.
+        Rejected: the incident with our sys_id is somebody else's; it must not be touched.
+    """
+    is_in_doubt = record.in_doubt_until is not None
+    incident = servicenow.find(record.incident_sys_id, with_notes=is_in_doubt, within=left())
+    if incident is None and not record.sys_id and is_in_doubt and servicenow.honours_sys_id is not True:
+        incident = _found_by_correlation(servicenow, record, left=left)
+    if incident is None:
+        return Step(observed=None, change=_unchanged)
+    if incident.correlation_id != record.key:
+        raise Rejected(f"{incident.number} has our sys_id and not our correlation id; it is not touched")
+    return Step(observed=incident, change=lambda row: row.seen(incident))
+
+
+def act(servicenow: ServiceNow, action: Action, record: Record, incident: Incident | None, *, left: TimeLeft) -> Step:
+    """Carry out a write.
+
+    Raises:
+        Unavailable: ServiceNow did not take the request; nothing has changed.
+        Unconfirmed: the write may or may not have happened, or may yet happen.
+        Conflict: the incident vanished since it was observed.
+        Rejected: ServiceNow refuses this write for good.
+    """
+    if action is Action.CREATE:
+        fields = writes.creation(record)
+        answer = servicenow.create(fields, within=left())
+    else:
+        assert incident is not None  # noqa: S101 - the table writes only to what was observed
+        if action is Action.UPDATE:
+            fields = writes.update(record, incident)
+        elif action is Action.REOPEN:
+            fields = writes.reopening(record, incident)
+        else:
+            fields = writes.resolution(record, servicenow.close_code(within=left()))
+        answer = servicenow.update(incident.sys_id, fields, within=left())
+    return Step(observed=answer, change=lambda row: row.written(answer, sent=record, fields=fields))
+
+
+def has_effect(action: Action, observed: Incident | None) -> bool:
+    """Return whether a confirmed write left the incident in the state that it asked for."""
+    if action is Action.RESOLVE:
+        return observed is not None and not observed.is_open
+    if action is Action.REOPEN:
+        return observed is not None and observed.is_open
+    return True
+
+
+def succeed(closed: Incident) -> Step:
+    """Go on to the next generation; its incident is not there yet."""
+    return Step(observed=None, change=lambda row: row.succeeded(closed))
+
+
+def _found_by_correlation(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Incident | None:
+    """Return the incident of this generation on an instance that may have chosen another sys_id."""
+    found = servicenow.search(record.key, within=left())
+    of_this_generation = [incident for incident in found if incident.number != record.previous_number]
+    unfinished = [incident for incident in of_this_generation if not incident.is_closed]
+    return next(iter(unfinished or of_this_generation), None)
+
+
+def _unchanged(record: Record) -> Record:
+    return record

@@ -1,0 +1,97 @@
+"""Where is the storage account, and who are we there?
+
+A connection string, or an identity as the Functions host defines it for `AzureWebJobsStorage`
+(https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting-to-host-storage-with-an-identity).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from azure.core.exceptions import (
+    AzureError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import TableClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+from itsm_bridge.errors import Unavailable
+from itsm_bridge.settings import StorageSettings
+
+_T = TypeVar("_T")
+
+TABLE = "alerts"
+QUEUE = "alert-wakeups"
+
+#: Seconds, and how often a call that storage refused at once is repeated. Two calls in a row that hang must still
+#: leave Azure Monitor its answer within 5 seconds; what is left undone, its own retry or a wake-up does.
+_PATIENCE: Mapping[str, Any] = {
+    "connection_timeout": 1.0,
+    "read_timeout": 1.5,
+    "retry_total": 1,
+    "retry_connect": 1,
+    "retry_read": 0,
+    "retry_status": 1,
+    "retry_backoff_factor": 0.1,
+}
+
+
+def connect_table(settings: StorageSettings) -> TableClient:
+    """Return a client of the table `alerts`; nothing is sent yet."""
+    if settings.connection_string:
+        return TableClient.from_connection_string(settings.connection_string, TABLE, **_PATIENCE)
+    return TableClient(settings.table_service_uri, TABLE, credential=_credential(settings), **_PATIENCE)
+
+
+def connect_queue(settings: StorageSettings) -> QueueClient:
+    """Return a client of the queue `alert-wakeups`; messages are base64, as `host.json` tells the Functions host."""
+    options = {**_PATIENCE, "message_encode_policy": TextBase64EncodePolicy()}
+    if settings.connection_string:
+        return QueueClient.from_connection_string(settings.connection_string, QUEUE, **options)
+    return QueueClient(settings.queue_service_uri, QUEUE, credential=_credential(settings), **options)
+
+
+@contextmanager
+def answering(what: str) -> Iterator[None]:
+    """Translate what the libraries raise in the block, except the answers that a caller acts upon.
+
+    Raises:
+        Unavailable: `what` did not answer; a write may or may not have happened.
+    """
+    try:
+        yield
+    except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+        raise
+    except AzureError as error:
+        raise Unavailable(f"{what} did not answer: {type(error).__name__}") from error
+
+
+def created_if_absent(call: Callable[[], _T], *, create: Callable[[], object], absent: str) -> _T:
+    """Return the answer of `call`; if its table or queue turns out to be absent, create it and call again."""
+    try:
+        return call()
+    except ResourceNotFoundError as error:
+        if _code_of(error) != absent:
+            raise
+    with suppress(ResourceExistsError):
+        create()
+    return call()
+
+
+def _code_of(error: ResourceNotFoundError) -> str:
+    """Return the error code of storage; not every operation of the libraries reads it.
+
+    https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2
+    """
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+    return headers.get("x-ms-error-code", "")
+
+
+def _credential(settings: StorageSettings) -> Any:  # noqa: ANN401 - azure-identity is imported only when it is used
+    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 - 100 ms of import
+
+    if settings.credential == "managedidentity":
+        return ManagedIdentityCredential(client_id=settings.client_id or None)
+    return DefaultAzureCredential()

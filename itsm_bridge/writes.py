@@ -1,0 +1,68 @@
+"""Which fields does an action write?
+
+Only owned fields, the state, and work notes: what people edit is never overwritten.
+Priority is never sent, ServiceNow computes it from impact and urgency.
+"""
+
+from collections.abc import Mapping
+
+from itsm_bridge.incident import Incident, IncidentState
+from itsm_bridge.record import Record
+
+#: How long a journal entry may be, in characters; ServiceNow cuts the rest without a word.
+JOURNAL_LENGTH = 4000
+
+
+def creation(record: Record) -> Mapping[str, str]:
+    """Return the fields of a new incident: its identity, what it says, and the notes that are owed."""
+    identity = {"sys_id": record.incident_sys_id, "correlation_id": record.key}
+    notes = _notes(record)
+    if record.previous_number:
+        notes = _joined(f"{record.previous_number} is closed; this incident follows it.", notes)
+    return {**identity, **record.fields, **_unless_empty(work_notes=notes)}
+
+
+def update(record: Record, incident: Incident) -> Mapping[str, str]:
+    """Return what differs and the notes that are owed; on a resolved incident the notes only."""
+    changed = record.changed_fields(incident) if incident.is_open else {}
+    return {**changed, **_unless_empty(work_notes=_notes(record))}
+
+
+def resolution(record: Record, close_code: str) -> Mapping[str, str]:
+    """Return what resolves the incident. ServiceNow demands a close code and close notes."""
+    return {
+        "state": str(int(IncidentState.RESOLVED)),
+        "close_code": close_code,
+        "close_notes": record.close_notes or "Azure Monitor reports the alert as resolved.",
+        **_unless_empty(work_notes=_notes(record)),
+    }
+
+
+def reopening(record: Record, incident: Incident) -> Mapping[str, str]:
+    """Return what brings a resolved incident back to work."""
+    return {
+        "state": str(int(IncidentState.IN_PROGRESS)),
+        **record.changed_fields(incident),
+        "work_notes": _notes(record) or "Azure Monitor reports that the alert fired again.",
+    }
+
+
+def _notes(record: Record) -> str:
+    """Return the notes that are owed, oldest first; if a journal entry cannot hold all, the newest of them."""
+    kept: list[str] = []
+    room = JOURNAL_LENGTH
+    for note in reversed(record.notes):
+        text = note.marked(record.key)
+        room -= len(text) + 2
+        if kept and room < 0:
+            break
+        kept.insert(0, text)
+    return _joined(*kept)
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)
+
+
+def _unless_empty(**fields: str) -> Mapping[str, str]:
+    return {name: value for name, value in fields.items() if value}

@@ -1,0 +1,223 @@
+"""Does it do what it promises? A demonstration: alerts through signed calls, and what became of each.
+
+Exits with 0 only if every line came out as promised.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from local import faults
+from local.alerts import MetricAlert
+from local.azurite import AzuriteMissing
+from local.child_process import NotReady
+from local.world import ROOT, Answer, World
+
+LOG_FILE = ROOT / ".local/demo-host.log"
+
+#: ServiceNow's words for `incident.state`.
+STATES = {"1": "New", "2": "In Progress", "3": "On Hold", "6": "Resolved", "7": "Closed", "8": "Canceled"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table."""
+
+    sent: str
+    answer: str
+    incident: str
+    calls: str
+    is_as_promised: bool
+
+
+class Demo:
+    """The scenes, in the order in which they are played."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._cpu = MetricAlert()
+
+    def lines(self) -> Iterator[Line]:
+        """Play scene after scene, yielding a line for each."""
+        yield from self._life_of_an_alert()
+        yield from self._callers()
+        yield from self._people()
+        yield from self._storm_of_one()
+        yield from self._outage()
+
+    def _life_of_an_alert(self) -> Iterator[Line]:
+        first = MetricAlert(rule="first-alert", resource="vm-web-02")
+        yield self._line("first alert after start", first.fired(), "200 created", "New")
+        yield self._line("CPU alert fires, Sev1", self._cpu.fired(), "200 created", "New", calls=1)
+        yield self._line("the same notification again", self._cpu.fired(), "200 unchanged", "New", calls=0)
+        worse = replace(self._cpu, severity="Sev0")
+        yield self._line("it becomes Sev0", worse.fired(), "200 updated", "New")
+        yield self._line("it is over", worse.resolved(), "200 resolved", "Resolved")
+        yield self._line("the first notification, late", self._cpu.fired(), "200 unchanged", "Resolved", calls=0)
+        early = MetricAlert(rule="out-of-order", resource="vm-web-02")
+        yield self._line("a Resolved before its Fired", early.resolved(), "200 unchanged", "none")
+        yield self._line("and then its Fired", early.fired(), "200 unchanged", "none", calls=0)
+
+    def _callers(self) -> Iterator[Line]:
+        entra = self._world.entra
+        alert = MetricAlert(rule="never-taken").fired()
+        yield self._line("no token", alert, "401 invalid_token", "none", token="", calls=0)
+        yield self._line("a forged token", alert, "401 invalid_token", "none", token=entra.mint(evil=True), calls=0)
+        token = entra.mint(without=["roles"])
+        yield self._line("a genuine token without the role", alert, "403 forbidden", "none", token=token, calls=0)
+        yield self._line("no JSON", b"hello", "400 invalid_alert", "none", calls=0)
+
+    def _people(self) -> Iterator[Line]:
+        disk = MetricAlert(rule="disk-full", resource="vm-db-01", severity="Sev2", metric="Disk used")
+        created = self._line("disk alert fires, Sev2", disk.fired(), "200 created", "New", calls=1)
+        yield created
+        number = created.incident.split()[0]
+        row = next(row for row in self._world.servicenow.incidents if row["number"] == number)
+        self._world.servicenow.resolve(row["sys_id"])
+        yield self._line("it is over; a person was faster", disk.resolved(), "200 unchanged", "Resolved")
+
+    def _storm_of_one(self) -> Iterator[Line]:
+        alert = MetricAlert(rule="five-groups").fired()
+        before = len(self._world.servicenow.incidents)
+        with ThreadPoolExecutor(10) as pool:
+            answers = list(pool.map(lambda _: self._world.send(alert), range(20)))
+        is_kept = all(answer.status in {200, 202} for answer in answers)
+        made = len(self._world.servicenow.incidents) - before
+        statuses = ", ".join(f"{status}" for status in sorted({answer.status for answer in answers}))
+        yield Line(
+            sent="one alert, 20 times at once",
+            answer=statuses,
+            incident=f"{made} incident",
+            calls="",
+            is_as_promised=is_kept and made == 1,
+        )
+
+    def _outage(self) -> Iterator[Line]:
+        servicenow = self._world.servicenow
+        slow = MetricAlert(rule="slow-query", resource="db-shop", severity="Sev3", metric="Query time")
+        servicenow.faults.add(faults.silence(executed=True), method="POST", table="incident", times=1)
+        line = self._line("ServiceNow hangs", slow.fired(), "202 accepted", "none")
+        yield line
+        short = MetricAlert(rule="short-peak", resource="vm-web-01", severity="Sev2")
+        long = MetricAlert(rule="queue-long", resource="vm-web-02", severity="Sev2")
+        servicenow.stop()
+        yield self._line("ServiceNow is down: an alert fires", long.fired(), "202 accepted", "none")
+        yield self._line("another one fires", short.fired(), "202 accepted", "none")
+        yield self._line("and is over again", short.resolved(), "202 accepted", "none")
+        servicenow.start()
+        began = time.monotonic()
+        for alert, name, state in (
+            (slow, "the one that hung", "New"),
+            (long, "the first of the outage", "New"),
+            (short, "the short one", "Resolved"),
+        ):
+            came = self._world.wait_until(partial(self._is_told, alert.rule, state))
+            yield Line(
+                sent=f"it is back: {name}",
+                answer=f"after {time.monotonic() - began:.0f} s",
+                incident=self._incident_of(alert.rule),
+                calls="",
+                is_as_promised=came,
+            )
+
+    def _is_told(self, rule: str, state: str) -> bool:
+        return self._incident_of(rule).endswith(state)
+
+    def _line(
+        self, sent: str, alert: object, answer: str, state: str, *, token: str | None = None, calls: int | None = None
+    ) -> Line:
+        self._world.servicenow.forget_calls()
+        got = self._world.send(alert, token=token)  # type: ignore[arg-type]
+        made = len(self._world.servicenow.calls)
+        incident = self._incident_in(got)
+        told = f"{got.status} {got.outcome}"
+        return Line(
+            sent=sent,
+            answer=f"{told}, {got.seconds * 1000:.0f} ms",
+            incident=incident,
+            calls=str(made),
+            is_as_promised=told == answer
+            and incident.endswith(state)
+            and calls in (None, made)
+            and got.seconds < _LONGEST_ANSWER,
+        )
+
+    def _incident_in(self, answer: Answer) -> str:
+        """Return number and state of the incident that the answer names, as ServiceNow has it."""
+        named = answer.body.get("incident")
+        if not named:
+            return "none"
+        return next(
+            (
+                f"{row['number']} {STATES[row['state']]}"
+                for row in self._world.servicenow.incidents
+                if row["sys_id"] == named["sys_id"]
+            ),
+            f"{named['number']} is not there",
+        )
+
+    def _incident_of(self, rule: str) -> str:
+        """Return number and state of the only incident of a rule."""
+        rows = [row for row in self._world.servicenow.incidents if rule in row["correlation_display"]]
+        if len(rows) > 1:
+            return f"{len(rows)} incidents"
+        return next((f"{row['number']} {STATES[row['state']]}" for row in rows), "none")
+
+
+_LONGEST_ANSWER = 5.0  # seconds: the promise
+
+_WIDTHS = (38, 28, 22, 7)
+_HEADINGS = ("what Azure Monitor sent", "what we answered", "the incident", "calls")
+
+
+def main() -> int:
+    """Play the demonstration; return 0 if every line came out as promised."""
+    LOG_FILE.parent.mkdir(exist_ok=True)
+    LOG_FILE.unlink(missing_ok=True)
+    began = time.monotonic()
+    try:
+        with World(log_file=LOG_FILE) as world:
+            took = time.monotonic() - began
+            print(
+                f"The local world is up after {took:.1f} s: Functions host, Azurite, Entra, ServiceNow.\n", flush=True
+            )
+            lines = _print_table(Demo(world).lines())
+            _print_incidents(world)
+    except (AzuriteMissing, NotReady) as error:
+        print(error, file=sys.stderr)
+        return 1
+    broken = sum(not line.is_as_promised for line in lines)
+    print(f"\n{len(lines) - broken} of {len(lines)} lines came out as promised. ", end="")
+    print("`calls` counts requests to ServiceNow. `make run` keeps this world up, with ServiceNow's page to look at.")
+    if broken:
+        print(f"What the host said is in {LOG_FILE.relative_to(ROOT)}.")
+    return 1 if broken else 0
+
+
+def _print_table(lines: Iterator[Line]) -> list[Line]:
+    print("  " + "".join(name.ljust(width) for name, width in zip(_HEADINGS, _WIDTHS, strict=True)) + "as promised")
+    print("  " + "─" * (sum(_WIDTHS) + 11))
+    shown = []
+    for line in lines:
+        cells = (line.sent, line.answer, line.incident, line.calls)
+        text = "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
+        print(f"  {text}{'yes' if line.is_as_promised else 'NO'}", flush=True)
+        shown.append(line)
+    return shown
+
+
+def _print_incidents(world: World) -> None:
+    print("\n  ServiceNow now holds:")
+    for row in world.servicenow.incidents:
+        notes = len(world.servicenow.notes(row["sys_id"]))
+        print(
+            f"  {row['number']}  {STATES[row['state']]:<12} priority {row['priority']}  "
+            f"{notes} work note{'' if notes == 1 else 's'}  {row['short_description']}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

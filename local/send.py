@@ -1,0 +1,68 @@
+"""How do I send an alert to the world that `make run` keeps up? As Azure Monitor does: with a token, over HTTP.
+
+python -m local.send fired | resolved | FILE
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from local.alerts import MetricAlert
+from local.entra import AZURE_MONITOR
+from local.run import WORLD_FILE
+
+#: The same alert in every call, so that `resolved` ends what `fired` began.
+SAMPLE = MetricAlert(guid="d3adbeef-0000-4000-8000-000000000001")
+
+
+def main() -> int:
+    """Send one alert and print the answer; return 0 if it was taken."""
+    parser = argparse.ArgumentParser(prog="python -m local.send", description="Send an alert to `make run`.")
+    parser.add_argument("alert", help="fired, resolved, or a file with an alert as JSON")
+    asked = parser.parse_args()
+    try:
+        world = json.loads(WORLD_FILE.read_text())
+    except FileNotFoundError:
+        print("No world is up: start one with `make run`.", file=sys.stderr)
+        return 1
+    try:
+        body = _body(asked.alert)
+    except OSError as error:
+        print(f"{asked.alert} cannot be read: {error.strerror}.", file=sys.stderr)
+        return 1
+    answer = requests.post(
+        world["webhook"],
+        data=body,
+        headers={"Authorization": f"Bearer {_token(world)}", "Content-Type": "application/json"},
+        timeout=30,
+    )
+    print(f"{answer.status_code} {answer.text}")
+    return 0 if answer.ok else 1
+
+
+def _body(name: str) -> bytes:
+    if name == "fired":
+        return json.dumps(SAMPLE.fired()).encode()
+    if name == "resolved":
+        return json.dumps(SAMPLE.resolved()).encode()
+    return Path(name).read_bytes()
+
+
+def _token(world: dict[str, Any]) -> str:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": AZURE_MONITOR,
+        "client_secret": "any",
+        "scope": f"{world['audience']}/.default",
+    }
+    answer = requests.post(world["token_endpoint"], data=form, timeout=10)
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,386 @@
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from itsm_bridge.errors import Unavailable
+from itsm_bridge.reconcile import LAST_RETRY, Outcome
+from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE
+from local import faults
+from local.azurite import Azurite
+from tests.bench import Bench, bench
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
+
+
+@pytest.fixture
+def world(azurite: Azurite) -> Iterator[Bench]:
+    with bench(azurite) as made:
+        yield made
+
+
+def calls(world: Bench) -> list[str]:
+    return [call.method for call in world.instance.calls]
+
+
+def states(world: Bench) -> list[str]:
+    return [row["state"] for row in world.instance.incidents]
+
+
+class TestReceive:
+    """A notification comes and there is room."""
+
+    def test_a_new_alert_costs_one_call_and_leaves_no_wake_up(self, world: Bench) -> None:
+        result = world.receive(notification())
+
+        assert (result.outcome, calls(world), states(world)) == (Outcome.CREATED, ["POST"], ["1"])
+        assert (world.row().is_settled, world.row().lease_holder, world.messages()) == (True, "", 0)
+
+    def test_a_repetition_costs_nothing(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.forget_calls()
+
+        result = world.receive(notification())
+
+        assert (result.outcome, calls(world), world.messages()) == (Outcome.UNCHANGED, [], 0)
+        assert result.record.number == world.instance.incidents[0]["number"]
+
+    def test_the_incident_is_ours_by_key(self, world: Bench) -> None:
+        world.receive(notification())
+
+        (row,) = world.instance.incidents
+        assert (row["correlation_id"], row["sys_id"]) == (KEY, world.row().sys_id)
+
+    def test_a_new_generation_names_the_closed_incident(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.close(world.row().sys_id)
+
+        result = world.receive(notification(at=NOW + HOUR))
+
+        old, new = world.instance.incidents
+        assert (result.outcome, old["state"], new["state"]) == (Outcome.CREATED, "7", "1")
+        assert old["number"] in world.instance.notes(new["sys_id"])[0]
+
+    def test_a_resolved_incident_is_reopened_with_a_note(self, world: Bench) -> None:
+        for each in (notification(), resolved()):
+            world.receive(each)
+
+        result = world.receive(notification(at=NOW + HOUR))
+
+        assert (result.outcome, states(world)) == (Outcome.REOPENED, ["2"])
+        assert "fired again" in world.instance.notes(world.row().sys_id)[1]
+
+    def test_the_end_of_an_alert_whose_row_was_lost_still_resolves_its_incident(self, world: Bench) -> None:
+        world.receive(notification())
+        world.store.delete(world.row())
+
+        result = world.receive(resolved())
+
+        assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
+
+    def test_an_alert_that_fires_after_its_row_was_lost_is_not_doubled(self, world: Bench) -> None:
+        world.receive(notification())
+        world.store.delete(world.row())
+
+        world.receive(notification())
+
+        assert states(world) == ["1"]
+
+    def test_an_incident_with_our_sys_id_that_is_not_ours_is_not_touched(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.edit(world.row().sys_id, {"correlation_id": "somebody else's"})
+        before = world.instance.incidents
+
+        result = world.receive(resolved())
+
+        assert (result.outcome, world.row().is_parked) == (Outcome.ACCEPTED, True)
+        assert world.instance.incidents == before
+
+    def test_an_incident_that_people_deleted_is_not_made_again(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.delete(world.row().sys_id)
+
+        result = world.receive(resolved())
+
+        assert (result.outcome, states(world)) == (Outcome.UNCHANGED, [])
+
+
+class TestNoRoom:
+    """No slot is free, or ServiceNow asked us to wait."""
+
+    def test_without_a_slot_the_alert_is_remembered_and_woken_at_once(self, world: Bench) -> None:
+        with world.pressure.slot(wait=SECOND), world.pressure.slot(wait=SECOND):  # noqa: SIM117 - four of four
+            with world.pressure.slot(wait=SECOND), world.pressure.slot(wait=SECOND):
+                result = world.receive(notification())
+
+        assert (result.outcome, calls(world), world.messages()) == (Outcome.ACCEPTED, [], 1)
+        world.wake()
+        assert (states(world), calls(world)) == (["1"], ["POST"])
+
+    def test_a_pause_costs_no_calls(self, world: Bench) -> None:
+        world.pressure.pause(HOUR)
+
+        outcome = world.receive(notification()).outcome
+        world.wake()
+        world.wake()
+
+        assert (outcome, calls(world)) == (Outcome.ACCEPTED, [])
+        assert world.row().wake_up_at >= NOW + HOUR
+        world.now += HOUR + MINUTE
+        world.wake()
+        assert states(world) == ["1"]
+
+    def test_what_servicenow_asks_to_wait_the_whole_process_waits(self, world: Bench) -> None:
+        world.instance.faults.add(faults.rate_limited(retry_after=600), method="POST", times=1)
+
+        world.receive(notification())
+        world.receive(notification(key="a1" * 32))
+
+        assert calls(world) == ["POST"]
+        assert world.pressure.paused_for() == timedelta(seconds=600)
+
+    def test_never_more_calls_at_once_than_slots(self, azurite: Azurite) -> None:
+        with bench(azurite, slots=2) as world:
+            world.instance.delay = 0.05
+            keys = [f"{number:02x}" * 32 for number in range(24)]
+            with ThreadPoolExecutor(12) as pool:
+                list(pool.map(lambda key: world.receive(notification(key=key)), keys))
+            for key in keys:
+                world.wake(key)
+
+            assert world.instance.max_in_flight <= 2
+            assert len(states(world)) == len(keys)
+
+
+class TestFailure:
+    """ServiceNow does not do what it is asked to."""
+
+    def test_a_failure_is_retried_later_and_later(self, world: Bench) -> None:
+        world.instance.stop()
+        world.receive(notification())
+        delays = []
+        for _ in range(8):
+            world.wake()
+            delays.append(world.row().wake_up_at - world.now)
+            world.now = world.row().wake_up_at
+
+        assert delays[0] >= timedelta(seconds=15)
+        assert all(later > sooner for sooner, later in pairwise(delays[:5]))
+        assert LAST_RETRY <= delays[-1] <= LAST_RETRY + MINUTE * 2
+        assert world.row().attempts == 9
+        world.instance.start()
+        world.wake()
+        assert (states(world), world.row().attempts, world.row().last_error) == (["1"], 0, "")
+
+    def test_beyond_the_horizon_it_is_parked(self, world: Bench) -> None:
+        world.instance.stop()
+        world.receive(notification())
+        world.now += timedelta(hours=73)
+        world.wake()
+
+        row = world.row()
+        assert (row.is_parked, row.awaits_work) == (True, False)
+        assert "given up" in row.last_error
+
+    def test_a_first_failure_after_a_long_time_without_us_is_no_reason_to_park(self, world: Bench) -> None:
+        world.pressure.pause(timedelta(hours=100))
+        world.receive(notification())
+        world.now += timedelta(hours=101)
+        world.instance.stop()
+        world.wake()
+
+        assert not world.row().is_parked
+
+    def test_a_refusal_for_good_is_parked_at_once_with_its_reason(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.faults.add(
+            faults.data_policy_violated("Resolution code", "Close notes"), method="PATCH", times=1
+        )
+
+        result = world.receive(resolved())
+
+        row = world.row()
+        assert (result.outcome, row.is_parked) == (Outcome.ACCEPTED, True)
+        assert "Resolution code" in row.last_error
+        world.instance.forget_calls()
+        assert world.receive(resolved()).outcome is Outcome.ACCEPTED
+        assert calls(world) == []
+
+    def test_a_refusal_of_our_account_is_retried(self, world: Bench) -> None:
+        world.instance.faults.add(faults.not_authenticated(), times=None)
+        world.receive(notification())
+
+        assert (world.row().is_parked, world.row().attempts) == (False, 1)
+
+    def test_a_write_that_is_confirmed_without_effect_is_parked(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.switches.unwritable_columns.add("state")
+
+        world.receive(resolved())
+
+        assert world.row().is_parked
+        assert calls(world).count("PATCH") == 1
+
+    def test_storage_that_fails_after_the_alert_was_remembered_is_no_reason_to_refuse_it(self, world: Bench) -> None:
+        class Broken:
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def replace(self, _: object) -> object:
+                raise Unavailable("the table did not answer")
+
+        reconciler = world.make()
+        reconciler._store = Broken()  # type: ignore[assignment]
+
+        assert world.receive(notification(), reconciler).outcome is Outcome.ACCEPTED
+        assert world.messages() == 1
+        world.drain()
+        assert states(world) == ["1"]
+
+
+class TestDoubt:
+    """A write whose outcome is not known."""
+
+    def test_a_creation_that_took_effect_is_found(self, world: Bench) -> None:
+        world.instance.faults.add(faults.closed(executed=True), method="POST", times=1)
+
+        result = world.receive(notification())
+
+        assert (states(world), calls(world)) == (["1"], ["POST", "GET"])
+        assert (result.outcome, world.row().is_settled) == (Outcome.UNCHANGED, True)
+
+    def test_a_creation_that_did_not_is_made_again(self, world: Bench) -> None:
+        world.receive(notification(key="a1" * 32))
+        world.instance.faults.add(faults.closed(executed=False), method="POST", times=1)
+
+        result = world.receive(notification())
+
+        assert (result.outcome, states(world)) == (Outcome.CREATED, ["1", "1"])
+
+    def test_a_note_that_arrived_is_not_written_again(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.faults.add(faults.closed(executed=True), method="PATCH", times=1)
+
+        world.receive(notification(digest="worse", facts={"Severity": "Sev0"}))
+        world.drain()
+
+        assert len(world.story()[0][1]) == 1
+
+    def test_a_write_that_may_still_arrive_is_waited_for(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.faults.add(faults.closed(executed=False), method="PATCH", times=1)
+        world.receive(resolved())
+        world.instance.forget_calls()
+
+        world.now = world.row().wake_up_at
+        world.wake()
+        before = calls(world)
+        world.now += SETTLE_TIME + MINUTE
+        world.wake()
+
+        assert before == ["GET"]
+        assert (calls(world)[1:], states(world)) == (["GET", "PATCH"], ["6"])
+
+    def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Bench) -> None:
+        world.receive(notification())
+        row = world.row()
+        died = replace(
+            row, sys_id="", number="", observed_revision=0, reported_firing=0, applied={}, lease_holder="dead"
+        )
+        world.store.replace(replace(died, leased_until=NOW + SECOND))
+        world.now += MINUTE
+
+        world.wake()
+
+        assert (states(world), world.row().is_settled) == (["1"], True)
+
+
+class TestLease:
+    """One worker per key."""
+
+    def test_a_leased_row_is_left_alone_and_looked_at_later(self, world: Bench) -> None:
+        world.instance.stop()
+        world.receive(notification())
+        world.instance.start()
+        world.store.replace(world.row().leased(holder="another", now=NOW, until=NOW + MINUTE))
+        world.instance.forget_calls()
+        before = world.messages()
+
+        world.wake()
+
+        assert (calls(world), world.messages()) == ([], before + 1)
+
+    def test_a_resolved_that_comes_while_the_incident_is_created_is_not_lost(self, world: Bench) -> None:
+        world.instance.delay = 0.3
+        with ThreadPoolExecutor(1) as pool:
+            creating = pool.submit(world.receive, notification())
+            while not world.instance.in_flight:
+                threading.Event().wait(0.01)
+            ending = world.receive(resolved())
+
+        assert ending.outcome is Outcome.ACCEPTED
+        assert creating.result().outcome is Outcome.RESOLVED
+        assert states(world) == ["6"]
+
+    def test_the_same_alert_from_many_threads_is_one_incident(self, world: Bench) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(lambda _: world.receive(notification()), range(24)))
+
+        world.drain()
+        assert sum(result.outcome is Outcome.CREATED for result in results) <= 1
+        assert states(world) == ["1"]
+
+
+class TestWakeUps:
+    """Who comes back, and when."""
+
+    def test_a_stray_wake_up_is_dropped(self, world: Bench) -> None:
+        world.instance.stop()
+        world.receive(notification())
+        world.wake()
+        world.instance.forget_calls()
+
+        world.reconciler.reconcile(KEY, wake_up_id="stray")
+
+        assert world.row().attempts == 2
+
+    def test_a_wake_up_for_an_unknown_key_is_dropped(self, world: Bench) -> None:
+        world.reconciler.reconcile(KEY, wake_up_id="any")
+
+        assert world.store.read(KEY) is None
+
+    def test_a_repetition_of_an_unsettled_alert_makes_sure_of_a_wake_up(self, world: Bench) -> None:
+        world.pressure.pause(HOUR)
+        world.receive(notification())
+        world.queue.clear_messages()
+
+        world.receive(notification())
+
+        assert world.messages() == 1
+
+    def test_resync_wakes_what_is_overdue_once(self, world: Bench) -> None:
+        world.pressure.pause(HOUR)
+        world.receive(notification())
+        world.queue.clear_messages()
+        world.reconciler.resync()
+        too_early = world.messages()
+        world.now += WAKE_UP_GRACE + SECOND
+
+        world.reconciler.resync()
+        world.reconciler.resync()
+
+        assert (too_early, world.messages()) == (0, 1)
+
+    def test_resync_purges_what_is_over_and_old(self, world: Bench) -> None:
+        world.receive(notification())
+        world.receive(notification(key="a1" * 32))
+        world.receive(resolved())
+        world.now += timedelta(days=91)
+
+        world.reconciler.resync()
+
+        assert world.store.read(KEY) is None
+        assert world.store.read("a1" * 32) is not None

@@ -1,0 +1,146 @@
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from itsm_bridge.errors import InvalidSettings
+from itsm_bridge.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+LEAST = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "ENTRA_TENANT_ID": "7a000000-0000-0000-0000-000000000000",
+    "ENTRA_AUDIENCE": "api://itsm-bridge",
+    "SERVICENOW_INSTANCE_URL": "https://dev1.service-now.com/",
+    "SERVICENOW_API_KEY": "key-of-nobody",
+}
+
+
+def problems(**changes: str) -> str:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_environ({**LEAST, **changes})
+    return str(caught.value)
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    settings = Settings.from_environ(LEAST)
+
+    assert settings.entra.allowed_callers == ("461e8683-5575-4561-ac7f-899cc907d62a",)
+    assert settings.entra.required_role == "ActionGroupsSecureWebhook"
+    assert settings.entra.authority == "https://login.microsoftonline.com"
+    assert settings.servicenow.instance_url == "https://dev1.service-now.com"
+    assert settings.servicenow.max_concurrency == 4
+    assert settings.allowed_subscriptions == frozenset()
+    assert (settings.retry_horizon, settings.retention) == (timedelta(hours=72), timedelta(days=90))
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = Settings.from_environ(
+        {**LEAST, "ENTRA_AUDIENCE": "api://a, b ,", "ALLOWED_SUBSCRIPTIONS": "AAA,bbb", "ENTRA_TENANT_ID": "t1,t2"}
+    )
+
+    assert settings.entra.audiences == ("api://a", "b")
+    assert settings.entra.tenants == ("t1", "t2")
+    assert settings.allowed_subscriptions == {"aaa", "bbb"}
+
+
+def test_the_empty_string_switches_the_role_check_off() -> None:
+    assert Settings.from_environ({**LEAST, "ENTRA_REQUIRED_ROLE": ""}).entra.required_role == ""
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_environ({})
+
+    message = str(caught.value)
+    for name in ("AzureWebJobsStorage", "ENTRA_TENANT_ID", "ENTRA_AUDIENCE", "SERVICENOW_INSTANCE_URL", "credentials"):
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICENOW_INSTANCE_URL", "http://dev1.service-now.com"),
+        ("SERVICENOW_INSTANCE_URL", "dev1.service-now.com"),
+        ("SERVICENOW_INSTANCE_URL", "https://me:secret@dev1.service-now.com"),
+        ("SERVICENOW_INSTANCE_URL", "https://dev1.service-now.com?x=1"),
+        ("SERVICENOW_INSTANCE_URL", "https://[broken"),
+        ("ENTRA_AUTHORITY", "http://login.example.com"),
+        ("ENTRA_TENANT_ID", "../common"),
+        ("ENTRA_ALLOWED_CALLERS", " , "),
+        ("SERVICENOW_MAX_CONCURRENCY", "0"),
+        ("SERVICENOW_MAX_CONCURRENCY", "many"),
+        ("RETRY_HORIZON_HOURS", "-1"),
+        ("RETENTION_DAYS", "1.5"),
+        ("AzureWebJobsStorage", "nonsense"),
+        ("ITSM_RULES_FILE", "rules.yaml"),
+        ("SERVICENOW_USERNAME", "only-half"),
+        ("SERVICENOW_CLIENT_SECRET", "only-half"),
+    ],
+)
+def test_what_is_malformed_is_named_without_its_value(name: str, value: str) -> None:
+    message = problems(**{name: value})
+
+    assert name in message
+    assert value.strip(" ,") not in message or value in {"0", "-1", " , "}
+
+
+def test_plain_http_is_allowed_to_loopback() -> None:
+    settings = Settings.from_environ({**LEAST, "SERVICENOW_INSTANCE_URL": "http://127.0.0.1:8080"})
+
+    assert settings.servicenow.instance_url == "http://127.0.0.1:8080"
+
+
+def test_storage_can_be_reached_by_identity() -> None:
+    by_name = Settings.from_environ({**LEAST, "AzureWebJobsStorage": "", "AzureWebJobsStorage__accountName": "shop"})
+    by_uri = Settings.from_environ(
+        {
+            **LEAST,
+            "AzureWebJobsStorage": "",
+            "AzureWebJobsStorage__tableServiceUri": "https://t.example",
+            "AzureWebJobsStorage__queueServiceUri": "https://q.example",
+        }
+    )
+
+    assert by_name.storage.table_service_uri == "https://shop.table.core.windows.net"
+    assert by_name.storage.queue_service_uri == "https://shop.queue.core.windows.net"
+    assert (by_uri.storage.table_service_uri, by_uri.storage.queue_service_uri) == (
+        "https://t.example",
+        "https://q.example",
+    )
+
+
+def test_no_secret_is_shown() -> None:
+    environ = {
+        **LEAST,
+        "AzureWebJobsStorage": "AccountName=a;AccountKey=hush-key",
+        "SERVICENOW_API_KEY": "hush-api",
+        "SERVICENOW_CLIENT_ID": "id",
+        "SERVICENOW_CLIENT_SECRET": "hush-secret",
+        "SERVICENOW_USERNAME": "user",
+        "SERVICENOW_PASSWORD": "hush-password",
+    }
+
+    assert "hush" not in repr(Settings.from_environ(environ))
+
+
+class _Recording(dict[str, str]):
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: str = "") -> str:  # type: ignore[override]
+        self.asked.add(key)
+        return super().get(key, default)
+
+
+def test_the_example_lists_every_setting_and_no_other() -> None:
+    example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
+    environ = _Recording({name: value for name, value in example.items() if value} | LEAST)
+
+    Settings.from_environ(environ)
+
+    of_the_host = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"}
+    assert environ.asked == set(example) - of_the_host
