@@ -1,4 +1,7 @@
-"""What does Azure Monitor send? Alerts in the common alert schema, as its metric alerts look.
+"""What does Azure Monitor send?
+
+`MetricAlert` makes alerts in the common alert schema, as many as are wanted.
+`samples` are those of the tests: one of each monitoring service and of each older shape.
 
 Source: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-common-schema
 """
@@ -6,7 +9,10 @@ Source: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-common-sch
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+SAMPLES = Path(__file__).parents[1] / "tests/alerts"
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 
@@ -86,6 +92,11 @@ class MetricAlert:
                 "customProperties": {"team": "shop"},
             },
         }
+
+
+def samples() -> dict[str, bytes]:
+    """Return the body of each sample alert by its name, such as "metric-static.fired"."""
+    return {path.stem: path.read_bytes() for path in sorted(SAMPLES.glob("*.json"))}
 
 
 def _text(time: datetime) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from local import faults
-from local.alerts import MetricAlert
+from local.alerts import MetricAlert, samples
 from local.azurite import AzuriteMissing
 from local.child_process import NotReady
 from local.world import ROOT, Answer, World
@@ -47,6 +47,7 @@ class Demo:
         yield from self._people()
         yield from self._storm_of_one()
         yield from self._outage()
+        yield from self._every_kind()
 
     def _life_of_an_alert(self) -> Iterator[Line]:
         first = MetricAlert(rule="first-alert", resource="vm-web-02")
@@ -123,6 +124,19 @@ class Demo:
                 is_as_promised=came,
             )
 
+    def _every_kind(self) -> Iterator[Line]:
+        """Send the sample of each monitoring service and older shape, but for those that only end another."""
+        for name, body in samples().items():
+            shape, _, moment = name.partition(".")
+            if moment in _ENDS:
+                continue
+            answer, state = "200 created", "New"
+            if shape == "service-health-incident":
+                answer = "200 updated"  # the sample of the older shape, sent before, tells of the same incident
+            elif shape.startswith("test-") or shape.endswith("-test"):
+                answer, state = "200 resolved", "Resolved"
+            yield self._line(f"{shape.replace('-', ' ')} {moment}".strip(), body, answer, state)
+
     def _is_told(self, rule: str, state: str) -> bool:
         return self._incident_of(rule).endswith(state)
 
@@ -167,9 +181,12 @@ class Demo:
         return next((f"{row['number']} {STATES[row['state']]}" for row in rows), "none")
 
 
+#: Samples that end an alert; they are of interest only after its beginning.
+_ENDS = ("resolved", "deactivated", "available")
+
 _LONGEST_ANSWER = 5.0  # seconds: the promise
 
-_WIDTHS = (38, 28, 22, 7)
+_WIDTHS = (41, 28, 22, 7)
 _HEADINGS = ("what Azure Monitor sent", "what we answered", "the incident", "calls")
 
 

@@ -67,6 +67,7 @@ Send an alert from another terminal:
 
   {shown} -m local.send fired
   {shown} -m local.send resolved
+  {shown} -m local.send samples          (one of each kind)
   {shown} -m local.send some-alert.json
 """,
         flush=True,

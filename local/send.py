@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from local.alerts import MetricAlert
+from local.alerts import MetricAlert, samples
 from local.entra import AZURE_MONITOR
 from local.run import WORLD_FILE
 
@@ -20,9 +20,9 @@ SAMPLE = MetricAlert(guid="d3adbeef-0000-4000-8000-000000000001")
 
 
 def main() -> int:
-    """Send one alert and print the answer; return 0 if it was taken."""
+    """Send alerts and print the answers; return 0 if all were taken."""
     parser = argparse.ArgumentParser(prog="python -m local.send", description="Send an alert to `make run`.")
-    parser.add_argument("alert", help="fired, resolved, or a file with an alert as JSON")
+    parser.add_argument("alert", help="fired, resolved, samples (one of each kind), or a file with an alert as JSON")
     asked = parser.parse_args()
     try:
         world = json.loads(WORLD_FILE.read_text())
@@ -30,26 +30,33 @@ def main() -> int:
         print("No world is up: start one with `make run`.", file=sys.stderr)
         return 1
     try:
-        body = _body(asked.alert)
+        bodies = _bodies(asked.alert)
     except OSError as error:
         print(f"{asked.alert} cannot be read: {error.strerror}.", file=sys.stderr)
         return 1
+    is_taken = [_sent(world, name, body) for name, body in bodies.items()]
+    return 0 if all(is_taken) else 1
+
+
+def _bodies(name: str) -> dict[str, bytes]:
+    if name == "samples":
+        return samples()
+    if name == "fired":
+        return {name: json.dumps(SAMPLE.fired()).encode()}
+    if name == "resolved":
+        return {name: json.dumps(SAMPLE.resolved()).encode()}
+    return {name: Path(name).read_bytes()}
+
+
+def _sent(world: dict[str, Any], name: str, body: bytes) -> bool:
     answer = requests.post(
         world["webhook"],
         data=body,
         headers={"Authorization": f"Bearer {_token(world)}", "Content-Type": "application/json"},
         timeout=30,
     )
-    print(f"{answer.status_code} {answer.text}")
-    return 0 if answer.ok else 1
-
-
-def _body(name: str) -> bytes:
-    if name == "fired":
-        return json.dumps(SAMPLE.fired()).encode()
-    if name == "resolved":
-        return json.dumps(SAMPLE.resolved()).encode()
-    return Path(name).read_bytes()
+    print(f"{name}: {answer.status_code} {answer.text}")
+    return answer.ok
 
 
 def _token(world: dict[str, Any]) -> str:
