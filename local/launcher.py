@@ -34,7 +34,7 @@ class FunctionsHost:
         self._log_file = log_file
         self._command = [python, "-m", "local.host", "--app", str(app.resolve()), "--port", str(port)]
         if function_key is not None:
-            self._command += ["--function-key", function_key]
+            self._command += [f"--function-key={function_key}"]  # a key may begin with "-"
         if message_lease is not None:
             self._command += ["--message-lease", str(message_lease.total_seconds())]
         self._child: ChildProcess | None = None

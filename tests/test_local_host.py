@@ -397,12 +397,12 @@ def test_without_storage_the_rest_runs_and_the_log_says_what_does_not(other: Sam
 
 
 def test_a_key_is_asked_for_only_at_its_level(other: Sample) -> None:
-    with other.host(function_key="open sesame") as host:
+    with other.host(function_key="-open sesame") as host:
         url = f"{host.url}/api/post-only"
         refused = requests.post(url, timeout=10)
         wrong = requests.post(url, headers={"x-functions-key": "sesame"}, timeout=10)
-        by_query = requests.post(url, params={"code": "open sesame"}, timeout=10)
-        by_header = requests.post(url, headers={"x-functions-key": "open sesame"}, timeout=10)
+        by_query = requests.post(url, params={"code": "-open sesame"}, timeout=10)
+        by_header = requests.post(url, headers={"x-functions-key": "-open sesame"}, timeout=10)
         anonymous = requests.get(f"{host.url}/api/echo", timeout=10)
 
     assert (refused.status_code, refused.content) == (401, b"")
