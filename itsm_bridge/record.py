@@ -26,6 +26,10 @@ from itsm_bridge.notification import Notification, changed_note
 #: 60 s of quota, queueing before it, and an edge that cuts requests at about 5 minutes.
 SETTLE_TIME = timedelta(minutes=6)
 
+#: How many notes are owed at most. A resource that flaps through a long outage must not outgrow its row,
+#: and one journal entry holds fewer: `writes` says there that earlier ones are left out.
+MOST_NOTES = 50
+
 #: How long a wake-up may be overdue before nobody counts on it any more.
 WAKE_UP_GRACE = timedelta(minutes=10)
 
@@ -293,7 +297,7 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         revision=revision,
         fields=notification.fields if notification.opens else record.fields,
         facts=notification.facts,
-        notes=(*record.notes, Note(revision=revision, text=note)) if note else record.notes,
+        notes=(*record.notes, Note(revision=revision, text=note))[-MOST_NOTES:] if note else record.notes,
         close_notes=notification.note if notification.closes else record.close_notes,
         resources=notification.resources or record.resources,
         changed_at=now,

@@ -12,6 +12,9 @@ from itsm_bridge.record import Record
 #: How long a journal entry may be, in characters; ServiceNow cuts the rest without a word.
 JOURNAL_LENGTH = 4000
 
+_PARAGRAPH = "\n\n"
+_LEFT_OUT = "Earlier notes are left out."
+
 
 def creation(record: Record) -> Mapping[str, str]:
     """Return the fields of a new incident: its identity, what it says, and the notes that are owed."""
@@ -50,18 +53,18 @@ def reopening(record: Record, incident: Incident) -> Mapping[str, str]:
 def _notes(record: Record) -> str:
     """Return the notes that are owed, oldest first; if a journal entry cannot hold all, the newest of them."""
     kept: list[str] = []
-    room = JOURNAL_LENGTH
+    room = JOURNAL_LENGTH - len(_LEFT_OUT) - len(_PARAGRAPH)
     for note in reversed(record.notes):
         text = note.marked(record.key)
-        room -= len(text) + 2
+        room -= len(text) + len(_PARAGRAPH)
         if kept and room < 0:
-            break
+            return _joined(_LEFT_OUT, *kept)
         kept.insert(0, text)
     return _joined(*kept)
 
 
 def _joined(*texts: str) -> str:
-    return "\n\n".join(text for text in texts if text)
+    return _PARAGRAPH.join(text for text in texts if text)
 
 
 def _unless_empty(**fields: str) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record, first_record, merge
+from itsm_bridge.row import to_entity
 from tests.builders import (
     HOUR,
     KEY,
@@ -105,6 +106,15 @@ class TestMerge:
 
         assert (row.firing, row.revision) == (1, 2)
         assert merge(row, notification(signal="", digest="update", at=NOW + 2 * HOUR), NOW) is row
+
+    def test_a_resource_that_flaps_for_days_does_not_outgrow_its_row(self) -> None:
+        row = known_record()
+        for number in range(200):
+            row = told(row, resolved(at=NOW + number * HOUR, digest="r", note=f"{number} " + "x" * 2900))
+            row = told(row, notification(at=NOW + number * HOUR + MINUTE, digest="f"))
+
+        assert row.notes[-2].text.startswith("199 ")
+        assert sum(len(str(value)) for value in to_entity(row).values()) < 1024 * 1024 / 2
 
     def test_a_test_notification_opens_and_closes_at_once(self) -> None:
         row = first_record(notification(opens=True, closes=True), NOW)
