@@ -82,6 +82,7 @@ class _Exchange:
 
     deadline: Deadline
     was_sent: bool = False
+    response: http.client.HTTPResponse | None = None
 
     def seconds_left(self) -> float:
         """Return the time left, more than 0.
@@ -128,6 +129,9 @@ class Transport:
         try:
             received = _exchange(self._session(), method, url, headers, params, body, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
+            if exchange.response is not None:
+                # urllib3 leaves it open if it makes no sense of its head.
+                exchange.response.close()
             dropped = exchange.was_sent and isinstance(error, requests.ConnectionError) and bool(deadline.left)
             reason = _reason(error) if deadline.left else "no answer in time"
             raise NoAnswer(reason, was_sent=exchange.was_sent, was_dropped=dropped) from error
@@ -215,6 +219,7 @@ class _TimedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock))
+        _current.get().response = self
 
 
 class _TimedConnection(HTTPConnection):

@@ -132,6 +132,21 @@ def is_silent(connection: socket.socket, _: bytes) -> None:
         pass
 
 
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+NEVER_DONE: dict[str, Talk] = {
+    "silence": is_silent,
+    "status line": trickles(b"", b"H"),
+    "header": trickles(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "headers": trickles(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n"),
+    "100 Continue": trickles(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": trickles(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+    "body without length": trickles(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"),
+    "chunks": trickles(_CHUNKED, b"1\r\nx\r\n"),
+    "chunk size": trickles(_CHUNKED, b"0"),
+}
+
+
 def exchange(url: str, *, method: str = "GET", within: timedelta = LONG, **arguments: Any) -> Received:
     return Transport().exchange(
         method, url, headers=arguments.pop("headers", {}), deadline=Deadline.after(within), **arguments
@@ -220,39 +235,45 @@ class TestAnswers:
 
 
 class TestTime:
-    @pytest.mark.parametrize(
-        "talk",
-        [
-            pytest.param(is_silent, id="silence"),
-            pytest.param(trickles(b"", b"H"), id="status line"),
-            pytest.param(trickles(b"HTTP/1.1 200 OK\r\nX: ", b"x"), id="header"),
-            pytest.param(trickles(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n"), id="headers"),
-            pytest.param(trickles(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="100 Continue"),
-            pytest.param(trickles(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"), id="body"),
-            pytest.param(trickles(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"), id="body without length"),
-            pytest.param(
-                trickles(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), id="chunks"
-            ),
-            pytest.param(trickles(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"), id="chunk size"),
-        ],
-    )
-    @pytest.mark.parametrize("scheme", ["http", "https"])
-    def test_no_answer_outlasts_the_deadline(
-        self, talk: Talk, scheme: str, tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        context, certificate = tls
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        with Server(talk, tls=context if scheme == "https" else None) as server:
+    @pytest.mark.parametrize("talk", NEVER_DONE.values(), ids=NEVER_DONE)
+    def test_no_answer_outlasts_the_deadline(self, talk: Talk) -> None:
+        with Server(talk) as server:
             error = failed(server.url, method="POST", body=b"")
 
         assert (str(error), error.was_sent, error.was_dropped) == ("no answer in time", True, False)
         assert len(server.requests) == 1
+
+    @pytest.mark.parametrize("what", ["silence", "header", "chunk size"])
+    def test_nor_does_one_over_tls(
+        self, what: str, tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        context, certificate = tls
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        with Server(NEVER_DONE[what], tls=context) as server:
+            error = failed(server.url, within=timedelta(seconds=0.6))
+
+        assert (str(error), error.was_sent) == ("no answer in time", True)
 
     def test_a_deadline_that_has_passed_lets_nothing_out(self) -> None:
         with Server(says(OK)) as server:
             error = failed(server.url, within=timedelta(0))
 
         assert (error.was_sent, server.connections) == (False, 0)
+
+    def test_a_deadline_that_passes_before_a_kept_connection_is_used_lets_nothing_out(self) -> None:
+        class Passing(Deadline):
+            @property
+            def left(self) -> timedelta:
+                return looks.pop(0) if looks else timedelta(0)
+
+        looks = [LONG, LONG]
+        transport = Transport()
+        with Server(says(OK)) as server:
+            transport.exchange("GET", server.url, headers={}, deadline=Deadline.after(LONG))
+            with pytest.raises(NoAnswer) as caught:
+                transport.exchange("POST", server.url, headers={}, body=b"", deadline=Passing(0))
+
+        assert (caught.value.was_sent, len(server.requests)) == (False, 1)
 
     def test_a_handshake_that_hangs_ends_in_time_with_nothing_sent(self) -> None:
         with Server(is_silent) as server:
@@ -349,7 +370,7 @@ class TestHalfAnAnswer:
         "answer",
         [
             pytest.param(b"", id="none"),
-            pytest.param(b"HTTP/1.1 200 OK\r\nX:", id="half a head"),
+            pytest.param(b"HTTP/1.1 20", id="half a status line"),
             pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", id="half a body"),
             pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok", id="half a chunk"),
             pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="a chunk of no size"),
@@ -412,11 +433,20 @@ class TestConnections:
         assert server.connections == 3
 
     def test_one_that_the_server_closed_is_replaced_before_a_write(self) -> None:
+        is_closed = threading.Event()
+
+        def talk(connection: socket.socket, _: bytes) -> None:
+            connection.sendall(OK)
+            connection.shutdown(socket.SHUT_RDWR)
+            is_closed.set()
+
         transport = Transport()
-        with Server(says_and_closes(OK)) as server:
+        with Server(talk) as server:
             for _ in range(3):
                 received = transport.exchange("POST", server.url, headers={}, body=b"", deadline=Deadline.after(LONG))
                 assert received.status == 200
+                assert is_closed.wait(5)
+                is_closed.clear()
 
         assert (server.connections, len(server.requests)) == (3, 3)
 
