@@ -38,6 +38,9 @@ from http import HTTPStatus
 #: Characters of a reason.
 _REASON_LENGTH = 256
 
+#: What 429 means when it names no time: the queue of the node is full (50 requests that take about a second each).
+_FULL_QUEUE_WAIT = timedelta(seconds=10)
+
 #: What we let ourselves be told to wait, at most. Rate limits are per hour.
 _LONGEST_WAIT = timedelta(hours=2)
 
@@ -179,13 +182,16 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
     names = _lower_case(headers)
     seen = _Seen(method=method, status=status, headers=names, body=body, content=parsed(body))
     rule = next(rule for rule in _RULES if rule.fits(seen))
+    wait = retry_after(names, now=now)
+    if wait is None and status == HTTPStatus.TOO_MANY_REQUESTS:
+        wait = _FULL_QUEUE_WAIT
     return Answer(
         outcome=rule.outcome_of(method),
         reason=_reason(rule, seen),
         status=status,
         result=seen.result if rule is _RESULT else None,
         is_absent=rule is _ABSENT,
-        retry_after=retry_after(names, now=now),
+        retry_after=wait,
     )
 
 

@@ -630,7 +630,7 @@ def cut(text: str, length: int) -> str:
     """Return what a column of that length keeps: counted in Java characters, wide ones mangled if it is narrow."""
     if length <= _NARROW:
         text = re.sub("[\U00010000-\U0010ffff]", "????", text)
-    return text.encode("utf-16-le")[: 2 * length].decode("utf-16-le", "ignore")
+    return text.encode("utf-16-le", "replace")[: 2 * length].decode("utf-16-le", "ignore")
 
 
 def _as_text(value: object) -> str:

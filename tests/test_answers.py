@@ -260,7 +260,12 @@ def test_without_an_answer_what_was_sent_decides(method: str, was_sent: bool, ex
     ],
 )
 def test_what_we_are_asked_to_wait_is_read_and_bounded(headers: dict[str, str], expected: timedelta | None) -> None:
-    assert judged("POST", 429, headers=headers).retry_after == expected
+    assert judged("POST", 503, headers=headers).retry_after == expected
+
+
+def test_a_full_queue_names_no_time_and_wants_a_pause_all_the_same() -> None:
+    assert judged("POST", 429, headers={}).retry_after == timedelta(seconds=10)
+    assert judged("POST", 429, headers={"Retry-After": "0"}).retry_after == timedelta(0)
 
 
 def test_the_reason_names_what_servicenow_misses() -> None:

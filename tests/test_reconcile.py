@@ -142,6 +142,15 @@ class TestNoRoom:
         assert calls(world) == ["POST"]
         assert world.pressure.paused_for() == timedelta(seconds=600)
 
+    def test_a_full_queue_of_servicenow_is_given_time_to_empty(self, world: Bench) -> None:
+        world.instance.faults.add(faults.semaphores_exhausted(), method="POST", times=1)
+
+        world.receive(notification())
+        world.receive(notification(key="a1" * 32))
+
+        assert calls(world) == ["POST"]
+        assert timedelta(0) < world.pressure.paused_for() < MINUTE
+
     def test_never_more_calls_at_once_than_slots(self, azurite: Azurite) -> None:
         with bench(azurite, slots=2) as world:
             world.instance.delay = 0.05
