@@ -105,7 +105,7 @@ class ServiceNow:
         return tuple(sorted(incidents, key=lambda each: (each.fields.get("sys_created_on", ""), each.number)))
 
     def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
-        """Create an incident; `fields` name its `sys_id` and `correlation_id`, among others.
+        """Create an incident; `fields` name its `correlation_id` and, unless the instance is to choose, its `sys_id`.
 
         Repeating it is harmless on an instance that honours our sys_id.
 
@@ -123,7 +123,8 @@ class ServiceNow:
             incident = _incident(row)
         if incident is None:
             raise Unconfirmed("ServiceNow created an incident and does not show it to us")
-        self._learn(honours_sys_id=incident.sys_id == fields["sys_id"])
+        if "sys_id" in fields:
+            self._learn(honours_sys_id=incident.sys_id == fields["sys_id"])
         return self._compared(incident, fields)
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
@@ -173,6 +174,8 @@ class ServiceNow:
         self._table_api.probe("incident", within=within)
 
     def _created_nevertheless(self, fields: Mapping[str, str], error: Rejected, deadline: Deadline) -> Incident:
+        if "sys_id" not in fields:
+            raise error
         try:
             incident = self.find(fields["sys_id"], within=deadline.left)
         except TemporaryError as doubt:

@@ -58,7 +58,7 @@ def act(servicenow: ServiceNow, action: Action, record: Record, incident: Incide
         Rejected: ServiceNow refuses this write for good.
     """
     if action is Action.CREATE:
-        fields = writes.creation(record)
+        fields = writes.creation(record, chooses_sys_id=_may_choose_sys_id(servicenow, record))
         answer = servicenow.create(fields, within=left())
     else:
         assert incident is not None  # noqa: S101 - the table writes only to what was observed
@@ -84,6 +84,15 @@ def has_effect(action: Action, observed: Incident | None) -> bool:
 def succeed(closed: Incident) -> Step:
     """Go on to the next generation; its incident is not there yet."""
     return Step(observed=None, change=lambda row: row.succeeded(closed))
+
+
+def _may_choose_sys_id(servicenow: ServiceNow, record: Record) -> bool:
+    """Whether to send our sys_id: not where it is ignored, and not again where it may be why nothing was created.
+
+    The latter is asked when a creation was in doubt, the doubt has passed, and no incident was found under any sys_id.
+    """
+    honours = servicenow.honours_sys_id
+    return honours is True or (honours is None and record.in_doubt_until is None)
 
 
 def _found_by_correlation(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Incident | None:

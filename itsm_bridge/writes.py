@@ -16,9 +16,11 @@ _PARAGRAPH = "\n\n"
 _LEFT_OUT = "Earlier notes are left out."
 
 
-def creation(record: Record) -> Mapping[str, str]:
+def creation(record: Record, *, chooses_sys_id: bool = True) -> Mapping[str, str]:
     """Return the fields of a new incident: its identity, what it says, and the notes that are owed."""
-    identity = {"sys_id": record.incident_sys_id, "correlation_id": record.key}
+    identity = {"correlation_id": record.key}
+    if chooses_sys_id:
+        identity["sys_id"] = record.incident_sys_id
     notes = _notes(record)
     if record.previous_number:
         notes = _joined(f"{record.previous_number} is closed; this incident follows it.", notes)

@@ -12,6 +12,7 @@ from itsm_bridge.reconcile import LAST_RETRY, Outcome
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE
 from local import faults
 from local.azurite import Azurite
+from local.glide import SysIds
 from tests.bench import Bench, bench
 from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
 
@@ -305,6 +306,53 @@ class TestDoubt:
         world.wake()
 
         assert (states(world), world.row().is_settled) == (["1"], True)
+
+
+class TestInstancesWithSysIdsOfTheirOwn:
+    """The slow, safe path: what is in doubt is searched for by its correlation id, and waited for."""
+
+    def test_an_instance_that_ignores_our_sys_id_is_remembered_as_such(self, world: Bench) -> None:
+        world.instance.switches.sys_ids = SysIds.IGNORED
+
+        world.receive(notification())
+        result = world.receive(resolved())
+
+        assert world.servicenow.honours_sys_id is False
+        assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
+        assert world.row().sys_id == world.instance.incidents[0]["sys_id"]
+
+    @pytest.mark.parametrize("executed", [True, False])
+    def test_a_creation_in_doubt_there_is_one_incident(self, world: Bench, executed: bool) -> None:
+        world.instance.switches.sys_ids = SysIds.IGNORED
+        world.instance.faults.add(faults.closed(executed=executed), method="POST", times=1)
+        world.receive(notification())
+        world.now = world.row().wake_up_at
+        world.wake()
+        too_early = len(states(world))
+        world.drain()
+
+        assert too_early == (1 if executed else 0)
+        assert states(world) == ["1"]
+
+    def test_a_creation_that_arrives_late_there_is_one_incident(self, world: Bench) -> None:
+        world.instance.switches.sys_ids = SysIds.IGNORED
+        world.instance.faults.add(faults.late_commit(after=0.3, closes=True), method="POST", times=1)
+        world.receive(notification())
+        world.now = world.row().wake_up_at
+        world.wake()
+        world.instance.wait_for_late_commits()
+        world.drain()
+
+        assert states(world) == ["1"]
+
+    def test_an_instance_that_refuses_our_sys_id_gets_its_incident_without(self, world: Bench) -> None:
+        world.instance.switches.sys_ids = SysIds.REFUSED
+        world.receive(notification())
+
+        world.drain()
+
+        assert states(world) == ["1"]
+        assert world.row().sys_id == world.instance.incidents[0]["sys_id"]
 
 
 class TestLease:
