@@ -22,17 +22,13 @@ unless it was the creation on an instance that honours our sys_id: there a repet
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from itsm_bridge.incident import Incident
 from itsm_bridge.record import Record
-
-#: How much older than its row an incident must be to belong to a time that the row does not know:
-#: far more than two clocks differ, far less than the shortest retention of rows.
-PREDATES = timedelta(hours=1)
 
 
 class Unseen(Enum):
@@ -109,7 +105,7 @@ def next_action(record: Record, observed: Observation, *, now: datetime, honours
     """
     if record.is_settled:
         return Action.NOTHING
-    action = TABLE[desired_of(record, observed)][observed_of(observed)]
+    action = TABLE[desired_of(record)][observed_of(observed)]
     if action is Action.UPDATE and isinstance(observed, Incident) and not _owes(record, observed):
         action = Action.NOTHING
     if _must_wait(action, record, now=now, honours_sys_id=honours_sys_id):
@@ -117,11 +113,11 @@ def next_action(record: Record, observed: Observation, *, now: datetime, honours
     return action
 
 
-def desired_of(record: Record, observed: Observation) -> Desired:
+def desired_of(record: Record) -> Desired:
     """Return the row of the table."""
     if record.firing == 0:
         return Desired.NEVER_FIRED
-    has_news = _has_news(record, observed)
+    has_news = record.firing > record.reported_firing
     if record.is_firing:
         return Desired.FIRED_NEWS if has_news else Desired.FIRED
     return Desired.RESOLVED_NEWS if has_news else Desired.RESOLVED
@@ -138,24 +134,6 @@ def observed_of(observed: Observation) -> Observed:
     return Observed.RESOLVED if observed.is_resolved else Observed.OPEN
 
 
-def _has_news(record: Record, observed: Observation) -> bool:
-    if record.firing <= record.reported_firing:
-        return False
-    if record.firing > record.generation_firing or not isinstance(observed, Incident):
-        return True
-    # It exists although no answer told us so: either the answer to our creation was lost, then it tells of this
-    # firing, or it is older than our row, which was purged or lost, then it knows nothing of it.
-    return _created_at(observed) < record.created_at - PREDATES
-
-
-def _created_at(incident: Incident) -> datetime:
-    text = incident.fields.get("sys_created_on", "")
-    try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
-
-
 def _owes(record: Record, incident: Incident) -> bool:
     if record.notes:
         return True
@@ -166,6 +144,7 @@ def _must_wait(action: Action, record: Record, *, now: datetime, honours_sys_id:
     if not record.is_in_doubt(now) or action is Action.OBSERVE:
         return False
     if action is Action.CREATE:
-        return honours_sys_id is not True
+        # What is in doubt may be a change of an incident that people deleted: it would reach the new one.
+        return honours_sys_id is not True or record.omits_sys_id or bool(record.sys_id)
     # A note that has not arrived tells that the write it went with has not either. It may undo what we see now.
     return action is not Action.NOTHING or bool(record.notes)

@@ -255,7 +255,7 @@ class Reconciler:
         """
         now = self._now()
         if row.is_leased(now):
-            self._wakeups.send(row.key, delay=self._free_at(row) - now)
+            self._postpone(row, self._free_at(row) - now)
             return
         pause = self._pressure.paused_for()
         if pause:
@@ -280,7 +280,9 @@ class Reconciler:
                 if run.row.is_settled:
                     log.info("%s: %s (%s)", record.key, run.outcome, record.number or "no incident")
                     return Result(outcome=run.outcome, record=run.row)
-                continue  # something newer has come meanwhile
+                # Something newer has come meanwhile, and people may have acted too.
+                run.observed = UNSEEN
+                continue
             if action is Action.WAIT:
                 return self._retry_later(run, Unconfirmed("a write of unknown outcome may still take effect"))
             try:
@@ -292,6 +294,10 @@ class Reconciler:
         return self._retry_later(run, Unavailable("the incident keeps changing"))
 
     def _step(self, run: _Run, action: Action, record: Record) -> None:
+        if action is Action.CREATE and (intent := self._intent(record)):
+            # The intent of another incident is written down before it is created.
+            self._write(run, intent)
+            return
         try:
             step = self._carry_out(run, action, record)
         except Conflict:
@@ -312,6 +318,13 @@ class Reconciler:
         if action is Action.SUCCEED:
             # The intent of another incident is written down before it is created.
             self._write(run, _kept)
+
+    def _intent(self, record: Record) -> Change | None:
+        """Return what the row must say before the creation is sent; None if it says so already."""
+        if record.in_doubt_until is None:
+            return Record.begun if record.generation_firing < record.firing else None
+        honours = self._servicenow.honours_sys_id
+        return Record.omitting_sys_id if honours is not True and not record.omits_sys_id else None
 
     def _carry_out(self, run: _Run, action: Action, record: Record) -> steps.Step:
         def left() -> timedelta:

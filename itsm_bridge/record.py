@@ -15,8 +15,8 @@ must have ended, one way or the other. The same holds for a write whose answer w
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from itsm_bridge.incident import OWNED_FIELDS, Incident, sys_id_for
@@ -30,8 +30,16 @@ SETTLE_TIME = timedelta(minutes=6)
 #: and one journal entry holds fewer: `writes` says there that earlier ones are left out.
 MOST_NOTES = 50
 
+#: How much older than its row an incident must be to belong to a time that the row does not know:
+#: far more than two clocks differ, far less than the shortest retention of rows.
+PREDATES = timedelta(hours=1)
+
 #: How long a wake-up may be overdue before nobody counts on it any more.
 WAKE_UP_GRACE = timedelta(minutes=10)
+
+
+#: How many values of a field are remembered that were asked for and never confirmed.
+_WISHES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +103,12 @@ class Record:
     number: str = ""
     #: The number of the generation before, if there was one.
     previous_number: str = ""
+    #: Whether it was or will be created without a sys_id of ours, so that it is found by `correlation_id` alone.
+    omits_sys_id: bool = False
     #: What we last asked ServiceNow to store in each owned field and what it stored, as `fingerprint`s.
     applied: Mapping[str, str]
+    #: What else we have asked for since then, as `fingerprint`s: it may be there although no answer said so.
+    wished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Until when a write may still take effect whose outcome is unknown; None if there is none.
     in_doubt_until: datetime | None = None
 
@@ -166,10 +178,21 @@ class Record:
         }
 
     def _wants(self, name: str, value: str, stored: str) -> bool:
-        if name not in self.applied:
-            return stored != value
-        asked_print, stored_print = self.applied[name].split(":")
-        return fingerprint(value) != asked_print and fingerprint(stored) == stored_print
+        asked, kept = self.applied.get(name, ":").split(":")
+        wanted, shown = fingerprint(value), fingerprint(stored)
+        if shown == wanted or (wanted, shown) == (asked, kept):
+            return False
+        ours = (kept, *self.wished.get(name, ()))
+        return shown in ours or not any(ours)
+
+    def is_of_this_row(self, incident: Incident) -> bool:
+        """Whether an incident is no older than this row: else the row before was purged or lost."""
+        text = incident.fields.get("sys_created_on", "")
+        try:
+            created_at = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        except ValueError:
+            return True
+        return created_at >= self.created_at - PREDATES
 
     # Changes of the observed half, each idempotent, so that it can be repeated on a newer version of the row.
 
@@ -193,6 +216,7 @@ class Record:
         journal = incident.work_notes or ""
         return replace(
             self,
+            reported_firing=max(self.reported_firing, self.generation_firing if self.is_of_this_row(incident) else 0),
             sys_id=incident.sys_id,
             number=incident.number,
             notes=tuple(note for note in self.notes if note.mark(self.key) not in journal),
@@ -208,7 +232,9 @@ class Record:
             number=incident.number,
             notes=tuple(note for note in self.notes if note not in sent.notes),
             applied={**self.applied, **asked},
-            reported_firing=sent.firing,
+            wished={name: prints for name, prints in self.wished.items() if name not in fields},
+            # Who resolved or closed it meanwhile did not know of this firing.
+            reported_firing=sent.firing if incident.is_open or "state" in fields else self.reported_firing,
             in_doubt_until=None,
         )
 
@@ -222,8 +248,17 @@ class Record:
             sys_id="",
             number="",
             applied={},
+            wished={},
             in_doubt_until=None,
         )
+
+    def begun(self) -> Self:
+        """Return the record before another incident takes the place of one that people deleted."""
+        return replace(self, generation_firing=self.firing, sys_id="", number="", applied={}, wished={})
+
+    def omitting_sys_id(self) -> Self:
+        """Return the record before it is created under a sys_id of ServiceNow's choice."""
+        return replace(self, omits_sys_id=True)
 
     def settled(self, planned: "Record") -> Self:
         """Return the record brought to the revision of `planned`; released if nothing newer has come."""
@@ -296,6 +331,7 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         firing=record.firing + (1 if fires_anew else 0),
         revision=revision,
         fields=notification.fields if notification.opens else record.fields,
+        wished=_wished(record) if notification.opens else record.wished,
         facts=notification.facts,
         notes=(*record.notes, Note(revision=revision, text=note))[-MOST_NOTES:] if note else record.notes,
         close_notes=notification.note if notification.closes else record.close_notes,
@@ -308,6 +344,15 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         last_error="",
         is_parked=False,
     )
+
+
+def _wished(record: Record) -> Mapping[str, tuple[str, ...]]:
+    """Return what was asked for so far, the newest last."""
+    return {
+        name: (*record.wished.get(name, ()), fingerprint(value))[-_WISHES:]
+        for name, value in record.fields.items()
+        if name in OWNED_FIELDS
+    }
 
 
 def _signal_of(notification: Notification) -> Signal:

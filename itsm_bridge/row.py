@@ -61,7 +61,7 @@ def _to_document(record: Record) -> dict[str, Any]:
         for name, signal in record.signals.items()
     }
     document["notes"] = [{"revision": note.revision, "text": note.text} for note in record.notes]
-    document |= {name: dict(document[name]) for name in ("fields", "facts", "applied")}
+    document |= {name: dict(document[name]) for name in ("fields", "facts", "applied", "wished")}
     return document
 
 
@@ -73,6 +73,7 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
     }
     known["notes"] = tuple(Note(**note) for note in known["notes"])
     known["resources"] = tuple(known["resources"])
+    known["wished"] = {name: tuple(prints) for name, prints in known.get("wished", {}).items()}
     return Record(**{**known, "etag": etag})
 
 

@@ -39,7 +39,7 @@ def observe(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Step:
     """
     is_in_doubt = record.in_doubt_until is not None
     incident = servicenow.find(record.incident_sys_id, with_notes=is_in_doubt, within=left())
-    if incident is None and not record.sys_id and is_in_doubt and servicenow.honours_sys_id is not True:
+    if incident is None and is_in_doubt and (servicenow.honours_sys_id is not True or record.omits_sys_id):
         incident = _found_by_correlation(servicenow, record, left=left)
     if incident is None:
         return Step(observed=None, change=_unchanged)
@@ -91,16 +91,19 @@ def _may_choose_sys_id(servicenow: ServiceNow, record: Record) -> bool:
 
     The latter is asked when a creation was in doubt, the doubt has passed, and no incident was found under any sys_id.
     """
-    honours = servicenow.honours_sys_id
-    return honours is True or (honours is None and record.in_doubt_until is None)
+    return servicenow.honours_sys_id is not False and not record.omits_sys_id
 
 
 def _found_by_correlation(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Incident | None:
     """Return the incident of this generation on an instance that may have chosen another sys_id."""
     found = servicenow.search(record.key, within=left())
-    of_this_generation = [incident for incident in found if incident.number != record.previous_number]
-    unfinished = [incident for incident in of_this_generation if not incident.is_closed]
-    return next(iter(unfinished or of_this_generation), None)
+    numbers = [incident.number for incident in found]
+    if record.previous_number in numbers:
+        found = found[numbers.index(record.previous_number) + 1 :]
+    unfinished = [incident for incident in found if not incident.is_closed]
+    known = next(iter((*unfinished, *found)), None)
+    # The journal is asked for by sys_id alone.
+    return servicenow.find(known.sys_id, with_notes=True, within=left()) if known else None
 
 
 def _unchanged(record: Record) -> Record:

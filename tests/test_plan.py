@@ -76,7 +76,7 @@ def test_the_table_has_a_cell_for_every_state_of_alert_and_incident() -> None:
 def test_every_cell_is_the_next_step(desired: Desired, observed: Observed) -> None:
     row, seen = ROWS[desired](), COLUMNS[observed]
 
-    assert desired_of(row, seen) is desired
+    assert desired_of(row) is desired
     assert observed_of(seen) is observed
     assert plan(row, seen) is expected_table()[desired, observed]
 
@@ -110,14 +110,16 @@ def test_what_a_person_edited_is_no_reason_to_write() -> None:
 
 
 def test_an_incident_found_after_a_lost_answer_that_a_person_has_resolved_stays_resolved() -> None:
-    assert plan(record(), incident(state=6)) is Action.NOTHING
+    found = incident(state=6)
+
+    assert plan(record().seen(found), found) is Action.NOTHING
 
 
-def test_an_incident_older_than_the_row_knows_nothing_of_this_firing() -> None:
-    old = {"fields": {"sys_created_on": "2025-11-01 08:00:00"}}
+@pytest.mark.parametrize(("state", "expected"), [(6, Action.REOPEN), (7, Action.SUCCEED)])
+def test_an_incident_older_than_the_row_knows_nothing_of_this_firing(state: int, expected: Action) -> None:
+    found = incident(state=state, fields={"sys_created_on": "2025-11-01 08:00:00"})
 
-    assert plan(record(), incident(state=6, **old)) is Action.REOPEN
-    assert plan(record(), incident(state=7, **old)) is Action.SUCCEED
+    assert plan(record().seen(found), found) is expected
 
 
 class TestInDoubt:
