@@ -118,10 +118,8 @@ def receive_alert(req: func.HttpRequest) -> func.HttpResponse:
     except BridgeError as error:
         return _refused(error)
     except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
-        # The message of an unexpected error may quote the alert, so the log gets its type and where it came from.
-        frames = reversed(traceback.extract_tb(error.__traceback__))
-        where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-        log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", type(error).__name__, where)
+        name, where = type(error).__name__, _place_of(error)
+        log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", name, where)
         return _answer(BridgeError)
 
 
@@ -149,6 +147,9 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the bi
     except BridgeError as error:
         log.error("the app cannot work: %s", error)
         down = ("settings",)
+    except Exception as error:  # noqa: BLE001 - the edge: the contract knows 200 and 503
+        log.error("unexpected %s at %s", type(error).__name__, _place_of(error))
+        down = ("app",)
     if down:
         return _json(503, {"status": "degraded", "down": list(down)}, {"Retry-After": RETRY_AFTER})
     return _json(200, {"status": "ok"})
@@ -165,9 +166,15 @@ def _receive(req: func.HttpRequest, deadline: datetime) -> Result:
     return parts.reconciler.receive(notification_of(alert), deadline=deadline)
 
 
+def _place_of(error: Exception) -> str:
+    """Return the lines that an error came through. Its message is not for the log: it may quote the alert."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+
+
 def _check_subscription(alert: Alert, allowed: frozenset[str]) -> None:
     if allowed and alert.subscription_id not in allowed:
-        raise Forbidden(f"subscription {alert.subscription_id or '(none)'} is not in ALLOWED_SUBSCRIPTIONS")
+        raise Forbidden(f"subscription {alert.subscription_id!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
 
 
 def _told(result: Result) -> func.HttpResponse:

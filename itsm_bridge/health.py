@@ -45,16 +45,20 @@ class Health:
         self._now = now
         self._lock = threading.Lock()
         self._looked_at: datetime | None = None
-        self._down: tuple[str, ...] = ()
+        self._down: tuple[str, ...] = ("not looked yet",)
 
     def down(self) -> tuple[str, ...]:
         """Return the names of the parts that are down, at most `FRESH` old."""
-        with self._lock:
-            now = self._now()
-            if self._looked_at is None or now - self._looked_at >= FRESH:
+        is_fresh = self._looked_at is not None and self._now() - self._looked_at < FRESH
+        # One looks; whoever asks meanwhile is told what was seen last, because waiting would hold a thread
+        # that Azure Monitor may need.
+        if not is_fresh and self._lock.acquire(blocking=False):
+            try:
                 self._down = tuple(name for name, check in self._checks if not _passes(check))
-                self._looked_at = now
-            return self._down
+                self._looked_at = self._now()
+            finally:
+                self._lock.release()
+        return self._down
 
     def _check_servicenow(self) -> bool:
         if self._pressure.paused_for():

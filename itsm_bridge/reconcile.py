@@ -40,7 +40,9 @@ from itsm_bridge.wakeups import WakeUp, WakeUps
 log = logging.getLogger(__name__)
 
 #: How long ServiceNow may take within an HTTP call, which must be answered within 5 s, storage included.
-INLINE_BUDGET = timedelta(seconds=3.5)
+INLINE_BUDGET = timedelta(seconds=3.2)
+#: How much of it may be gone before the notification is durable: storage that slow is as good as down.
+STORAGE_BUDGET = timedelta(seconds=2.2)
 #: How long it may take for a wake-up, and how long any single request of it.
 WAKE_UP_BUDGET = timedelta(seconds=30)
 REQUEST_BUDGET = timedelta(seconds=10)
@@ -79,6 +81,9 @@ _OUTCOMES: Mapping[Action, Outcome] = {
     Action.RESOLVE: Outcome.RESOLVED,
     Action.REOPEN: Outcome.REOPENED,
 }
+
+
+_CHANGES = frozenset({Action.UPDATE, Action.RESOLVE, Action.REOPEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +154,9 @@ class Reconciler:
             has_room = has_slot and not self._pressure.paused_for()
             holder = uuid.uuid4().hex if has_room else ""
             lease_until = deadline + LEASE_MARGIN
-            row, is_news = self._remember(notification, holder=holder, lease_until=lease_until)
+            in_time = deadline - INLINE_BUDGET + STORAGE_BUDGET
+            row, is_news = self._remember(notification, holder=holder, lease_until=lease_until, in_time=in_time)
+            self._check_time(in_time)
             if not is_news:
                 return self._repeated(row)
             is_ours = bool(holder) and row.lease_holder == holder
@@ -183,9 +190,11 @@ class Reconciler:
         """
         now = self._now()
         overdue = self._store.awaiting_work(due_before=now - WAKE_UP_GRACE)
-        for row in islice(overdue, RESYNC_LIMIT):
-            log.warning("resync: %s has no wake-up coming", row.key)
+        rows = list(islice(overdue, RESYNC_LIMIT))
+        for row in rows:
             self._postpone(row, FIRST_RETRY)
+        if rows:
+            log.warning("resync: %d alerts had an overdue wake-up and got another", len(rows))
         settled = self._store.idle_since(changed_before=now - self._retention)
         for row in islice(settled, RESYNC_LIMIT):
             with suppress(Conflict):
@@ -193,7 +202,9 @@ class Reconciler:
 
     # Remembering.
 
-    def _remember(self, notification: Notification, *, holder: str, lease_until: datetime) -> tuple[Record, bool]:
+    def _remember(
+        self, notification: Notification, *, holder: str, lease_until: datetime, in_time: datetime
+    ) -> tuple[Record, bool]:
         """Write the desired half of the row; return it and whether the notification said anything new.
 
         The lease, if `holder` is given and nobody else has it, is taken in the same write.
@@ -204,19 +215,26 @@ class Reconciler:
             return row.leased(holder=holder, now=now, until=lease_until) if holder and not row.is_leased(now) else row
 
         for _ in range(_ATTEMPTS_TO_WRITE):
+            self._check_time(in_time)
             known = None if notification.opens else self._store.read(notification.key)
             with suppress(Conflict):
                 if known is None:
                     return self._store.insert(leased(first_record(notification, self._now()))), True
+            self._check_time(in_time)
             known = known or self._store.read(notification.key)
             if known is None:
                 continue
+            self._check_time(in_time)
             merged = merge(known, notification, self._now())
             if merged is known:
                 return known, False
             with suppress(Conflict):
                 return self._store.replace(leased(merged)), True
         raise Conflict(f"the row {notification.key} keeps changing")
+
+    def _check_time(self, in_time: datetime) -> None:
+        if self._now() > in_time:
+            raise Unavailable("storage is too slow to remember the alert in time")
 
     def _repeated(self, row: Record) -> Result:
         """Answer a notification that said nothing new: it may have come because nobody answered the first."""
@@ -285,6 +303,9 @@ class Reconciler:
                 continue
             if action is Action.WAIT:
                 return self._retry_later(run, Unconfirmed("a write of unknown outcome may still take effect"))
+            if intent := self._intent(run, action, record):
+                self._write(run, intent)
+                continue
             try:
                 self._step(run, action, record)
             except Rejected as error:
@@ -294,13 +315,12 @@ class Reconciler:
         return self._retry_later(run, Unavailable("the incident keeps changing"))
 
     def _step(self, run: _Run, action: Action, record: Record) -> None:
-        if action is Action.CREATE and (intent := self._intent(record)):
-            # The intent of another incident is written down before it is created.
-            self._write(run, intent)
-            return
         try:
             step = self._carry_out(run, action, record)
         except Conflict:
+            if action is Action.CREATE:
+                # It is there, by this creation or an earlier one; the journal tells which of our notes it has.
+                run.changes.append(partial(Record.doubted, now=self._now()))
             run.observed = UNSEEN
             return
         except Unconfirmed as error:
@@ -312,6 +332,8 @@ class Reconciler:
             return
         run.changes.append(step.change)
         run.observed = step.observed
+        if action is Action.OBSERVE and not run.record.in_doubt_until:
+            run.doubt = None
         run.outcome = _OUTCOMES.get(action, run.outcome)
         if not steps.has_effect(action, step.observed):
             raise Rejected(f"ServiceNow confirmed the write and did not {action} the incident")
@@ -319,8 +341,13 @@ class Reconciler:
             # The intent of another incident is written down before it is created.
             self._write(run, _kept)
 
-    def _intent(self, record: Record) -> Change | None:
-        """Return what the row must say before the creation is sent; None if it says so already."""
+    def _intent(self, run: _Run, action: Action, record: Record) -> Change | None:
+        """Return what the row must say before `action` is sent; None if it says so already."""
+        if action in _CHANGES and not run.row.sys_id:
+            # As long as the row knows no incident, only a creation may be in doubt.
+            return _kept
+        if action is not Action.CREATE:
+            return None
         if record.in_doubt_until is None:
             return Record.begun if record.generation_firing < record.firing else None
         honours = self._servicenow.honours_sys_id
@@ -350,7 +377,8 @@ class Reconciler:
             return self._park(run, f"given up after {self._retry_horizon}: {reason}")
         if error.retry_after is not None:
             self._pressure.pause(error.retry_after)
-        if run.cover is None:
+        # Whoever takes the wake-up up, perhaps another process that knows of no pause, must not come too early.
+        if run.cover is None or run.cover[1] < now + (error.retry_after or timedelta(0)):
             delay = _backoff(run.record.attempts, error.retry_after)
             run.cover = (self._wakeups.send(run.row.key, delay=delay), now + delay)
         wake_up, due = run.cover

@@ -26,9 +26,9 @@ from itsm_bridge.notification import Notification, changed_note
 #: 60 s of quota, queueing before it, and an edge that cuts requests at about 5 minutes.
 SETTLE_TIME = timedelta(minutes=6)
 
-#: How many notes are owed at most. A resource that flaps through a long outage must not outgrow its row,
-#: and one journal entry holds fewer: `writes` says there that earlier ones are left out.
-MOST_NOTES = 50
+#: How many characters of notes are owed at most. A resource that flaps through a long outage must not outgrow its row
+#: (12 bytes for the worst of characters), and one journal entry holds a tenth: `writes` says there what is left out.
+NOTES_LENGTH = 40_000
 
 #: How much older than its row an incident must be to belong to a time that the row does not know:
 #: far more than two clocks differ, far less than the shortest retention of rows.
@@ -220,6 +220,8 @@ class Record:
             sys_id=incident.sys_id,
             number=incident.number,
             notes=tuple(note for note in self.notes if note.mark(self.key) not in journal),
+            # As long as the row knows no incident, only a creation can be in doubt; and there it is.
+            in_doubt_until=self.in_doubt_until if self.sys_id else None,
         )
 
     def written(self, incident: Incident, *, sent: "Record", fields: Mapping[str, str]) -> Self:
@@ -333,7 +335,7 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         fields=notification.fields if notification.opens else record.fields,
         wished=_wished(record) if notification.opens else record.wished,
         facts=notification.facts,
-        notes=(*record.notes, Note(revision=revision, text=note))[-MOST_NOTES:] if note else record.notes,
+        notes=_newest((*record.notes, Note(revision=revision, text=note))) if note else record.notes,
         close_notes=notification.note if notification.closes else record.close_notes,
         resources=notification.resources or record.resources,
         changed_at=now,
@@ -344,6 +346,13 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         last_error="",
         is_parked=False,
     )
+
+
+def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
+    """Return the newest notes that fit."""
+    while sum(len(note.text) for note in notes) > NOTES_LENGTH:
+        notes = notes[1:]
+    return notes
 
 
 def _wished(record: Record) -> Mapping[str, tuple[str, ...]]:

@@ -69,9 +69,10 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
     known = {field.name: document[field.name] for field in fields(Record) if field.name in document}
     known |= {name: _to_time(known[name]) for name in _TIMES & known.keys()}
     known["signals"] = {
-        name: Signal(**{**signal, "at": _to_time(signal["at"])}) for name, signal in known["signals"].items()
+        name: Signal(is_firing=signal["is_firing"], at=_to_time(signal["at"]), digest=signal["digest"])
+        for name, signal in known["signals"].items()
     }
-    known["notes"] = tuple(Note(**note) for note in known["notes"])
+    known["notes"] = tuple(Note(revision=note["revision"], text=note["text"]) for note in known["notes"])
     known["resources"] = tuple(known["resources"])
     known["wished"] = {name: tuple(prints) for name, prints in known.get("wished", {}).items()}
     return Record(**{**known, "etag": etag})

@@ -112,15 +112,17 @@ class ServiceNow:
         Raises:
             Unavailable: ServiceNow did not take the request; there is no new incident.
             Unconfirmed: there may be a new incident, now or later.
+            Conflict: the sys_id is taken, by this creation or an earlier one: look at the incident.
             Rejected: ServiceNow refuses it for good.
         """
         deadline = Deadline.after(within)
         try:
             row = self._table_api.insert("incident", fields, fields=_told(fields), within=within)
         except Rejected as error:
-            incident: Incident | None = self._created_nevertheless(fields, error, deadline)
-        else:
-            incident = _incident(row)
+            if "sys_id" in fields:
+                self._look_behind(error, fields["sys_id"], deadline)
+            raise
+        incident = _incident(row)
         if incident is None:
             raise Unconfirmed("ServiceNow created an incident and does not show it to us")
         if "sys_id" in fields:
@@ -173,16 +175,20 @@ class ServiceNow:
         """
         self._table_api.probe("incident", within=within)
 
-    def _created_nevertheless(self, fields: Mapping[str, str], error: Rejected, deadline: Deadline) -> Incident:
-        if "sys_id" not in fields:
-            raise error
+    def _look_behind(self, refusal: Rejected, sys_id: str, deadline: Deadline) -> None:
+        """Look whether a creation that was refused left its incident all the same, or found the sys_id taken.
+
+        Raises:
+            Conflict: the incident exists.
+            Unconfirmed: nobody can tell.
+        """
         try:
-            incident = self.find(fields["sys_id"], within=deadline.left)
+            incident = self.find(sys_id, within=deadline.left)
         except TemporaryError as doubt:
-            raise Unconfirmed(f"{error}; whether the incident exists all the same is unknown: {doubt}") from error
-        if incident is None or incident.correlation_id != fields["correlation_id"]:
-            raise error
-        return incident
+            message = f"{refusal}; whether the incident exists all the same is unknown: {doubt}"
+            raise Unconfirmed(message) from refusal
+        if incident is not None:
+            raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
 
     def _close_codes(self, within: timedelta) -> Sequence[str]:
         """Return the choices that the instance has; none if they cannot be read."""

@@ -3,6 +3,7 @@
 App settings are environment variables, read once. `local.settings.json.example` lists all of them.
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ AZNS_AAD_WEBHOOK = "461e8683-5575-4561-ac7f-899cc907d62a"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STORAGE = "AzureWebJobsStorage"
 
 
@@ -107,7 +109,15 @@ class _Reader:
         self.problems: list[str] = []
 
     def text(self, name: str, *, default: str = "") -> str:
-        return self._environ.get(name, default).strip()
+        text = self._environ.get(name, default).strip()
+        if text.startswith("@Microsoft.KeyVault("):
+            self._note(f"{name} is a Key Vault reference that the platform could not resolve")
+            return ""
+        return text
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def names(self, name: str, *, default: str = "") -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name, default=default).split(",") if part.strip())
@@ -127,10 +137,14 @@ class _Reader:
 
     def address(self, name: str, *, default: str = "") -> str:
         """An https address; plain http only to loopback."""
-        text = self.text(name, default=default).rstrip("/")
+        text = self.optional_address(name, default=default)
         if not text:
             self.problems.append(f"{name} is missing")
-        elif not _is_safe_address(text):
+        return text
+
+    def optional_address(self, name: str, *, default: str = "") -> str:
+        text = self.text(name, default=default).rstrip("/")
+        if text and not _is_safe_address(text):
             self.problems.append(f"{name} must be an https address without user, query and fragment")
         return text
 
@@ -150,22 +164,38 @@ def _storage(reader: _Reader) -> StorageSettings:
     account = reader.text(f"{_STORAGE}__accountName")
     settings = StorageSettings(
         connection_string=reader.text(_STORAGE),
-        table_service_uri=reader.text(f"{_STORAGE}__tableServiceUri") or _service_uri(account, "table"),
-        queue_service_uri=reader.text(f"{_STORAGE}__queueServiceUri") or _service_uri(account, "queue"),
+        table_service_uri=reader.optional_address(f"{_STORAGE}__tableServiceUri") or _service_uri(account, "table"),
+        queue_service_uri=reader.optional_address(f"{_STORAGE}__queueServiceUri") or _service_uri(account, "queue"),
         credential=reader.text(f"{_STORAGE}__credential").lower(),
         client_id=reader.text(f"{_STORAGE}__clientId"),
     )
     if settings.connection_string:
-        if not re.search(
-            r"(?i)(^|;)\s*(AccountName|TableEndpoint|UseDevelopmentStorage)\s*=", settings.connection_string
-        ):
+        if not _is_connection_string(settings.connection_string):
             reader.problems.append(f"{_STORAGE} is not a connection string of a storage account")
+    elif account and not _ACCOUNT.fullmatch(account):
+        reader.problems.append(f"{_STORAGE}__accountName is not the name of a storage account")
     elif not (settings.table_service_uri and settings.queue_service_uri):
         reader.problems.append(
             f"{_STORAGE} is missing, and neither {_STORAGE}__accountName "
             f"nor {_STORAGE}__tableServiceUri with {_STORAGE}__queueServiceUri is set"
         )
     return settings
+
+
+def _is_connection_string(text: str) -> bool:
+    parts = dict(part.strip().split("=", 1) for part in text.split(";") if "=" in part)
+    named = {name.lower(): value for name, value in parts.items()}
+    if named.get("usedevelopmentstorage", "").lower() == "true":
+        return True
+    is_placed = "accountname" in named or {"tableendpoint", "queueendpoint"} <= named.keys()
+    return is_placed and ("sharedaccesssignature" in named or _is_base64(named.get("accountkey", "")))
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except ValueError:
+        return False
 
 
 def _service_uri(account: str, name: str) -> str:
@@ -200,6 +230,8 @@ def _servicenow(reader: _Reader) -> ServiceNowSettings:
     for name, other in (("CLIENT_ID", "CLIENT_SECRET"), ("USERNAME", "PASSWORD")):
         if bool(reader.text(f"SERVICENOW_{name}")) != bool(reader.text(f"SERVICENOW_{other}")):
             reader.problems.append(f"SERVICENOW_{name} and SERVICENOW_{other} are needed together")
+    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
+        reader.problems.append("SERVICENOW_API_KEY has characters that no header can carry")
     if not (settings.client_id or settings.api_key or settings.username):
         reader.problems.append(
             "no ServiceNow credentials: set SERVICENOW_CLIENT_ID and SERVICENOW_CLIENT_SECRET, "

@@ -37,6 +37,14 @@ _PATIENCE: Mapping[str, Any] = {
     "retry_backoff_factor": 0.1,
 }
 
+#: The queue's library has retries of its own, which wait 15 seconds and more unless told otherwise.
+_QUEUE_PATIENCE: Mapping[str, Any] = {
+    **_PATIENCE,
+    "initial_backoff": 0.1,
+    "increment_base": 0,
+    "random_jitter_range": 0,
+}
+
 
 def connect_table(settings: StorageSettings) -> TableClient:
     """Return a client of the table `alerts`; nothing is sent yet."""
@@ -47,7 +55,7 @@ def connect_table(settings: StorageSettings) -> TableClient:
 
 def connect_queue(settings: StorageSettings) -> QueueClient:
     """Return a client of the queue `alert-wakeups`; messages are base64, as `host.json` tells the Functions host."""
-    options = {**_PATIENCE, "message_encode_policy": TextBase64EncodePolicy()}
+    options = {**_QUEUE_PATIENCE, "message_encode_policy": TextBase64EncodePolicy()}
     if settings.connection_string:
         return QueueClient.from_connection_string(settings.connection_string, QUEUE, **options)
     return QueueClient(settings.queue_service_uri, QUEUE, credential=_credential(settings), **options)

@@ -5,6 +5,7 @@ the row changed since it was read. Without the match condition the library would
 (https://learn.microsoft.com/python/api/overview/azure/data-tables-readme#optimistic-concurrency).
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +21,11 @@ from itsm_bridge.row import from_entity, partition_of, to_entity
 from itsm_bridge.storage import answering, created_if_absent
 
 _T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+#: Seconds for a page of a scan; storage itself ends it after 5.
+_SCAN_PATIENCE = 10
 
 
 class AlertStore:
@@ -127,8 +133,14 @@ class AlertStore:
     def _query(self, condition: str, **parameters: datetime) -> Iterator[Record]:
         with answering("the table"):
             try:
-                for entity in self._table.query_entities(condition, parameters=parameters):
-                    yield from_entity(entity, etag=_etag_of(entity))
+                for entity in self._table.query_entities(condition, parameters=parameters, read_timeout=_SCAN_PATIENCE):
+                    try:
+                        record = from_entity(entity, etag=_etag_of(entity))
+                    except (ValueError, KeyError, TypeError) as error:
+                        # One row that is damaged, or of a newer version, must not hide all the others.
+                        log.error("the row %s cannot be read: %s", entity.get("RowKey"), type(error).__name__)
+                        continue
+                    yield record
             except ResourceNotFoundError:
                 return
 

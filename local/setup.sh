@@ -13,6 +13,7 @@ say() { printf '%s\n' "$*" >&2; }
 
 give_up() {
     say "$@"
+    [ -z "${npm_job:-}" ] || wait "$npm_job" || true
     exit 1
 }
 
@@ -44,6 +45,11 @@ find_python() {
 command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 ||
     give_up "Node.js is missing: Azurite, the local Azure Storage, needs node and npm, version 20 or newer."
 
+if [ -n "${PYTHON:-}" ] && [ -x .venv/bin/python ] &&
+    [ "$("$PYTHON" --version)" != "$(.venv/bin/python --version)" ]; then
+    give_up ".venv was made with $(.venv/bin/python --version), and PYTHON is $("$PYTHON" --version): run \`make clean\` first."
+fi
+
 stamp() { cat local/setup.sh requirements*.txt local/package-lock.json | cksum; }
 wanted="$requirements $(stamp)"
 have=$(cat .venv/installed 2>/dev/null || true)
@@ -51,6 +57,11 @@ case "$have" in
 "$wanted" | "requirements-dev.txt ${wanted#* }") exit 0 ;;
 esac
 
+if [ ! -x .venv/bin/python ]; then
+    python=$(find_python)
+    say "Making .venv with $("$python" --version) ..."
+    "$python" -m venv .venv || give_up "The virtual environment could not be made in .venv."
+fi
 if [ ! -e local/node_modules/.installed ] || ! cksum local/package-lock.json | cmp -s - local/node_modules/.installed; then
     say "Installing Azurite (npm, about half a minute) ..."
     {
@@ -60,11 +71,6 @@ if [ ! -e local/node_modules/.installed ] || ! cksum local/package-lock.json | c
     npm_job=$!
 fi
 
-if [ ! -x .venv/bin/python ]; then
-    python=$(find_python)
-    say "Making .venv with $("$python" --version) ..."
-    "$python" -m venv .venv || give_up "The virtual environment could not be made in .venv."
-fi
 say "Installing Python packages of $requirements ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" >.venv/pip.log 2>&1 ||
     give_up "$(tail -5 .venv/pip.log)" "pip failed; all it said is in .venv/pip.log."

@@ -2,14 +2,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
 from itsm_bridge.errors import Unavailable
-from itsm_bridge.reconcile import LAST_RETRY, Outcome
-from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE
+from itsm_bridge.reconcile import INLINE_BUDGET, LAST_RETRY, Outcome
+from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record
 from local import faults
 from local.azurite import Azurite
 from local.glide import SysIds
@@ -109,6 +109,53 @@ class TestReceive:
         assert (result.outcome, states(world)) == (Outcome.UNCHANGED, [])
 
 
+class TestPurgedRow:
+    """A key comes back whose row is gone and whose incident is closed: Resource Health does that."""
+
+    @pytest.fixture
+    def later(self, world: Bench) -> Bench:
+        world.receive(notification())
+        world.instance.close(world.row().sys_id)
+        world.store.delete(world.row())
+        world.now = datetime.now(UTC) + timedelta(days=100)
+        return world
+
+    def test_it_gets_a_new_incident_at_once(self, later: Bench) -> None:
+        result = later.receive(notification(at=later.now))
+
+        assert (result.outcome, states(later)) == (Outcome.CREATED, ["7", "1"])
+
+    def test_a_refusal_that_hides_the_closed_incident_does_not_pass_for_a_creation(self, later: Bench) -> None:
+        later.instance.faults.add(faults.data_policy_violated("Caller"), method="POST", times=1)
+
+        result = later.receive(notification(at=later.now))
+
+        assert (result.outcome, states(later)) == (Outcome.CREATED, ["7", "1"])
+
+
+class TestSlowStorage:
+    """What could not be made durable in time is not promised."""
+
+    def test_a_row_that_took_too_long_is_answered_503_and_found_by_the_repetition(self, world: Bench) -> None:
+        class Slow:
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def insert(self, row: Record) -> Record:
+                world.now += 3 * SECOND
+                return world.store.insert(row)
+
+        reconciler = world.make()
+        reconciler._store = Slow()  # type: ignore[assignment]
+        with pytest.raises(Unavailable, match="too slow"):
+            reconciler.receive(notification(), deadline=world.now + INLINE_BUDGET)
+
+        assert world.messages() == 0
+        assert world.receive(notification()).outcome is Outcome.ACCEPTED
+        world.drain()
+        assert states(world) == ["1"]
+
+
 class TestNoRoom:
     """No slot is free, or ServiceNow asked us to wait."""
 
@@ -142,6 +189,13 @@ class TestNoRoom:
 
         assert calls(world) == ["POST"]
         assert world.pressure.paused_for() == timedelta(seconds=600)
+
+    def test_the_wake_up_of_an_alert_that_has_to_wait_comes_no_earlier(self, world: Bench) -> None:
+        world.instance.faults.add(faults.rate_limited(retry_after=600), method="POST", times=1)
+
+        world.receive(notification())
+
+        assert world.row().wake_up_at >= NOW + timedelta(seconds=600)
 
     def test_a_full_queue_of_servicenow_is_given_time_to_empty(self, world: Bench) -> None:
         world.instance.faults.add(faults.semaphores_exhausted(), method="POST", times=1)

@@ -147,10 +147,10 @@ class TestCreate:
     ) -> None:
         instance.faults.add(fault, method="POST")
 
-        created = servicenow.create(fields(), within=LONG)
+        with pytest.raises(Conflict, match=r"INC\d+ has the sys_id"):
+            servicenow.create(fields(), within=LONG)
 
-        assert created.number == instance.incident(SYS_ID)["number"]
-        assert servicenow.honours_sys_id is True
+        assert len(instance.incidents) == 1
 
     def test_a_true_refusal_is_one(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
         instance.faults.add(faults.data_policy_violated("Caller"), method="POST")
@@ -176,7 +176,7 @@ class TestCreate:
         instance.insert("incident", {"sys_id": SYS_ID, "correlation_id": OTHER_KEY})
         instance.faults.add(faults.business_rule_aborted(), method="POST")
 
-        with pytest.raises(Rejected):
+        with pytest.raises(Conflict):
             servicenow.create(fields(), within=LONG)
 
     @pytest.mark.parametrize(

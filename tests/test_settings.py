@@ -75,6 +75,9 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("RETRY_HORIZON_HOURS", "-1"),
         ("RETENTION_DAYS", "1.5"),
         ("AzureWebJobsStorage", "nonsense"),
+        ("AzureWebJobsStorage", "AccountName=x"),
+        ("AzureWebJobsStorage", "AccountName=x;AccountKey=not base 64"),
+        ("SERVICENOW_API_KEY", "umläut"),
         ("ITSM_RULES_FILE", "rules.yaml"),
         ("SERVICENOW_USERNAME", "only-half"),
         ("SERVICENOW_CLIENT_SECRET", "only-half"),
@@ -85,6 +88,13 @@ def test_what_is_malformed_is_named_without_its_value(name: str, value: str) -> 
 
     assert name in message
     assert value.strip(" ,") not in message or value in {"0", "-1", " , "}
+
+
+def test_a_secret_that_the_platform_could_not_fetch_is_not_sent_in_its_place() -> None:
+    message = problems(SERVICENOW_API_KEY="@Microsoft.KeyVault(SecretUri=https://v.example/secrets/key)")
+
+    assert message.startswith("SERVICENOW_API_KEY is a Key Vault reference that the platform could not resolve")
+    assert message.count("could not resolve") == 1
 
 
 def test_plain_http_is_allowed_to_loopback() -> None:
@@ -112,10 +122,18 @@ def test_storage_can_be_reached_by_identity() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AzureWebJobsStorage__accountName", "my account/"), ("AzureWebJobsStorage__tableServiceUri", "nonsense")],
+)
+def test_an_address_of_storage_that_is_none_is_named(name: str, value: str) -> None:
+    assert name in problems(**{"AzureWebJobsStorage": "", name: value})
+
+
 def test_no_secret_is_shown() -> None:
     environ = {
         **LEAST,
-        "AzureWebJobsStorage": "AccountName=a;AccountKey=hush-key",
+        "AzureWebJobsStorage": "AccountName=a;AccountKey=aHVzaA==",
         "SERVICENOW_API_KEY": "hush-api",
         "SERVICENOW_CLIENT_ID": "id",
         "SERVICENOW_CLIENT_SECRET": "hush-secret",
@@ -123,7 +141,9 @@ def test_no_secret_is_shown() -> None:
         "SERVICENOW_PASSWORD": "hush-password",
     }
 
-    assert "hush" not in repr(Settings.from_environ(environ))
+    shown = repr(Settings.from_environ(environ))
+    assert "hush" not in shown
+    assert "aHVzaA" not in shown
 
 
 class _Recording(dict[str, str]):

@@ -1,3 +1,4 @@
+import time
 import uuid
 from dataclasses import replace
 
@@ -6,6 +7,7 @@ from azure.data.tables import TableClient
 
 from itsm_bridge.errors import Conflict, Unavailable
 from itsm_bridge.record import WAKE_UP_GRACE
+from itsm_bridge.row import to_entity
 from itsm_bridge.settings import StorageSettings
 from itsm_bridge.storage import connect_queue, connect_table
 from itsm_bridge.store import AlertStore
@@ -135,14 +137,28 @@ def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
                 call()
 
 
-def test_storage_that_is_gone_is_unavailable() -> None:
+def test_storage_that_is_gone_is_unavailable_at_once() -> None:
     with Azurite() as own:
         settings = storage(own.connection_string)
+    began = time.monotonic()
 
     with pytest.raises(Unavailable):
         AlertStore(connect_table(settings)).read(KEY)
     with pytest.raises(Unavailable):
         WakeUps(connect_queue(settings)).send(KEY, delay=SECOND)
+    # The queue's library would wait 15 s and more before it tries again.
+    assert time.monotonic() - began < 5
+
+
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(store: AlertStore) -> None:
+    for key in ("a1" * 32, "c3" * 32):
+        store.insert(replace(record(), key=key, wake_up_at=NOW - HOUR))
+    damaged = {**to_entity(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR)), "document_0": "{broken"}
+    store._table.create_entity(damaged)
+
+    found = [row.key for row in store.awaiting_work(due_before=NOW)]
+
+    assert found == ["a1" * 32, "c3" * 32]
 
 
 def test_a_wake_up_that_is_gone_is_taken_back_without_error(azurite: Azurite) -> None:
