@@ -1,0 +1,11 @@
+# What entra.sh does, for Windows.
+$ErrorActionPreference = 'Stop'
+$PSNativeCommandUseErrorActionPreference = $true
+Set-Location (Join-Path $PSScriptRoot '..')
+if ($env:ENTRA_SETUP -eq 'skip') { exit 0 }
+
+$python = '.azure/venv/Scripts/python.exe'
+if (-not (Test-Path $python)) { python -m venv .azure/venv }
+& $python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$cloud = if ($env:ENTRA_CLOUD) { $env:ENTRA_CLOUD } else { 'public' }
+& $python -m itsm_bridge.setup_entra --azd --name "itsm-bridge-$env:AZURE_ENV_NAME" --cloud $cloud

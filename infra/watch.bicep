@@ -1,0 +1,114 @@
+// Who is told when the bridge itself is in trouble? A person, by e-mail: a bridge that is down cannot carry the news.
+param location string
+param tags object
+param operatorEmail string
+param workspaceId string
+param componentId string
+param healthUri string
+param probeLocations array
+
+// One row per trouble, by the name of its rule.
+var troubles = [
+  {
+    name: 'alert-parked'
+    displayName: 'itsm-bridge: an alert is parked'
+    description: 'The bridge gave up on an alert until somebody acts: python -m itsm_bridge status'
+    query: 'AppTraces | where SeverityLevel >= 3 and Message contains "is parked until somebody acts"'
+    window: 'PT5M'
+    // It would be told resolved although the alert stays parked.
+    resolves: false
+  }
+  {
+    name: 'bridge-degraded'
+    displayName: 'itsm-bridge: degraded'
+    description: 'GET /api/health answers 503 and names what is down.'
+    query: 'AppRequests | where (Name == "health" or Url endswith "/api/health") and ResultCode == "503"'
+    window: 'PT15M'
+    resolves: true
+  }
+]
+
+resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: 'ag-itsm-bridge-operators'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: 'bridge-ops'
+    enabled: true
+    emailReceivers: [{ name: 'operators', emailAddress: operatorEmail, useCommonAlertSchema: true }]
+  }
+}
+
+resource rule 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [
+  for trouble in troubles: {
+    name: trouble.name
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: trouble.displayName
+      description: trouble.description
+      severity: 1
+      enabled: true
+      scopes: [workspaceId]
+      evaluationFrequency: 'PT5M'
+      windowSize: trouble.window
+      criteria: {
+        allOf: [
+          {
+            query: trouble.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: 0
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      autoMitigate: trouble.resolves
+      // A new workspace has no tables yet, and the query would be refused.
+      skipQueryValidation: true
+      actions: { actionGroups: [operators.id] }
+    }
+  }
+]
+
+// An app that does not run logs nothing, so it is also looked at from outside.
+resource probe 'Microsoft.Insights/webtests@2022-06-15' = {
+  name: 'bridge-health'
+  location: location
+  tags: union(tags, { 'hidden-link:${componentId}': 'Resource' })
+  kind: 'standard'
+  properties: {
+    Name: 'bridge-health'
+    SyntheticMonitorId: 'bridge-health'
+    Kind: 'standard'
+    Enabled: true
+    Frequency: 300
+    Timeout: 30
+    RetryEnabled: true
+    Locations: [for place in probeLocations: { Id: place }]
+    Request: { RequestUrl: healthUri, HttpVerb: 'GET', ParseDependentRequests: false }
+    ValidationRules: { ExpectedHttpStatusCode: 200, SSLCheck: true, SSLCertRemainingLifetimeCheck: 7 }
+  }
+}
+
+resource unreachable 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+  name: 'bridge-unreachable'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'GET /api/health does not answer 200, seen from two places.'
+    severity: 1
+    enabled: true
+    scopes: [probe.id, componentId]
+    evaluationFrequency: 'PT1M'
+    windowSize: 'PT5M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.WebtestLocationAvailabilityCriteria'
+      webTestId: probe.id
+      componentId: componentId
+      failedLocationCount: 2
+    }
+    actions: [{ actionGroupId: operators.id }]
+  }
+}
