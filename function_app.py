@@ -22,6 +22,7 @@ import azure.functions as func
 
 from itsm_bridge.alert import Alert, parse_alert
 from itsm_bridge.auth import TokenVerifier
+from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.credentials import credentials_of
 from itsm_bridge.errors import (
     BridgeError,
@@ -94,12 +95,14 @@ def _built() -> Bridge:
     )
     store = AlertStore(connect_table(settings.storage))
     wakeups = WakeUps(connect_queue(settings.storage))
-    servicenow = ServiceNow(TableApi(instance.instance_url, credentials_of(instance)))
+    table_api = TableApi(instance.instance_url, credentials_of(instance))
+    servicenow = ServiceNow(table_api)
     pressure = Pressure(slots=instance.max_concurrency, now=_now)
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
         servicenow=servicenow,
+        cmdb=Cmdb(table_api),
         pressure=pressure,
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,

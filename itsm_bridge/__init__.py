@@ -8,6 +8,7 @@
          │          plan            what is the next step?          (pure, a table)
          ├────────▶ store, wakeups  the table row, the queue        (Azure Storage)
          └────────▶ servicenow      the incident                    (Table API)
+                    cmdb            its configuration item
 
 Imports point downwards; `pyproject.toml` holds the contracts and `make check` enforces them.
 """

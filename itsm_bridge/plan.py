@@ -17,6 +17,9 @@ was resolved and a closed one was closed by people who were faster, and it stays
 *Update* writes the owned fields that differ and the notes that are owed; on a resolved incident the notes only.
 With nothing to write it is no action.
 
+Before an incident is created, and once it is open, its configuration item is looked for (*bind*), unless that has just
+failed: then it is created without, and bound when somebody looks again.
+
 Before any write, a write of unknown outcome that may still take effect is waited for,
 unless it was the creation on an instance that honours our sys_id: there a repetition is harmless.
 """
@@ -49,6 +52,7 @@ class Action(StrEnum):
     NOTHING = "nothing"
     WAIT = "wait"
     OBSERVE = "observe"
+    BIND = "bind"
     CREATE = "create"
     UPDATE = "update"
     RESOLVE = "resolve"
@@ -94,7 +98,9 @@ TABLE: Mapping[Desired, Mapping[Observed, Action]] = MappingProxyType(
 )
 
 
-def next_action(record: Record, observed: Observation, *, now: datetime, honours_sys_id: bool | None) -> Action:
+def next_action(
+    record: Record, observed: Observation, *, now: datetime, honours_sys_id: bool | None, may_bind: bool = True
+) -> Action:
     """Return the next step for `record`; NOTHING means that the incident says what it should.
 
     Args:
@@ -102,15 +108,16 @@ def next_action(record: Record, observed: Observation, *, now: datetime, honours
         observed: what ServiceNow holds.
         now: our clock, aware UTC.
         honours_sys_id: whether the instance keeps the sys_id that we choose; None if it is not known.
+        may_bind: whether the configuration item may be looked for now.
     """
-    if record.is_settled:
+    if record.is_settled and not record.binds_later:
         return Action.NOTHING
     action = TABLE[desired_of(record)][observed_of(observed)]
     if action is Action.UPDATE and isinstance(observed, Incident) and not _owes(record, observed):
         action = Action.NOTHING
     if _must_wait(action, record, now=now, honours_sys_id=honours_sys_id):
         return Action.WAIT
-    return action
+    return Action.BIND if may_bind and _is_to_be_bound(action, record, observed) else action
 
 
 def desired_of(record: Record) -> Desired:
@@ -138,6 +145,13 @@ def _owes(record: Record, incident: Incident) -> bool:
     if record.notes:
         return True
     return incident.is_open and bool(record.changed_fields(incident))
+
+
+def _is_to_be_bound(action: Action, record: Record, observed: Observation) -> bool:
+    if not record.needs_binding:
+        return False
+    is_open = isinstance(observed, Incident) and observed.is_open
+    return action is Action.CREATE or (is_open and action in (Action.NOTHING, Action.UPDATE))
 
 
 def _must_wait(action: Action, record: Record, *, now: datetime, honours_sys_id: bool | None) -> bool:

@@ -26,6 +26,7 @@ from itertools import islice
 from typing import Self
 
 from itsm_bridge import steps
+from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.incident import Incident
 from itsm_bridge.notification import Notification
@@ -46,6 +47,9 @@ STORAGE_BUDGET = timedelta(seconds=2.2)
 #: How long it may take for a wake-up, and how long any single request of it.
 WAKE_UP_BUDGET = timedelta(seconds=30)
 REQUEST_BUDGET = timedelta(seconds=10)
+#: How much of either the search for the configuration item may take, and how often it is begun.
+BINDING_BUDGET = timedelta(seconds=1.2)
+BINDING_ATTEMPTS = 5
 #: A step is not begun with less time than this: it could only end in doubt.
 LEAST_TIME = timedelta(seconds=0.3)
 #: How much longer than its budget a lease lasts: clocks differ, and storage takes its time.
@@ -107,6 +111,8 @@ class _Run:
     outcome: Outcome = Outcome.UNCHANGED
     #: The write of this run whose outcome is unknown, if there is one.
     doubt: Unconfirmed | None = None
+    #: Why the configuration item could not be looked for, if it could not.
+    unbound: Unavailable | None = None
 
     @classmethod
     def of(cls, row: Record, *, deadline: datetime, cover: tuple[WakeUp, datetime] | None) -> Self:
@@ -122,12 +128,13 @@ class _Run:
 class Reconciler:
     """Brings incidents up to date; safe to share between threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root hands over one of each
         self,
         *,
         store: AlertStore,
         wakeups: WakeUps,
         servicenow: ServiceNow,
+        cmdb: Cmdb | None = None,
         pressure: Pressure,
         retry_horizon: timedelta,
         retention: timedelta,
@@ -136,6 +143,7 @@ class Reconciler:
         self._store = store
         self._wakeups = wakeups
         self._servicenow = servicenow
+        self._cmdb = cmdb
         self._pressure = pressure
         self._retry_horizon = retry_horizon
         self._retention = retention
@@ -238,9 +246,10 @@ class Reconciler:
 
     def _repeated(self, row: Record) -> Result:
         """Answer a notification that said nothing new: it may have come because nobody answered the first."""
-        if not row.awaits_work:
-            is_told = row.is_settled and not row.is_parked
-            return Result(outcome=Outcome.UNCHANGED if is_told else Outcome.ACCEPTED, record=row)
+        if row.is_settled and not row.is_parked:
+            return Result(outcome=Outcome.UNCHANGED, record=row)
+        if row.is_parked:
+            return Result(outcome=Outcome.ACCEPTED, record=row)
         now = self._now()
         if not row.wake_up_id or now >= row.wake_up_at + WAKE_UP_GRACE:
             self._wakeups.send(row.key, delay=self._free_at(row) - now)
@@ -259,7 +268,7 @@ class Reconciler:
         except TemporaryError as error:
             log.warning("%s stays with its wake-up: %s", run.row.key, error)
             return Result(outcome=Outcome.ACCEPTED, record=run.row)
-        if result.outcome is not Outcome.ACCEPTED:
+        if not result.record.awaits_work:
             # If it cannot be taken back it comes, finds the record settled, and is done with.
             with suppress(TemporaryError):
                 self._wakeups.take_back(wake_up)
@@ -292,14 +301,16 @@ class Reconciler:
         """Take step after step until the incident says what it should or cannot be made to for now."""
         for _ in range(_MOST_STEPS):
             record = run.record
-            action = next_action(record, run.observed, now=self._now(), honours_sys_id=self._servicenow.honours_sys_id)
+            action = next_action(
+                record,
+                run.observed,
+                now=self._now(),
+                honours_sys_id=self._servicenow.honours_sys_id,
+                may_bind=run.unbound is None,
+            )
             if action is Action.NOTHING:
-                self._write(run, partial(Record.settled, planned=record))
-                if run.row.is_settled:
-                    log.info("%s: %s (%s)", record.key, run.outcome, record.number or "no incident")
-                    return Result(outcome=run.outcome, record=run.row)
-                # Something newer has come meanwhile, and people may have acted too.
-                run.observed = UNSEEN
+                if result := self._settle(run, record):
+                    return result
                 continue
             if action is Action.WAIT:
                 return self._retry_later(run, Unconfirmed("a write of unknown outcome may still take effect"))
@@ -313,6 +324,19 @@ class Reconciler:
             except TemporaryError as error:
                 return self._retry_later(run, error)
         return self._retry_later(run, Unavailable("the incident keeps changing"))
+
+    def _settle(self, run: _Run, record: Record) -> Result | None:
+        """Remember that the incident says what it should; None if something newer has come meanwhile."""
+        if run.unbound and record.needs_binding:
+            run.changes.append(partial(Record.settled, planned=record, binds_later=True))
+            return self._retry_later(run, run.unbound)
+        self._write(run, partial(Record.settled, planned=record))
+        if not run.row.is_settled:
+            # People may have acted too.
+            run.observed = UNSEEN
+            return None
+        log.info("%s: %s (%s)", record.key, run.outcome, record.number or "no incident")
+        return Result(outcome=run.outcome, record=run.row)
 
     def _step(self, run: _Run, action: Action, record: Record) -> None:
         try:
@@ -354,18 +378,35 @@ class Reconciler:
         return Record.omitting_sys_id if honours is not True and not record.omits_sys_id else None
 
     def _carry_out(self, run: _Run, action: Action, record: Record) -> steps.Step:
-        def left() -> timedelta:
-            span = min(run.deadline - self._now(), REQUEST_BUDGET)
-            if span < LEAST_TIME:
-                raise Unavailable("the time is up")
-            return span
-
+        left = partial(self._time_left, run.deadline)
+        incident = run.observed if isinstance(run.observed, Incident) else None
         if action is Action.OBSERVE:
             return steps.observe(self._servicenow, record, left=left)
-        incident = run.observed if isinstance(run.observed, Incident) else None
+        if action is Action.BIND:
+            return self._bind(run, record, incident)
         if action is Action.SUCCEED and incident is not None:
             return steps.succeed(incident)
         return steps.act(self._servicenow, action, record, incident, left=left)
+
+    def _bind(self, run: _Run, record: Record, incident: Incident | None) -> steps.Step:
+        """Look for the configuration item, a while: a slow CMDB delays nothing but the binding."""
+        deadline = min(run.deadline, self._now() + BINDING_BUDGET)
+        try:
+            return steps.bind(self._cmdb, record, incident, left=partial(self._time_left, deadline))
+        except Unavailable as error:
+            if error.retry_after is not None:
+                raise
+            run.unbound = error
+        if record.attempts < BINDING_ATTEMPTS:
+            return steps.Step(observed=incident, change=_kept)
+        reason = "No configuration item: the CMDB did not answer."
+        return steps.Step(observed=incident, change=partial(Record.bound, ci_sys_id="", reason=reason))
+
+    def _time_left(self, deadline: datetime) -> timedelta:
+        left = min(deadline - self._now(), REQUEST_BUDGET)
+        if left < LEAST_TIME:
+            raise Unavailable("the time is up")
+        return left
 
     # Remembering what was done.
 
@@ -387,7 +428,9 @@ class Reconciler:
             lambda row: row.failed(reason=reason, now=now).awaiting(wake_up_at=due, wake_up_id=wake_up.message_id),
         )
         log.warning("%s: attempt %d failed, next at %s: %s", run.row.key, run.row.attempts, due.isoformat(), reason)
-        return Result(outcome=Outcome.ACCEPTED, record=run.row)
+        # An incident that only lacks its configuration item says what the alert says.
+        is_told = run.row.is_settled and not run.row.is_parked
+        return Result(outcome=run.outcome if is_told else Outcome.ACCEPTED, record=run.row)
 
     def _park(self, run: _Run, reason: str) -> Result:
         revision = run.record.revision

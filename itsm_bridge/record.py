@@ -37,6 +37,9 @@ PREDATES = timedelta(hours=1)
 #: How long a wake-up may be overdue before nobody counts on it any more.
 WAKE_UP_GRACE = timedelta(minutes=10)
 
+#: In place of a revision, for the note that tells of the configuration item.
+_BINDING = 0
+
 
 #: How many values of a field are remembered that were asked for and never confirmed.
 _WISHES = 10
@@ -56,7 +59,7 @@ class Signal:
 class Note:
     """A work note that the incident does not have yet."""
 
-    #: The revision that it belongs to: unique within a record.
+    #: The revision that it belongs to: unique within a record. 0 tells of the configuration item.
     revision: int
     text: str
 
@@ -105,6 +108,10 @@ class Record:
     previous_number: str = ""
     #: Whether it was or will be created without a sys_id of ours, so that it is found by `correlation_id` alone.
     omits_sys_id: bool = False
+    #: The sys_id of its configuration item; "" if nothing is bound, None as long as nobody looked.
+    ci_sys_id: str | None = None
+    #: Whether the configuration item could not be looked for and is to be, although all else is told.
+    binds_later: bool = False
     #: What we last asked ServiceNow to store in each owned field and what it stored, as `fingerprint`s.
     applied: Mapping[str, str]
     #: What else we have asked for since then, as `fingerprint`s: it may be there although no answer said so.
@@ -141,7 +148,12 @@ class Record:
     @property
     def awaits_work(self) -> bool:
         """Whether somebody should still reconcile it without being asked."""
-        return not (self.is_settled or self.is_parked)
+        return not self.is_parked and (not self.is_settled or self.binds_later)
+
+    @property
+    def needs_binding(self) -> bool:
+        """Whether its configuration item was not looked for yet."""
+        return self.ci_sys_id is None and bool(self.resources)
 
     @property
     def incident_sys_id(self) -> str:
@@ -170,12 +182,17 @@ class Record:
         return is_another and now < self.wake_up_at + WAKE_UP_GRACE
 
     def changed_fields(self, incident: Incident) -> Mapping[str, str]:
-        """Return the owned fields to write: those that we want different and that no person has edited."""
-        return {
+        """Return the fields to write: the owned ones that we want different and that no person has edited.
+
+        The configuration item is written once, and only where there is none.
+        """
+        changed = {
             name: value
             for name, value in self.fields.items()
             if name in OWNED_FIELDS and self._wants(name, value, incident.fields.get(name, ""))
         }
+        has_ci = bool(incident.fields.get("cmdb_ci")) or "cmdb_ci" in self.applied
+        return changed if has_ci or not self.ci_sys_id else {**changed, "cmdb_ci": self.ci_sys_id}
 
     def _wants(self, name: str, value: str, stored: str) -> bool:
         asked, kept = self.applied.get(name, ":").split(":")
@@ -224,9 +241,17 @@ class Record:
             in_doubt_until=self.in_doubt_until if self.sys_id else None,
         )
 
+    def bound(self, *, ci_sys_id: str, reason: str) -> Self:
+        """Return the record after its configuration item was looked for; `reason` becomes a note."""
+        if self.ci_sys_id is not None:
+            return self
+        notes = (*self.notes, Note(revision=_BINDING, text=reason)) if reason else self.notes
+        return replace(self, ci_sys_id=ci_sys_id, notes=notes)
+
     def written(self, incident: Incident, *, sent: "Record", fields: Mapping[str, str]) -> Self:
         """Return the record after ServiceNow confirmed a write of `fields` and of the notes of `sent`."""
-        stored = {name: fingerprint(incident.fields.get(name, "")) for name in fields if name in OWNED_FIELDS}
+        ours = [name for name in fields if name in OWNED_FIELDS or name == "cmdb_ci"]
+        stored = {name: fingerprint(incident.fields.get(name, "")) for name in ours}
         asked = {name: f"{fingerprint(fields[name])}:{stored[name]}" for name in stored}
         return replace(
             self,
@@ -262,14 +287,15 @@ class Record:
         """Return the record before it is created under a sys_id of ServiceNow's choice."""
         return replace(self, omits_sys_id=True)
 
-    def settled(self, planned: "Record") -> Self:
+    def settled(self, planned: "Record", *, binds_later: bool = False) -> Self:
         """Return the record brought to the revision of `planned`; released if nothing newer has come."""
         settled = replace(
             self,
             observed_revision=planned.revision,
+            binds_later=binds_later,
             reported_firing=max(self.reported_firing, planned.firing),
             notes=tuple(note for note in self.notes if note.revision > planned.revision),
-            attempts=0,
+            attempts=self.attempts if binds_later else 0,
             failing_since=None,
             last_error="",
             in_doubt_until=None,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from itsm_bridge import writes
+from itsm_bridge.bindings import Binding
+from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.errors import Rejected
 from itsm_bridge.incident import Incident
 from itsm_bridge.plan import Action
@@ -79,6 +81,16 @@ def has_effect(action: Action, observed: Incident | None) -> bool:
     if action is Action.REOPEN:
         return observed is not None and observed.is_open
     return True
+
+
+def bind(cmdb: Cmdb | None, record: Record, observed: Incident | None, *, left: TimeLeft) -> Step:
+    """Look for the configuration item; without a CMDB there is none.
+
+    Raises:
+        Unavailable: the CMDB did not answer in time.
+    """
+    binding = cmdb.bind(record.resources, left=left) if cmdb else Binding(reason="")
+    return Step(observed=observed, change=lambda row: row.bound(ci_sys_id=binding.sys_id, reason=binding.reason))
 
 
 def succeed(closed: Incident) -> Step:

@@ -24,7 +24,7 @@ def creation(record: Record, *, chooses_sys_id: bool = True) -> Mapping[str, str
     notes = _notes(record)
     if record.previous_number:
         notes = _joined(f"{record.previous_number} is closed; this incident follows it.", notes)
-    return {**identity, **record.fields, **_unless_empty(work_notes=notes)}
+    return {**identity, **record.fields, **_unless_empty(cmdb_ci=record.ci_sys_id or "", work_notes=notes)}
 
 
 def update(record: Record, incident: Incident) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from local import faults
 from local.alerts import MetricAlert, samples
 from local.azurite import AzuriteMissing
 from local.child_process import NotReady
+from local.demo_cmdb import ci_sys_id, resources
 from local.world import ROOT, Answer, World
 
 LOG_FILE = ROOT / ".local/demo-host.log"
@@ -47,10 +48,11 @@ class Demo:
         yield from self._people()
         yield from self._storm_of_one()
         yield from self._outage()
+        yield from self._configuration_items()
         yield from self._every_kind()
 
     def _life_of_an_alert(self) -> Iterator[Line]:
-        first = MetricAlert(rule="first-alert", resource="vm-web-02")
+        first = MetricAlert(rule="first-alert")
         yield self._line("first alert after start", first.fired(), "200 created", "New")
         yield self._line("CPU alert fires, Sev1", self._cpu.fired(), "200 created", "New", calls=1)
         yield self._line("the same notification again", self._cpu.fired(), "200 unchanged", "New", calls=0)
@@ -73,7 +75,7 @@ class Demo:
 
     def _people(self) -> Iterator[Line]:
         disk = MetricAlert(rule="disk-full", resource="vm-db-01", severity="Sev2", metric="Disk used")
-        created = self._line("disk alert fires, Sev2", disk.fired(), "200 created", "New", calls=1)
+        created = self._line("disk alert fires, Sev2", disk.fired(), "200 created", "New")
         yield created
         number = created.incident.split()[0]
         row = next(row for row in self._world.servicenow.incidents if row["number"] == number)
@@ -123,6 +125,15 @@ class Demo:
                 calls="",
                 is_as_promised=came,
             )
+
+    def _configuration_items(self) -> Iterator[Line]:
+        for name, within_group in resources().items():
+            resource_type, _, resource = within_group.rpartition("/")
+            alert = MetricAlert(rule=f"on-{name}", resource=resource, resource_type=resource_type, severity="Sev3")
+            line = self._line(f"alert on {name}", alert.fired(), "200 created", "New")
+            row = next(row for row in self._world.servicenow.incidents if row["number"] == line.incident.split()[0])
+            bound = f"{line.incident.split()[0]} on {name}" if row["cmdb_ci"] == ci_sys_id(name) else "not bound"
+            yield replace(line, incident=bound, is_as_promised=line.is_as_promised and bound != "not bound")
 
     def _every_kind(self) -> Iterator[Line]:
         """Send the sample of each monitoring service and older shape, but for those that only end another."""
@@ -186,7 +197,7 @@ _ENDS = ("resolved", "deactivated", "available")
 
 _LONGEST_ANSWER = 5.0  # seconds: the promise
 
-_WIDTHS = (41, 28, 22, 7)
+_WIDTHS = (41, 28, 30, 7)
 _HEADINGS = ("what Azure Monitor sent", "what we answered", "the incident", "calls")
 
 

@@ -42,6 +42,11 @@ _RESOURCES: tuple[tuple[str, str, str], ...] = (
 _AMBIGUOUS = "Microsoft.Cache/redis/redis-cart"
 
 
+def resources() -> dict[str, str]:
+    """Return the ARM id within the resource group of each item by its name, but for the traps."""
+    return {name: within_group for _, name, within_group in _RESOURCES}
+
+
 def arm_id(within_group: str) -> str:
     """Return the ARM id of a resource of the demonstration."""
     return f"{RESOURCE_GROUP}/providers/{within_group}"

@@ -10,6 +10,7 @@ from typing import Any
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.credentials import credentials_of
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Pressure
@@ -75,14 +76,16 @@ class Bench:
         self.store = AlertStore(TableClient.from_connection_string(azurite.connection_string, f"alerts{name}"))
         self.wakeups = WakeUps(self.queue)
         self.pressure = Pressure(slots=slots, now=self.clock)
-        self.servicenow = self.sign_in()
+        self.table_api = self.sign_in()
+        self.servicenow = ServiceNow(self.table_api)
+        self.cmdb = Cmdb(self.table_api)
         self.reconciler = self.make()
 
     def clock(self) -> datetime:
         return self.now
 
-    def sign_in(self) -> ServiceNow:
-        """Return a client that knows nothing of the instance yet."""
+    def sign_in(self) -> TableApi:
+        """Return a client of the instance."""
         known = self.instance.credentials
         settings = ServiceNowSettings(
             instance_url=self.instance.url,
@@ -93,7 +96,7 @@ class Bench:
             password="",
             max_concurrency=4,
         )
-        return ServiceNow(TableApi(settings.instance_url, credentials_of(settings)))
+        return TableApi(settings.instance_url, credentials_of(settings))
 
     def make(self, fuse: Fuse | None = None) -> Reconciler:
         """Return a reconciler, as a new process would have it; with `fuse`, one that dies."""
@@ -102,6 +105,7 @@ class Bench:
             parts = {name: Fused(part, fuse) for name, part in parts.items()}
         return Reconciler(
             **parts,
+            cmdb=self.cmdb,
             pressure=Pressure(slots=4, now=self.clock) if fuse else self.pressure,
             retry_horizon=timedelta(hours=72),
             retention=timedelta(days=90),

@@ -33,7 +33,7 @@ def notification(**changes: Any) -> Notification:
         },
         facts={"Severity": "Sev1"},
         note="The alert fired again.",
-        resources=("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm-web-01",),
+        resources=(),
     )
     return replace(fired, **changes)
 

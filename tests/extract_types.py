@@ -27,7 +27,7 @@ Shape = str | dict[str, Any]
 
 TYPES = Path(__file__).parent.parent / "infra" / "schemas" / "types.json"
 SOURCES = [
-    "https://www.npmjs.com/package/@azure/mcp-linux-x64/v/2.0.5",
+    "npm package @azure/mcp-linux-x64 2.0.5",
     "PyPI package azure-mgmt-monitor 6.0.2",
 ]
 

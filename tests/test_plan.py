@@ -122,6 +122,37 @@ def test_an_incident_older_than_the_row_knows_nothing_of_this_firing(state: int,
     assert plan(record().seen(found), found) is expected
 
 
+class TestBinding:
+    """The configuration item is looked for before an incident is created and while one is open."""
+
+    def unbound(self, row: Record) -> Record:
+        return replace(row, resources=("vm-web-01",))
+
+    def test_before_a_creation(self) -> None:
+        row = self.unbound(record())
+
+        assert plan(row, None) is Action.BIND
+        assert next_action(row, None, now=NOW, honours_sys_id=True, may_bind=False) is Action.CREATE
+
+    def test_while_it_is_open(self) -> None:
+        row = self.unbound(replace(known_record(), binds_later=True))
+
+        assert plan(row, UNSEEN) is Action.OBSERVE
+        assert plan(row, incident()) is Action.BIND
+        assert next_action(row, incident(), now=NOW, honours_sys_id=True, may_bind=False) is Action.NOTHING
+
+    def test_not_when_it_is_over(self) -> None:
+        row = self.unbound(ROWS[Desired.RESOLVED]())
+
+        assert plan(row, incident()) is Action.RESOLVE
+        assert plan(row, incident(state=6)) is Action.NOTHING
+
+    def test_once(self) -> None:
+        row = self.unbound(record()).bound(ci_sys_id="", reason="None of this name.")
+
+        assert plan(row, None) is Action.CREATE
+
+
 class TestInDoubt:
     """A write of unknown outcome may still take effect."""
 

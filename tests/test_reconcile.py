@@ -4,14 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from itsm_bridge.errors import Unavailable
+from itsm_bridge.notification import Notification
 from itsm_bridge.reconcile import INLINE_BUDGET, LAST_RETRY, Outcome
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record
 from local import faults
 from local.azurite import Azurite
+from local.demo_cmdb import arm_id, ci_sys_id
 from local.glide import SysIds
 from tests.bench import Bench, bench
 from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
@@ -107,6 +110,74 @@ class TestReceive:
         result = world.receive(resolved())
 
         assert (result.outcome, states(world)) == (Outcome.UNCHANGED, [])
+
+
+class TestBinding:
+    """The incident is bound to its configuration item; a slow CMDB delays nothing but the binding."""
+
+    def on_a_vm(self, **changes: Any) -> Notification:
+        return notification(resources=(arm_id("Microsoft.Compute/virtualMachines/vm-web-02"),), **changes)
+
+    def test_a_new_incident_has_its_item_and_says_why(self, world: Bench) -> None:
+        world.receive(self.on_a_vm())
+
+        (row,) = world.instance.incidents
+        assert row["cmdb_ci"] == ci_sys_id("vm-web-02")
+        assert "vm-web-02" in world.story()[0][1][0]
+        assert calls(world).count("POST") == 1
+        assert "PATCH" not in calls(world)
+
+    def test_the_next_incident_of_the_same_resource_costs_one_call(self, world: Bench) -> None:
+        world.receive(self.on_a_vm())
+        world.instance.forget_calls()
+
+        world.receive(self.on_a_vm(key="a1" * 32))
+
+        assert calls(world) == ["POST"]
+
+    def test_a_cmdb_that_does_not_answer_delays_nothing_but_the_binding(self, world: Bench) -> None:
+        world.instance.faults.add(
+            faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
+        )
+        first = world.receive(self.on_a_vm())
+        unbound = world.instance.incidents[0]["cmdb_ci"]
+        repeated = world.receive(self.on_a_vm())
+        world.instance.faults.clear()
+        world.drain()
+
+        assert (first.outcome, unbound, repeated.outcome) == (Outcome.CREATED, "", Outcome.UNCHANGED)
+        assert world.instance.incidents[0]["cmdb_ci"] == ci_sys_id("vm-web-02")
+        assert states(world) == ["1"]
+
+    def test_a_cmdb_that_never_answers_is_given_up(self, world: Bench) -> None:
+        world.instance.faults.add(
+            faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
+        )
+        world.receive(self.on_a_vm())
+        world.drain()
+
+        assert "did not answer" in world.story()[0][1][0]
+        assert (world.row().is_parked, world.row().awaits_work) == (False, False)
+
+    def test_what_a_person_bound_is_left_alone(self, world: Bench) -> None:
+        world.instance.faults.add(
+            faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
+        )
+        world.receive(self.on_a_vm())
+        mine = ci_sys_id("vm-web-01")
+        world.instance.edit(world.row().sys_id, {"cmdb_ci": mine})
+        world.instance.faults.clear()
+        world.drain()
+
+        assert world.instance.incidents[0]["cmdb_ci"] == mine
+
+    def test_the_incident_that_follows_a_closed_one_is_bound_too(self, world: Bench) -> None:
+        world.receive(self.on_a_vm())
+        world.instance.close(world.row().sys_id)
+
+        world.receive(self.on_a_vm(at=NOW + HOUR))
+
+        assert [row["cmdb_ci"] for row in world.instance.incidents] == [ci_sys_id("vm-web-02")] * 2
 
 
 class TestPurgedRow:
