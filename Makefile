@@ -37,6 +37,19 @@ check: setup ## Check format, lint, types and imports, and run all tests with co
 	@$(PYTHON_BIN)/lint-imports --no-cache
 	@$(PYTHON_BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
+.PHONY: torture
+torture: setup ## Play N random histories (10000) and kill the host KILLS times (500).
+	@$(PYTHON_BIN)/python -m tests.simulator --histories $(or $(N),10000)
+	@$(PYTHON_BIN)/python -m local.torture --kills $(or $(KILLS),500)
+
+.PHONY: mutants
+mutants: setup ## Break the program on purpose; the simulator must object to each mutant.
+	@$(PYTHON_BIN)/python -m local.mutants
+
+.PHONY: storm
+storm: setup ## Send thousands of alerts at once and print how that went.
+	@$(PYTHON_BIN)/python -m local.storm
+
 .PHONY: clean
 clean: ## Remove what was installed and made.
 	@rm -rf .venv local/node_modules .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

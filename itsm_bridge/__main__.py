@@ -1,0 +1,7 @@
+"""python -m itsm_bridge: the command line; see `cli`."""
+
+import sys
+
+from itsm_bridge.cli import main
+
+sys.exit(main())

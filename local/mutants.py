@@ -1,0 +1,155 @@
+"""Would the proof notice? Breaks the program on purpose, one way at a time, and expects the simulator to object.
+
+    python -m local.mutants [--histories N]
+
+Each mutant is a change of the source in a copy of the project. A mutant that survives is an error, and so is one
+whose place in the source is gone: then the mutant needs a new place, or the promise has none any more.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("itsm_bridge", "tests", "local")
+LONGEST = 600  # seconds for one mutant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One way to break the program."""
+
+    name: str
+    file: str
+    #: What stands there once, and what stands there instead.
+    before: str
+    after: str
+    #: Arguments of Python that must fail; () for the simulator.
+    suite: tuple[str, ...] = ()
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="no lease",
+        file="itsm_bridge/record.py",
+        before="return self.leased_until is not None and now < self.leased_until",
+        after="return False",
+    ),
+    Mutant(
+        name="no write-ahead: answered before the wake-up is sent",
+        file="itsm_bridge/reconcile.py",
+        before="            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
+        "            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+    ),
+    Mutant(
+        name="no intent: a lease that ran out says nothing of a write",
+        file="itsm_bridge/record.py",
+        before="if self.leased_until is not None and self.lease_holder != holder:",
+        after="if False:",
+    ),
+    Mutant(
+        name="no ETag: the last writer wins",
+        file="tests/simulator/memory.py",
+        before="if known is None or known.etag != record.etag:",
+        after="if known is None:",
+    ),
+    Mutant(
+        name="no ETag in the adapter",
+        file="itsm_bridge/store.py",
+        before="                    etag=record.etag,\n"
+        "                    match_condition=MatchConditions.IfNotModified,\n"
+        "                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
+        after="                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
+        suite=("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_contract_store.py"),
+    ),
+    Mutant(
+        name="answered before it is durable",
+        file="itsm_bridge/reconcile.py",
+        before="            row, is_news = self._remember(",
+        after="            if holder == '':\n"
+        "                return Result(outcome=Outcome.ACCEPTED, record=first_record(notification, self._now()))\n"
+        "            row, is_news = self._remember(",
+    ),
+    Mutant(
+        name="a write without an answer is taken for one that failed",
+        file="itsm_bridge/record.py",
+        before="return replace(self, in_doubt_until=now + SETTLE_TIME)",
+        after="return self",
+    ),
+    Mutant(
+        name="notes that are there are not recognised",
+        file="itsm_bridge/record.py",
+        before="notes=tuple(note for note in self.notes if note.mark(self.key) not in journal)",
+        after="notes=self.notes",
+    ),
+    Mutant(
+        name="the late Fired reopens what is over",
+        file="itsm_bridge/record.py",
+        before="return notification.at < known.at or (reopens and notification.at == known.at)",
+        after="return False",
+    ),
+    Mutant(
+        name="a firing during the work is forgotten",
+        file="itsm_bridge/record.py",
+        before="            observed_revision=planned.revision,",
+        after="            observed_revision=self.revision,",
+    ),
+)
+
+
+class Misplaced(Exception):
+    """A mutant's place in the source is not there once."""
+
+
+def main() -> int:
+    """Try every mutant; return 1 if one survives."""
+    parser = argparse.ArgumentParser(prog="python -m local.mutants", description="Break the program on purpose.")
+    parser.add_argument("--histories", type=int, default=2000, help="how many to play at most (default: %(default)s)")
+    asked = parser.parse_args()
+    simulator = ("-m", "tests.simulator", "--until-failure", "--histories", str(asked.histories))
+    survivors = 0
+    for mutant in MUTANTS:
+        began = time.monotonic()
+        is_caught, by = _tried(mutant, mutant.suite or simulator)
+        survivors += not is_caught
+        print(f"{'caught' if is_caught else 'SURVIVED':<9} {time.monotonic() - began:5.0f} s  {mutant.name:<60} {by}")
+        sys.stdout.flush()
+    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
+    return 1 if survivors else 0
+
+
+def _tried(mutant: Mutant, suite: Sequence[str]) -> tuple[bool, str]:
+    """Return whether the suite fails on a copy with this mutant, and its last word."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        (copy / "local/node_modules").symlink_to(ROOT / "local/node_modules")
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        _change(copy / mutant.file, mutant)
+        done = subprocess.run(
+            [sys.executable, *suite], cwd=copy, capture_output=True, text=True, timeout=LONGEST, check=False
+        )
+    words = (done.stdout + done.stderr).splitlines()
+    said = next((line for line in words if line.startswith(("!! ", "FAILED "))), "")
+    # A mutant that does not even run proves nothing.
+    return done.returncode == 1 and bool(said), (said or (words or [""])[-1])[:110]
+
+
+def _change(path: Path, mutant: Mutant) -> None:
+    source = path.read_text(encoding="utf-8")
+    if source.count(mutant.before) != 1:
+        raise Misplaced(f"{mutant.name}: its place is not once in {mutant.file}")
+    path.write_text(source.replace(mutant.before, mutant.after), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
