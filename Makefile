@@ -1,6 +1,8 @@
 # `make help` lists what there is. Everything is installed into this folder: .venv and local/node_modules.
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin
+# Two workers, a file of tests to one of them: hosts and Azurite start once per file.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help
 help: ## List the targets.
@@ -22,7 +24,7 @@ setup: ## Install everything, tools included.
 
 .PHONY: test
 test: setup ## Run all tests.
-	@$(PYTHON_BIN)/python -m pytest
+	@$(PYTHON_BIN)/python -m pytest $(PARALLEL)
 
 .PHONY: format
 format: setup ## Format the code.
@@ -35,7 +37,7 @@ check: setup ## Check format, lint, types and imports, and run all tests with co
 	@$(PYTHON_BIN)/ruff check --quiet .
 	@$(PYTHON_BIN)/mypy
 	@$(PYTHON_BIN)/lint-imports --no-cache
-	@$(PYTHON_BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	@$(PYTHON_BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
 .PHONY: torture
 torture: setup ## Play N random histories (10000) and kill the host KILLS times (500).
