@@ -264,7 +264,9 @@ class TestRefusals:
         assert world.send(MetricAlert().fired(), token=token).status == 401
 
     @pytest.mark.parametrize(
-        "flaw", [{"caller": "c0ffee00-0000-4000-8000-000000000001"}, {"without": ["roles"]}, {"roles": ["Other"]}], ids=str
+        "flaw",
+        [{"caller": "c0ffee00-0000-4000-8000-000000000001"}, {"without": ["roles"]}, {"roles": ["Other"]}],
+        ids=str,
     )
     def test_a_genuine_token_that_may_not_call(self, world: World, flaw: dict[str, Any]) -> None:
         answer = world.send(MetricAlert().fired(), token=world.entra.mint(**flaw))
