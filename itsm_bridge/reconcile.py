@@ -381,12 +381,20 @@ class Reconciler:
         left = partial(self._time_left, run.deadline)
         incident = run.observed if isinstance(run.observed, Incident) else None
         if action is Action.OBSERVE:
-            return steps.observe(self._servicenow, record, left=left)
+            return self._observe(record, left)
         if action is Action.BIND:
             return self._bind(run, record, incident)
         if action is Action.SUCCEED and incident is not None:
             return steps.succeed(incident)
         return steps.act(self._servicenow, action, record, incident, left=left)
+
+    def _observe(self, record: Record, left: steps.TimeLeft) -> steps.Step:
+        step = steps.observe(self._servicenow, record, left=left)
+        for double in step.doubles:
+            if step.observed is not None:
+                log.error("%s: %s is a double of %s", record.key, double.number, step.observed.number)
+                steps.retire(self._servicenow, double, step.observed, left=left)
+        return step
 
     def _bind(self, run: _Run, record: Record, incident: Incident | None) -> steps.Step:
         """Look for the configuration item, a while: a slow CMDB delays nothing but the binding."""

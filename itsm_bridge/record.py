@@ -116,6 +116,8 @@ class Record:
     applied: Mapping[str, str]
     #: What else we have asked for since then, as `fingerprint`s: it may be there although no answer said so.
     wished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: The fields that ServiceNow did not store as we last sent them: refused, cut or mangled.
+    dropped: tuple[str, ...] = ()
     #: Until when a write may still take effect whose outcome is unknown; None if there is none.
     in_doubt_until: datetime | None = None
 
@@ -259,6 +261,7 @@ class Record:
             number=incident.number,
             notes=tuple(note for note in self.notes if note not in sent.notes),
             applied={**self.applied, **asked},
+            dropped=tuple(sorted({*(name for name in self.dropped if name not in fields), *incident.dropped})),
             wished={name: prints for name, prints in self.wished.items() if name not in fields},
             # Who resolved or closed it meanwhile did not know of this firing.
             reported_firing=sent.firing if incident.is_open or "state" in fields else self.reported_firing,

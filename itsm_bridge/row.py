@@ -74,6 +74,7 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
     }
     known["notes"] = tuple(Note(revision=note["revision"], text=note["text"]) for note in known["notes"])
     known["resources"] = tuple(known["resources"])
+    known["dropped"] = tuple(known.get("dropped", ()))
     known["wished"] = {name: tuple(prints) for name, prints in known.get("wished", {}).items()}
     return Record(**{**known, "etag": etag})
 

@@ -61,7 +61,7 @@ class ServiceNow:
         self._close_code = close_code
         self._clock = clock
         self._honours_sys_id: bool | None = None
-        self._choice: tuple[str, float] | None = None
+        self._choices: tuple[Sequence[str], float] | None = None
         self._warned: set[str] = set()
         self._lock = threading.Lock()
 
@@ -151,20 +151,21 @@ class ServiceNow:
             raise Unconfirmed("ServiceNow changed an incident and shows us another one or none")
         return self._compared(incident, fields)
 
-    def close_code(self, *, within: timedelta) -> str:
-        """Return the choice of the instance that incidents are resolved with, at most an hour old.
+    def close_code(self, *, within: timedelta, preferred: str = "") -> str:
+        """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a one.
+
+        The choices are at most an hour old.
 
         Raises:
             Unavailable: ServiceNow did not answer.
         """
         with self._lock:
-            known = self._choice
-        if known is not None and self._clock() - known[1] < _CHOICES_FRESH.total_seconds():
-            return known[0]
-        code = self._chosen(self._close_codes(within))
-        with self._lock:
-            self._choice = (code, self._clock())
-        return code
+            known = self._choices
+        if known is None or self._clock() - known[1] >= _CHOICES_FRESH.total_seconds():
+            known = (self._close_codes(within), self._clock())
+            with self._lock:
+                self._choices = known
+        return preferred if preferred in known[0] else self._chosen(known[0])
 
     def probe(self, *, within: timedelta) -> None:
         """Make sure that the instance is awake, knows us and lets us ask for incidents.

@@ -30,6 +30,8 @@ class Step:
     observed: Incident | None
     #: How the record changes; idempotent, so that it can be applied to a newer version of the row.
     change: Change
+    #: Open incidents of the same key beside the one observed, which should not be.
+    doubles: tuple[Incident, ...] = ()
 
 
 def observe(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Step:
@@ -41,13 +43,14 @@ def observe(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Step:
     """
     is_in_doubt = record.in_doubt_until is not None
     incident = servicenow.find(record.incident_sys_id, with_notes=is_in_doubt, within=left())
+    doubles: tuple[Incident, ...] = ()
     if incident is None and is_in_doubt and (servicenow.honours_sys_id is not True or record.omits_sys_id):
-        incident = _found_by_correlation(servicenow, record, left=left)
+        incident, doubles = _found_by_correlation(servicenow, record, left=left)
     if incident is None:
         return Step(observed=None, change=_unchanged)
     if incident.correlation_id != record.key:
         raise Rejected(f"{incident.number} has our sys_id and not our correlation id; it is not touched")
-    return Step(observed=incident, change=lambda row: row.seen(incident))
+    return Step(observed=incident, change=lambda row: row.seen(incident), doubles=doubles)
 
 
 def act(servicenow: ServiceNow, action: Action, record: Record, incident: Incident | None, *, left: TimeLeft) -> Step:
@@ -93,6 +96,17 @@ def bind(cmdb: Cmdb | None, record: Record, observed: Incident | None, *, left: 
     return Step(observed=observed, change=lambda row: row.bound(ci_sys_id=binding.sys_id, reason=binding.reason))
 
 
+def retire(servicenow: ServiceNow, double: Incident, kept: Incident, *, left: TimeLeft) -> None:
+    """Resolve the younger of two incidents of one key as a duplicate, with a note in both.
+
+    Raises:
+        TemporaryError: it is found again as long as it is open.
+    """
+    code = servicenow.close_code(within=left(), preferred="Duplicate")
+    servicenow.update(double.sys_id, writes.retirement(kept, code), within=left())
+    servicenow.update(kept.sys_id, {"work_notes": f"{double.number} was a duplicate of this."}, within=left())
+
+
 def succeed(closed: Incident) -> Step:
     """Go on to the next generation; its incident is not there yet."""
     return Step(observed=None, change=lambda row: row.succeeded(closed))
@@ -106,16 +120,21 @@ def _may_choose_sys_id(servicenow: ServiceNow, record: Record) -> bool:
     return servicenow.honours_sys_id is not False and not record.omits_sys_id
 
 
-def _found_by_correlation(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Incident | None:
-    """Return the incident of this generation on an instance that may have chosen another sys_id."""
+def _found_by_correlation(
+    servicenow: ServiceNow, record: Record, *, left: TimeLeft
+) -> tuple[Incident | None, tuple[Incident, ...]]:
+    """Return the incident of this generation where the instance chose its sys_id, the oldest, and its open doubles."""
     found = servicenow.search(record.key, within=left())
     numbers = [incident.number for incident in found]
     if record.previous_number in numbers:
         found = found[numbers.index(record.previous_number) + 1 :]
     unfinished = [incident for incident in found if not incident.is_closed]
     known = next(iter((*unfinished, *found)), None)
+    if known is None:
+        return None, ()
+    doubles = tuple(incident for incident in unfinished if incident.is_open and incident.sys_id != known.sys_id)
     # The journal is asked for by sys_id alone.
-    return servicenow.find(known.sys_id, with_notes=True, within=left()) if known else None
+    return servicenow.find(known.sys_id, with_notes=True, within=left()), doubles
 
 
 def _unchanged(record: Record) -> Record:

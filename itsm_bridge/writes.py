@@ -43,6 +43,16 @@ def resolution(record: Record, close_code: str) -> Mapping[str, str]:
     }
 
 
+def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
+    """Return what resolves an incident that is the double of `kept`."""
+    return {
+        "state": str(int(IncidentState.RESOLVED)),
+        "close_code": close_code,
+        "close_notes": f"Duplicate of {kept.number}.",
+        "work_notes": f"This is a duplicate of {kept.number}, which stays.",
+    }
+
+
 def reopening(record: Record, incident: Incident) -> Mapping[str, str]:
     """Return what brings a resolved incident back to work."""
     return {

@@ -470,6 +470,27 @@ class TestInstancesWithSysIdsOfTheirOwn:
 
         assert states(world) == ["1"]
 
+    def test_of_two_incidents_the_oldest_stays_and_the_younger_is_resolved_as_a_duplicate(self, world: Bench) -> None:
+        world.instance.switches.sys_ids = SysIds.IGNORED
+        world.instance.faults.add(faults.closed(executed=True), method="POST", times=1)
+        world.instance.faults.add(faults.node_failed(status=503), method="GET", times=1)
+        world.receive(notification())
+        world.instance.insert("incident", {"correlation_id": KEY, "short_description": "the double"})
+        world.drain()
+
+        oldest, double = world.instance.incidents
+        assert [oldest["state"], double["state"], double["close_code"]] == ["1", "6", "Duplicate"]
+        assert world.row().number == oldest["number"]
+        assert double["number"] in world.instance.notes(oldest["sys_id"])[0]
+        assert oldest["number"] in world.instance.notes(double["sys_id"])[0]
+
+    def test_what_servicenow_dropped_is_told_in_the_row(self, world: Bench) -> None:
+        world.instance.switches.unwritable_columns.add("urgency")
+
+        world.receive(notification())
+
+        assert (world.row().dropped, world.row().is_settled) == (("urgency",), True)
+
     def test_an_instance_that_refuses_our_sys_id_gets_its_incident_without(self, world: Bench) -> None:
         world.instance.switches.sys_ids = SysIds.REFUSED
         world.receive(notification())
