@@ -96,7 +96,7 @@ def _built() -> Bridge:
     store = AlertStore(connect_table(settings.storage))
     wakeups = WakeUps(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance))
-    servicenow = ServiceNow(table_api)
+    servicenow = ServiceNow(table_api, close_code=instance.close_code)
     pressure = Pressure(slots=instance.max_concurrency, now=_now)
     reconciler = Reconciler(
         store=store,

@@ -73,6 +73,9 @@ param allowedSubscriptions string = ''
 @maxValue(64)
 param servicenowMaxConcurrency int = 4
 
+@description('Close code that incidents are resolved with; empty takes the most fitting of the instance.')
+param servicenowCloseCode string = ''
+
 @description('Path of a rules file inside the deployed app. Empty: the built-in rules.')
 param rulesFile string = ''
 
@@ -155,6 +158,7 @@ var settings = {
   ALLOWED_SUBSCRIPTIONS: allowedSubscriptions
   SERVICENOW_INSTANCE_URL: servicenowInstanceUrl
   SERVICENOW_MAX_CONCURRENCY: string(servicenowMaxConcurrency)
+  SERVICENOW_CLOSE_CODE: servicenowCloseCode
   ITSM_RULES_FILE: rulesFile
   RETRY_HORIZON_HOURS: string(retryHorizonHours)
   RETENTION_DAYS: string(retentionDays)

@@ -49,6 +49,8 @@ class ServiceNowSettings:
     username: str
     password: str
     max_concurrency: int
+    #: What incidents are resolved with, if the instance has this choice; "" for the most fitting one.
+    close_code: str = ""
 
     def __repr__(self) -> str:
         """Name no secret."""
@@ -226,6 +228,7 @@ def _servicenow(reader: _Reader) -> ServiceNowSettings:
         username=reader.text("SERVICENOW_USERNAME"),
         password=reader.text("SERVICENOW_PASSWORD"),
         max_concurrency=reader.number("SERVICENOW_MAX_CONCURRENCY", default=4, least=1, most=64),
+        close_code=reader.text("SERVICENOW_CLOSE_CODE"),
     )
     for name, other in (("CLIENT_ID", "CLIENT_SECRET"), ("USERNAME", "PASSWORD")):
         if bool(reader.text(f"SERVICENOW_{name}")) != bool(reader.text(f"SERVICENOW_{other}")):
