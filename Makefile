@@ -52,6 +52,10 @@ mutants: setup ## Break the program on purpose; the simulator must object to eac
 storm: setup ## Send thousands of alerts at once and print how that went.
 	@$(PYTHON_BIN)/python -m local.storm
 
+.PHONY: bench
+bench: setup ## Measure times, counts and costs; write them into docs/performance.md.
+	@$(PYTHON_BIN)/python -m bench
+
 .PHONY: clean
 clean: ## Remove what was installed and made.
 	@rm -rf .venv local/node_modules .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ in the right state with the right notes. Writes to ServiceNow whose answer is lo
 
 import argparse
 import random
+import re
 import sys
 import threading
 import time
@@ -35,6 +36,10 @@ MESSAGE_LEASE = timedelta(seconds=20)
 REST_WITHIN = timedelta(minutes=25)
 #: Of the writes, how many are cut off after they took effect.
 CUT = 0.03
+
+#: What ends each note that Azure Monitor's words made, and how the note of the end begins.
+_MARK = re.compile(r"\(ref [0-9a-f]{10}\)")
+_ENDING = re.compile(r"^Resolved\b", re.MULTILINE)
 
 _OPEN = frozenset({"1", "2"})
 _RESOLVED = frozenset({"6"})
@@ -160,10 +165,12 @@ def wrong(world: World, sent: Sequence[Sent]) -> list[str]:
             lines.append(f"{one.key[:12]} has incidents in states {states}, expected one in {sorted(one.states())}")
             continue
         notes = [note for row in found for note in world.servicenow.notes(row["sys_id"])]
-        most = 1 if one.is_resolved_sent else 0
-        least = 1 if one.is_resolved_taken else 0
-        if one.is_fired_taken and not least <= len(notes) <= most:
-            lines.append(f"{one.key[:12]} has {len(notes)} notes")
+        marks = [mark for note in notes for mark in _MARK.findall(note)]
+        endings = sum(_ENDING.search(note) is not None for note in notes)
+        if len(marks) != len(set(marks)) or len(notes) != len(set(notes)):
+            lines.append(f"{one.key[:12]} has a note twice")
+        if one.is_fired_taken and not one.is_resolved_taken <= endings <= one.is_resolved_sent:
+            lines.append(f"{one.key[:12]} has {endings} notes of its end")
     return lines
 
 

@@ -1,0 +1,101 @@
+"""How fast could it be? The bare minimum of I/O that one alert needs, with the libraries that the program uses.
+
+Table insert, queue send, POST, table update, queue delete: one after the other, in a process of its own, with nothing
+in between. No token, no parsing, no decision, no lease, no HTTP server in front: what the program adds is the ratio.
+"""
+
+import itertools
+import json
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import requests
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError
+from azure.data.tables import TableClient, UpdateMode
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+from itsm_bridge.alert import parse_alert
+from itsm_bridge.notification import notification_of
+from itsm_bridge.record import first_record
+from itsm_bridge.row import to_entity
+from itsm_bridge.writes import creation
+from local.alerts import MetricAlert
+from local.table_api import Credentials
+
+#: What each of the five takes, and all of them, in seconds.
+Steps = tuple[float, float, float, float, float]
+
+
+class Bare:
+    """One table, one queue and one instance; for `Apart`."""
+
+    def __init__(self, connection_string: str, instance_url: str, table: str = "bare", queue: str = "bare") -> None:
+        self._table = TableClient.from_connection_string(connection_string, table)
+        self._queue = QueueClient.from_connection_string(
+            connection_string, queue, message_encode_policy=TextBase64EncodePolicy()
+        )
+        for create in (self._table.create_table, self._queue.create_queue):
+            with suppress(ResourceExistsError):
+                create()
+        self._url = f"{instance_url}/api/now/table/incident"
+        record = first_record(notification_of(parse_alert(json.dumps(MetricAlert().fired()).encode())), _now())
+        self._entity = to_entity(record)
+        self._fields = dict(creation(record))
+        self._local = threading.local()
+
+    def __enter__(self) -> Self:
+        """Do nothing: connections are made by the threads that use them."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the connections."""
+        self._table.close()
+        self._queue.close()
+
+    def run(self, clients: int, alerts: int) -> list[Steps]:
+        """Bring so many alerts to incidents, so many at a time; return what each step of each took."""
+        with ThreadPoolExecutor(clients) as threads:
+            list(threads.map(lambda _: self._one(), range(clients)))  # connections, unmeasured
+            return list(threads.map(lambda _: self._one(), range(alerts)))
+
+    def _one(self) -> Steps:
+        key = uuid.uuid4().hex * 2
+        entity = {**self._entity, "PartitionKey": key[:2], "RowKey": key}
+        moments = [time.perf_counter()]
+        etag = self._table.create_entity(entity)["etag"]
+        moments.append(time.perf_counter())
+        message = self._queue.send_message(key, visibility_timeout=12, time_to_live=-1)
+        moments.append(time.perf_counter())
+        self._post(key)
+        moments.append(time.perf_counter())
+        self._table.update_entity(
+            entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
+        )
+        moments.append(time.perf_counter())
+        self._queue.delete_message(message.id, message.pop_receipt)
+        moments.append(time.perf_counter())
+        insert, send, post, update, delete = (after - before for before, after in itertools.pairwise(moments))
+        return insert, send, post, update, delete
+
+    def _post(self, key: str) -> None:
+        fields = {**self._fields, "correlation_id": key, "sys_id": key[:32]}
+        session = self._session()
+        answer = session.post(self._url, json=fields, timeout=30)
+        answer.raise_for_status()
+
+    def _session(self) -> requests.Session:
+        session: Any = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.headers["x-sn-apikey"] = Credentials().api_key
+        return session  # type: ignore[no-any-return]  # thread-locals are untyped
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,180 @@
+"""How long is it from the alert to the incident?
+
+Three contestants, in turns: the app through the local host; the bare minimum of I/O (`bare`); an empty function
+through the same host. Clients are closed loops: each sends its next alert when the incident of the last one is there.
+"""
+
+import statistics
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from bench.apart import Apart
+from bench.bare import Bare, Steps
+from bench.figures import Check, Goal, Report, Spread, Table, median_ratio, milliseconds
+from bench.instance import Instance
+from bench.load import Clients, Sent, alerts
+from local.launcher import FunctionsHost
+from local.world import ROOT, World
+
+DELAYS = (0.0, 0.05, 0.15)
+#: Alerts of one repeat, by the number of clients.
+ALERTS = {1: 24, 8: 40, 32: 64}
+REPEATS = 3
+#: Alerts that make the connections, unmeasured.
+WARMING = 8
+#: The default of `SERVICENOW_MAX_CONCURRENCY`.
+CAP = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Everything that is measured, running."""
+
+    world: World
+    instance: Instance
+    clients: Clients
+    bare: Apart
+    #: How many alerts were sent before.
+    warmed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """One repeat of one setting, in seconds."""
+
+    #: Until the webhook's answer.
+    answered: Spread
+    #: Until the incident was there.
+    existed: Spread
+    bare: Spread
+    #: p50 of one POST to the instance, as the bare minimum saw it.
+    round_trip: float
+    #: Share of the alerts that were answered 200: the incident is there. The others were 202.
+    told: float
+    #: How many answers asked to send again.
+    refused: int
+
+
+@contextmanager
+def stage(**settings: str) -> Iterator[Stage]:
+    """Start everything, and send the first alert of the process."""
+    with ExitStack() as stack:
+        instance = stack.enter_context(Instance())
+        world = stack.enter_context(World(settings={**instance.settings, **settings}))
+        bare = stack.enter_context(Apart(Bare, world.azurite.connection_string, instance.url))
+        clients = Clients(world.webhook, world.entra.mint())
+        clients.each(alerts(WARMING), clients=4)
+        yield Stage(world=world, instance=instance, clients=clients, bare=bare, warmed=WARMING)
+
+
+def run() -> Report:
+    """Measure all settings."""
+    measured: dict[tuple[float, int], list[Repeat]] = {}
+    in_flight = 0
+    created: list[int] = []
+    with stage() as on, _empty(on.world) as empty:
+        empty_p50 = []
+        for _ in range(REPEATS):
+            for delay in DELAYS:
+                for clients in ALERTS:
+                    on.instance.delay(delay)
+                    measured.setdefault((delay, clients), []).append(_repeat(on, clients))
+                    in_flight = max(in_flight, on.instance.max_in_flight())
+                    created += [len(made) for made in on.instance.created().values()]
+            empty_p50.append(Spread.of(each.seconds for each in empty.each(alerts(100), clients=1)).p50)
+    slowest = {delay: measured[delay, 1] for delay in DELAYS}
+    steps = Table(
+        headings=(
+            "ServiceNow",
+            "clients",
+            "incident is there",
+            "answered",
+            "bare minimum",
+            "ratio",
+            "round trips",
+            "200",
+        ),
+        rows=[_row(delay, clients, repeats) for (delay, clients), repeats in measured.items()],
+    )
+    return Report(
+        title="Time to incident",
+        parts=(
+            (
+                "p50 / p95 / p99 in ms, medians of three repeats. *Ratio*: answered ÷ bare minimum, both p50. "
+                "*Round trips*: p50 of the answer ÷ p50 of one POST to ServiceNow in the same run. "
+                "*200*: share of the answers that name the incident; the others are 202, and the queue does it."
+            ),
+            steps,
+            (
+                f"An empty function through the same host takes {milliseconds(statistics.median(empty_p50))} ms "
+                f"(p50, one client): what the local host costs, and the app pays in every figure above."
+            ),
+        ),
+        checks=(
+            Check.at_most("requests in flight at ServiceNow", in_flight, CAP),
+            Check.equal("incidents of any one alert", set(created), {1}),
+        ),
+        goals=(
+            Goal(what="answer ÷ bare minimum, one client, 0 ms", measured=_ratio(slowest[0.0]), aim=1.5),
+            Goal(what="answer ÷ round trip, one client, 150 ms", measured=_trips(slowest[0.15]), aim=1.25),
+        ),
+        facts={"seconds_at_150": statistics.median(repeat.answered.p50 for repeat in slowest[0.15])},
+    )
+
+
+def _repeat(on: Stage, clients: int) -> Repeat:
+    bare: list[Steps] = on.bare.call("run", clients, ALERTS[clients])
+    on.instance.forget()
+    with ThreadPoolExecutor(clients) as threads:
+        results = list(threads.map(lambda body: _to_incident(on, body), alerts(ALERTS[clients])))
+    created = on.instance.created()
+    return Repeat(
+        answered=Spread.of(sent.seconds for sent in results),
+        existed=Spread.of(created[sent.key][0] - sent.sent_at for sent in results),
+        bare=Spread.of(sum(steps) for steps in bare),
+        round_trip=Spread.of(steps[2] for steps in bare).p50,
+        told=sum(sent.status == HTTPStatus.OK for sent in results) / len(results),
+        refused=sum(sent.refusals for sent in results),
+    )
+
+
+def _to_incident(on: Stage, body: bytes) -> Sent:
+    """Send an alert and return when its incident is there."""
+    sent = on.clients.send_until_taken(body)
+    if sent.status != HTTPStatus.OK:
+        on.instance.wait_for(sent.key)
+    return sent
+
+
+def _row(delay: float, clients: int, repeats: list[Repeat]) -> tuple[str, ...]:
+    return (
+        f"{delay * 1000:.0f} ms",
+        str(clients),
+        str(Spread.median_of([repeat.existed for repeat in repeats])),
+        str(Spread.median_of([repeat.answered for repeat in repeats])),
+        str(Spread.median_of([repeat.bare for repeat in repeats])),
+        f"{_ratio(repeats):.2f}",
+        f"{_trips(repeats):.2f}" if delay else "-",
+        f"{statistics.median(repeat.told for repeat in repeats):.0%}",
+    )
+
+
+def _ratio(repeats: list[Repeat]) -> float:
+    return median_ratio((repeat.answered.p50, repeat.bare.p50) for repeat in repeats)
+
+
+def _trips(repeats: list[Repeat]) -> float:
+    return median_ratio((repeat.answered.p50, repeat.round_trip) for repeat in repeats)
+
+
+@contextmanager
+def _empty(world: World) -> Iterator[Clients]:
+    """Run the empty function in a host of its own."""
+    settings = {"AzureWebJobsStorage": world.azurite.connection_string}
+    with FunctionsHost(app=ROOT / "bench/empty_app", settings=settings) as host:
+        clients = Clients(f"{host.url}/api/alerts", "none")
+        clients.each(alerts(5), clients=1)
+        yield clients
