@@ -18,7 +18,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -113,6 +113,14 @@ class _Run:
     doubt: Unconfirmed | None = None
     #: Why the configuration item could not be looked for, if it could not.
     unbound: Unavailable | None = None
+    #: The mark of a row write whose answer was lost, and how many of the changes it held.
+    unanswered: tuple[str, int] = ("", 0)
+
+    def rebase(self, row: Record, mark: str) -> None:
+        """Go on from `row`; the changes that it has already, by the write of `mark` or the unanswered one, are done."""
+        done = {self.unanswered[0]: self.unanswered[1], mark: len(self.changes)}.get(row.write_mark, 0)
+        self.row, self.unanswered = row, ("", 0)
+        del self.changes[:done]
 
     @classmethod
     def of(cls, row: Record, *, deadline: datetime, cover: tuple[WakeUp, datetime] | None) -> Self:
@@ -457,15 +465,20 @@ class Reconciler:
         holder = run.row.lease_holder
         run.changes.append(change)
         for _ in range(_ATTEMPTS_TO_WRITE):
+            mark = uuid.uuid4().hex
             try:
-                run.row = self._store.replace(run.record)
+                run.row = self._store.replace(replace(run.record, write_mark=mark))
+            except Unavailable:
+                run.unanswered = (mark, len(run.changes))
+                raise
             except Conflict:
                 newer = self._store.read(run.row.key)
                 if newer is None or newer.lease_holder != holder:
                     break
-                run.row = newer
+                run.rebase(newer, mark)
             else:
-                run.changes.clear()
+                run.rebase(run.row, mark)
+            if not run.changes:
                 return
         raise Conflict(f"the lease of {run.row.key} was lost")
 

@@ -122,6 +122,8 @@ class Record:
     in_doubt_until: datetime | None = None
 
     # The work itself.
+    #: Names the last write by a holder of the lease, so that it recognises one whose answer was lost.
+    write_mark: str = ""
     leased_until: datetime | None = None
     lease_holder: str = ""
     #: When the wake-up that this row counts on is due, and its message id; "" if it is not known.

@@ -204,6 +204,34 @@ class TestPurgedRow:
         assert (result.outcome, states(later)) == (Outcome.CREATED, ["7", "1"])
 
 
+class TestUnansweredStorage:
+    """A row write that took effect and whose answer was lost."""
+
+    def test_the_next_generation_is_not_taken_for_told(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.close(world.row().sys_id)
+        writes: list[Record] = []
+
+        class Silent:
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def replace(self, row: Record) -> Record:
+                writes.append(row)
+                written = world.store.replace(row)
+                if len(writes) == 2:
+                    raise Unavailable("no answer")
+                return written
+
+        reconciler = world.make()
+        reconciler._store = Silent()  # type: ignore[assignment]
+        world.receive(notification(at=NOW + HOUR), reconciler)
+        world.drain()
+
+        assert writes[1].generation == 2
+        assert (states(world), world.row().generation) == (["7", "1"], 2)
+
+
 class TestSlowStorage:
     """What could not be made durable in time is not promised."""
 
