@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ EXPECTED: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
         {"POST incident": 1},
         {"table insert": 1, "queue send": 1, "table replace": 1, "queue delete": 1},
     ),
+    "new, unknown resource": (
+        {"GET cmdb_ci_computer": 2, "GET cmdb_ci_vm_instance": 2, "GET sys_object_source": 1, "POST incident": 1},
+        {"table insert": 1, "queue send": 1, "table replace": 1, "queue delete": 1},
+    ),
     "duplicate": ({}, {"table insert": 1, "table read": 1}),
     "changed": (
         {"GET incident": 1, "PATCH incident": 1},
@@ -43,7 +48,7 @@ EXPECTED: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
     ),
 }
 #: Calls to ServiceNow that are aimed at.
-AIMS = {"new": 1, "duplicate": 0, "changed": 1, "resolved": 2, "refired": 2}
+AIMS = {"new": 1, "new, unknown resource": 1, "duplicate": 0, "changed": 1, "resolved": 2, "refired": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +114,7 @@ def _report(counted: Mapping[str, list[Asked]], polls: float) -> Report:
                     for name, asked in first.items()
                 ],
             ),
+            "An *unknown resource* is one that the CMDB does not hold and that no alert named lately.",
             (
                 "The message of the alert that the queue takes was fetched by a poll that is not counted with it: "
                 f"an idle host polls about {polls:,.0f} times an hour, alerts or not."
@@ -132,8 +138,10 @@ def _life(world: World, tap: Tap) -> dict[str, Asked]:
     alert = MetricAlert()
     again = replace(alert, fired_at=alert.fired_at + timedelta(hours=1))
     worse = replace(alert, severity="Sev0")
+    unknown = MetricAlert(resource=f"vm-{uuid.uuid4().hex[:8]}")
     return {
         "new": _asked(world, tap, lambda: _send(world, alert, "created")),
+        "new, unknown resource": _asked(world, tap, lambda: _send(world, unknown, "created")),
         "duplicate": _asked(world, tap, lambda: _send(world, alert, "unchanged")),
         "changed": _asked(world, tap, lambda: _send(world, worse, "updated")),
         "resolved": _asked(world, tap, lambda: _told(world, worse.resolved(), "resolved")),

@@ -5,6 +5,7 @@ through the same host. Clients are closed loops: each sends its next alert when 
 """
 
 import statistics
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from bench.bare import Bare, Steps
 from bench.figures import Check, Goal, Report, Spread, Table, median_ratio, milliseconds
 from bench.instance import Instance
 from bench.load import Clients, Sent, alerts
+from local.alerts import MetricAlert
 from local.launcher import FunctionsHost
 from local.world import ROOT, World
 
@@ -23,6 +25,7 @@ DELAYS = (0.0, 0.05, 0.15)
 #: Alerts of one repeat, by the number of clients.
 ALERTS = {1: 24, 8: 40, 32: 64}
 REPEATS = 3
+UNSEEN = 8
 #: Alerts that make the connections, unmeasured.
 WARMING = 8
 #: The default of `SERVICENOW_MAX_CONCURRENCY`.
@@ -77,6 +80,7 @@ def run() -> Report:
     created: list[int] = []
     with stage() as on, _empty(on.world) as empty:
         empty_p50 = []
+        unseen: dict[float, list[tuple[Spread, float]]] = {}
         for _ in range(REPEATS):
             for delay in DELAYS:
                 for clients in ALERTS:
@@ -84,6 +88,7 @@ def run() -> Report:
                     measured.setdefault((delay, clients), []).append(_repeat(on, clients))
                     in_flight = max(in_flight, on.instance.max_in_flight())
                     created += [len(made) for made in on.instance.created().values()]
+                unseen.setdefault(delay, []).append(_unseen(on, delay))
             empty_p50.append(Spread.of(each.seconds for each in empty.each(alerts(100), clients=1)).p50)
     slowest = {delay: measured[delay, 1] for delay in DELAYS}
     steps = Table(
@@ -108,6 +113,21 @@ def run() -> Report:
                 "*200*: share of the answers that name the incident; the others are 202, and the queue does it."
             ),
             steps,
+            (
+                "The alerts above name a resource whose configuration item is known from earlier ones. "
+                "For a resource that no alert has named and that the CMDB does not hold, one client:"
+            ),
+            Table(
+                headings=("ServiceNow", "answered", "round trips"),
+                rows=[
+                    (
+                        f"{delay * 1000:.0f} ms",
+                        str(Spread.median_of([spread for spread, _ in repeats])),
+                        f"{median_ratio((spread.p50, trip) for spread, trip in repeats):.2f}" if delay else "-",
+                    )
+                    for delay, repeats in unseen.items()
+                ],
+            ),
             (
                 f"An empty function through the same host takes {milliseconds(statistics.median(empty_p50))} ms "
                 f"(p50, one client): what the local host costs, and the app pays in every figure above."
@@ -139,6 +159,15 @@ def _repeat(on: Stage, clients: int) -> Repeat:
         told=sum(sent.status == HTTPStatus.OK for sent in results) / len(results),
         refused=sum(sent.refusals for sent in results),
     )
+
+
+def _unseen(on: Stage, delay: float) -> tuple[Spread, float]:
+    """Return the answers to alerts of resources that were never named, and one round trip beside them."""
+    on.instance.delay(delay)
+    bare: list[Steps] = on.bare.call("run", 1, UNSEEN)
+    bodies = alerts(UNSEEN, lambda: MetricAlert(resource=f"vm-{uuid.uuid4().hex[:8]}"))
+    spread = Spread.of(each.seconds for each in on.clients.each(bodies, clients=1))
+    return spread, Spread.of(steps[2] for steps in bare).p50
 
 
 def _to_incident(on: Stage, body: bytes) -> Sent:
