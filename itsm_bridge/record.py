@@ -241,9 +241,14 @@ class Record:
             sys_id=incident.sys_id,
             number=incident.number,
             notes=tuple(note for note in self.notes if note.mark(self.key) not in journal),
+            # Whoever created it and died knew its configuration item already.
+            ci_sys_id=incident.fields.get("cmdb_ci", "") if self._tells_of_its_item(journal) else self.ci_sys_id,
             # As long as the row knows no incident, only a creation can be in doubt; and there it is.
             in_doubt_until=self.in_doubt_until if self.sys_id else None,
         )
+
+    def _tells_of_its_item(self, journal: str) -> bool:
+        return self.ci_sys_id is None and Note(revision=_BINDING, text="").mark(self.key) in journal
 
     def bound(self, *, ci_sys_id: str, reason: str) -> Self:
         """Return the record after its configuration item was looked for; `reason` becomes a note."""

@@ -50,7 +50,11 @@ class Killable(World):
 
     def _make_host(self) -> FunctionsHost:
         return FunctionsHost(
-            app=self._app, settings=self.settings, function_key=self.function_key, message_lease=MESSAGE_LEASE
+            app=self._app,
+            settings=self.settings,
+            function_key=self.function_key,
+            message_lease=MESSAGE_LEASE,
+            log_file=self._log_file,
         )
 
 

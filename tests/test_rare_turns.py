@@ -13,7 +13,7 @@ from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Pressure
 from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler
 from itsm_bridge.record import SETTLE_TIME
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notification, record, resolved
 from tests.simulator.memory import MemoryInstance, MemoryServiceNow, MemoryStore, MemoryWakeUps, Row, SysIds
 
 Disturbance = Callable[[Callable[[], Any]], Any]
@@ -309,3 +309,14 @@ def test_processes_that_differ_on_whose_sys_id_is_kept_make_one_incident() -> No
     world.settle()
 
     assert world.states == [1]
+
+
+def test_the_note_about_the_item_of_a_creation_whose_answer_was_lost_is_not_written_again() -> None:
+    row = record()
+    sent = row.bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
+    found = incident(work_notes=sent.notes[0].marked(KEY), fields={"cmdb_ci": "c1" * 16})
+
+    # The process died with what it knew of the item; the next one looks at the incident first.
+    after = row.seen(found).bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
+
+    assert (after.ci_sys_id, after.notes) == ("c1" * 16, ())

@@ -379,4 +379,5 @@ def a_notification(key: str, digest: str, *, signal: str, at: float, opens: bool
         },
         facts={"Said": digest},
         note=f"<{digest}>",
+        resources=(f"vm-{len(digest) % 2}",),
     )

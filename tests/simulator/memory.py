@@ -19,7 +19,7 @@ from itsm_bridge.wakeups import WakeUp
 
 Clock = Callable[[], datetime]
 
-_READ = (*OWNED_FIELDS, "close_code", "close_notes")
+_READ = (*OWNED_FIELDS, "close_code", "close_notes", "cmdb_ci")
 
 
 class MemoryStore:
@@ -295,5 +295,5 @@ class MemoryServiceNow:
     def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's
         return self._instance.shown(self._instance.change(sys_id, fields))
 
-    def close_code(self, *, within: timedelta) -> str:  # noqa: ARG002 - the adapter's
-        return "Solution provided"
+    def close_code(self, *, within: timedelta, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's
+        return preferred or "Solution provided"

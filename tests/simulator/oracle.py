@@ -151,6 +151,7 @@ class Oracle:
         for key, story in self.stories.items():
             self._judge_row(key, story)
             self._judge_notes(key, story)
+            self._judge_bindings(key)
             if not self._is_parked(key):
                 self._judge_incidents(key, story)
         return self.faults
@@ -180,6 +181,12 @@ class Oracle:
                 self.fault(f"DOUBLED: the note of {each.notification.digest} is there {times} times")
             if times == 0 and each.owes_note and not story.acts and not self._is_parked(key):
                 self.fault(f"LOST: the note of {each.notification.digest}")
+
+    def _judge_bindings(self, key: str) -> None:
+        for row in self.instance.of(key):
+            times = "\n".join(row.journal).count("configuration item>")
+            if times > 1:
+                self.fault(f"DOUBLED: {row.number} has {times} notes about its configuration item")
 
     def _judge_incidents(self, key: str, story: Story) -> None:
         rows = self.instance.of(key)

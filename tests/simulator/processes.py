@@ -6,11 +6,12 @@ connection, and a while later another process takes its place.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from itsm_bridge.bindings import Binding
 from itsm_bridge.errors import BridgeError, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.incident import Incident
 from itsm_bridge.pressure import Pressure
@@ -22,6 +23,10 @@ from tests.simulator.memory import MemoryInstance, MemoryServiceNow, MemoryStore
 from tests.simulator.schedule import Killed, Schedule
 
 _T = TypeVar("_T")
+
+#: Notes about the configuration item.
+CI_FOUND = "<configuration item>"
+CI_NOT_FOUND = "<no configuration item>"
 
 #: As `host.json` and the real host have it.
 MESSAGE_LEASE = timedelta(minutes=10)
@@ -104,6 +109,7 @@ class Process:
             store=_RemoteStore(self),  # type: ignore[arg-type] # the same methods
             wakeups=_RemoteWakeUps(self),  # type: ignore[arg-type] # the same methods
             servicenow=_RemoteServiceNow(self),  # type: ignore[arg-type] # the same methods
+            cmdb=_RemoteCmdb(self),  # type: ignore[arg-type] # the same method
             pressure=self.pressure,
             now=self.clock,
             **settings,
@@ -309,12 +315,12 @@ class _RemoteServiceNow:
 
         return self._call("update", sys_id, effect, within, said=", ".join(sorted(fields)))
 
-    def close_code(self, *, within: timedelta) -> str:
+    def close_code(self, *, within: timedelta, preferred: str = "") -> str:
         process = self._process
         if not process._choices_known:
             self._call("close_code", "", lambda: "", within)
             process._choices_known = True
-        return self._adapter.close_code(within=within)
+        return self._adapter.close_code(within=within, preferred=preferred)
 
     def _call(self, method: str, subject: str, effect: Callable[[], _T], within: timedelta, said: str = "") -> _T:
         process, cloud = self._process, self._process.cloud
@@ -334,6 +340,23 @@ class _RemoteServiceNow:
         shown = f"{answer.number} state {answer.state}" if isinstance(answer, Incident) else str(answer)[:40]
         cloud.tell(f"{process.name}: {what}: {shown}")
         return answer
+
+
+class _RemoteCmdb:
+    """The CMDB as a process sees it: every second resource is in it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def bind(self, resources: Sequence[str], *, left: Callable[[], timedelta]) -> Binding:
+        process, cloud = self._process, self._process.cloud
+        is_known = bool(resources) and resources[0].endswith("1")
+        binding = Binding(sys_id="c1" * 16, reason=CI_FOUND) if is_known else Binding(reason=CI_NOT_FOUND)
+        trip = cloud.weather.servicenow_trip("search")
+        try:
+            return process.call("bind", lambda: binding, trip, patience=left().total_seconds())
+        except _TimeIsUp as error:
+            raise Unavailable("the CMDB did not answer in time") from error
 
 
 @contextmanager
