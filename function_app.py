@@ -35,7 +35,8 @@ from itsm_bridge.errors import (
 from itsm_bridge.health import Health
 from itsm_bridge.notification import notification_of
 from itsm_bridge.pressure import Pressure
-from itsm_bridge.reconcile import INLINE_BUDGET, Outcome, Reconciler, Result
+from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler
+from itsm_bridge.run import Outcome, Result
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.settings import Settings
 from itsm_bridge.storage import QUEUE, connect_queue, connect_table

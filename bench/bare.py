@@ -21,8 +21,8 @@ from azure.data.tables import TableClient, UpdateMode
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from itsm_bridge.alert import parse_alert
+from itsm_bridge.merge import first_record
 from itsm_bridge.notification import notification_of
-from itsm_bridge.record import first_record
 from itsm_bridge.row import to_entity
 from itsm_bridge.writes import creation
 from local.alerts import MetricAlert

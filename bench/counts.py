@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bench.figures import Check, Goal, Report, Table
-from bench.tap import Tap
 from local.alerts import MetricAlert
 from local.azurite import Azurite
+from local.tap import Tap
 from local.world import World
 
 #: How often each case is played; every time must count the same.

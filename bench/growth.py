@@ -13,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
-from bench.apart import Apart
 from bench.bare import Bare
 from bench.figures import Goal, Report, Spread, Table, milliseconds
 from bench.instance import Instance
 from bench.load import Clients, alerts
 from itsm_bridge.alert import parse_alert
+from itsm_bridge.merge import first_record
 from itsm_bridge.notification import notification_of
-from itsm_bridge.record import first_record
 from itsm_bridge.row import to_entity
 from itsm_bridge.settings import Settings
 from itsm_bridge.storage import QUEUE, TABLE, connect_queue, connect_table
 from itsm_bridge.store import AlertStore
+from local.apart import Apart
 from local.world import World
 
 #: Settled rows in the table: once, ten times, a hundred times.
@@ -110,5 +110,6 @@ def _add_messages(queue: QueueClient, number: int) -> None:
 
 def _resync_query(table: TableClient) -> float:
     began = time.perf_counter()
-    list(AlertStore(table).awaiting_work(due_before=datetime.now(UTC) - _DAY))
+    long_ago = datetime.now(UTC) - _DAY
+    list(AlertStore(table).stale(due_before=long_ago, changed_before=long_ago))
     return time.perf_counter() - began

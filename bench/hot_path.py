@@ -16,11 +16,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
-from bench.apart import Apart
 from bench.bare import Bare
 from bench.figures import Report, Spread, Table, median_ratio, milliseconds
 from bench.instance import Instance
 from bench.load import alerts
+from local.apart import Apart
 from local.azurite import Azurite
 from local.entra import Entra
 from local.world import ROOT, World

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from bench.apart import Apart
+from local.apart import Apart
 from local.exchange import Request, Response
 from local.faults import Fault
 from local.servicenow import ServiceNowStandIn

@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from bench.apart import Apart
 from bench.bare import Bare, Steps
 from bench.figures import Check, Goal, Report, Spread, Table, median_ratio, milliseconds
 from bench.instance import Instance
 from bench.load import Clients, Sent, alerts
 from local.alerts import MetricAlert
+from local.apart import Apart
 from local.launcher import FunctionsHost
 from local.world import ROOT, World
 

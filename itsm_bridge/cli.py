@@ -1,7 +1,7 @@
 """What does an operator ask and do at the command line?
 
     status            how many alerts are in which state, the oldest unsettled, the parked ones with their reasons
-    show WHAT         one alert: WHAT is a key, an alertId, or an incident's number
+    show WHAT         one alert and what was decided about it: WHAT is a key, an alertId, or an incident's number
     replay WHAT       look at it again now; a parked one is no longer parked
     replay --parked   all that are parked
 
@@ -21,7 +21,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
@@ -271,6 +271,7 @@ def _content(row: Record, now: datetime) -> dict[str, object]:
         "notes_owed": len(row.notes),
         "attempts": row.attempts,
         "last_error": row.last_error,
+        "decisions": [{**asdict(each), "at": _time(each.at)} for each in row.decisions],
         **times,
     }
 
@@ -292,9 +293,21 @@ def _sheet(row: Record, now: datetime) -> str:
         f"{'fires' if signal.is_firing else 'is over'}  {_time(signal.at)}  {name}".rstrip()
         for name, signal in row.signals.items()
     ]
+    decisions = [
+        f"{_time(each.at)}  {each.action:<7}  {each.reason:<40}  {each.result}{_times(each.times)}"
+        for each in row.decisions
+    ]
     return "\n".join(
-        [*(f"{name:<11} {text}" for name, text in lines.items()), *(f"{'Signal':<11} {s}" for s in signals)]
+        [
+            *(f"{name:<11} {text}" for name, text in lines.items()),
+            *(f"{'Signal':<11} {text}" for text in signals),
+            *(f"{'' if number else 'Decisions':<11} {text}" for number, text in enumerate(decisions)),
+        ]
     )
+
+
+def _times(times: int) -> str:
+    return f" ({times} times, the last is shown)" if times > 1 else ""
 
 
 def _table(rows: Sequence[Record], now: datetime) -> str:
@@ -372,7 +385,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         name="show",
-        summary="everything about one alert",
+        summary="everything about one alert, the last decisions included",
         add_arguments=_add_what,
         run=lambda asked: show(_desk(asked), asked.what),
     ),

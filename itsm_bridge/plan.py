@@ -120,6 +120,11 @@ def next_action(
     return Action.BIND if may_bind and _is_to_be_bound(action, record, observed) else action
 
 
+def reason_for(record: Record, observed: Observation) -> str:
+    """Return what a decision follows from, for people: the row and the column of the table."""
+    return f"alert {desired_of(record)}; incident {observed_of(observed)}"
+
+
 def desired_of(record: Record) -> Desired:
     """Return the row of the table."""
     if record.firing == 0:

@@ -8,11 +8,11 @@ A row written by an older version lacks the newest fields and gets their default
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from itsm_bridge.record import Note, Record, Signal
+from itsm_bridge.record import Decision, Note, Record, Signal
 
 #: Characters in a piece: at most 30,000 units, because `json.dumps` leaves nothing outside ASCII.
 _PIECE = 30_000
@@ -61,6 +61,7 @@ def _to_document(record: Record) -> dict[str, Any]:
         for name, signal in record.signals.items()
     }
     document["notes"] = [{"revision": note.revision, "text": note.text} for note in record.notes]
+    document["decisions"] = [{**asdict(each), "at": _to_text(each.at)} for each in record.decisions]
     document |= {name: dict(document[name]) for name in ("fields", "facts", "applied", "wished")}
     return document
 
@@ -73,6 +74,7 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
         for name, signal in known["signals"].items()
     }
     known["notes"] = tuple(Note(revision=note["revision"], text=note["text"]) for note in known["notes"])
+    known["decisions"] = tuple(Decision(**{**each, "at": _to_time(each["at"])}) for each in known.get("decisions", ()))
     known["resources"] = tuple(known["resources"])
     known["dropped"] = tuple(known.get("dropped", ()))
     known["wished"] = {name: tuple(prints) for name, prints in known.get("wished", {}).items()}

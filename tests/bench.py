@@ -1,116 +1,123 @@
-"""A reconciler with everything around it real, a clock that tests turn, and the means to die at any call."""
+"""A reconciler with everything around it real, and a clock that tests turn."""
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
-from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
 from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.credentials import credentials_of
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Pressure
-from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler, Result
+from itsm_bridge.reconcile import INLINE_BUDGET, LEASE_MARGIN, Reconciler
 from itsm_bridge.record import Record
+from itsm_bridge.run import Result
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.settings import ServiceNowSettings
 from itsm_bridge.store import AlertStore
 from itsm_bridge.table_api import TableApi
-from itsm_bridge.wakeups import WakeUps
+from itsm_bridge.wakeups import WakeUp, WakeUps
 from local.azurite import Azurite
 from local.servicenow import ServiceNowStandIn
 from tests.builders import KEY, NOW
 
 
-class Crash(BaseException):
-    """The process is gone: nothing catches this."""
+class PromptWakeUps(WakeUps):
+    """The real queue, with messages that are visible at once: when they are due is the virtual clock's affair."""
+
+    def send(self, key: str, *, delay: timedelta) -> WakeUp:  # noqa: ARG002 - the row tells when it is due
+        return super().send(key, delay=timedelta(0))
 
 
-class Fuse:
-    """Counts calls and burns at the chosen one, before or after it took effect."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where table, queue and instance are: all that another process needs to know."""
 
-    def __init__(self, *, at: int = 0, before: bool = True) -> None:
-        self.calls = 0
-        self._at = at
-        self._before = before
+    connection_string: str
+    instance_url: str
+    api_key: str
+    table: str
+    queue: str
 
-    def around(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.calls += 1
-        burns = self.calls == self._at
-        if burns and self._before:
-            raise Crash
-        answer = call(*args, **kwargs)
-        if burns:
-            raise Crash
-        return answer
-
-
-class Fused:
-    """Another object's methods, each behind the fuse; what is no method is handed through."""
-
-    def __init__(self, target: object, fuse: Fuse) -> None:
-        self._target = target
-        self._fuse = fuse
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._target, name)
-        if not callable(value):
-            return value
-        return lambda *args, **kwargs: self._fuse.around(value, *args, **kwargs)
-
-
-class Bench:
-    """One table, one queue, one instance; reconcilers come and go."""
-
-    def __init__(self, azurite: Azurite, instance: ServiceNowStandIn, *, slots: int = 4) -> None:
-        name = uuid.uuid4().hex[:12]
-        self.now = NOW
-        self.instance = instance
-        self.queue = QueueClient.from_connection_string(
-            azurite.connection_string, f"wakeups-{name}", message_encode_policy=TextBase64EncodePolicy()
+    def open_queue(self) -> QueueClient:
+        return QueueClient.from_connection_string(
+            self.connection_string,
+            self.queue,
+            message_encode_policy=TextBase64EncodePolicy(),
+            message_decode_policy=TextBase64DecodePolicy(),
         )
-        self.store = AlertStore(TableClient.from_connection_string(azurite.connection_string, f"alerts{name}"))
-        self.wakeups = WakeUps(self.queue)
-        self.pressure = Pressure(slots=slots, now=self.clock)
-        self.table_api = self.sign_in()
-        self.servicenow = ServiceNow(self.table_api)
-        self.cmdb = Cmdb(self.table_api)
-        self.reconciler = self.make()
-
-    def clock(self) -> datetime:
-        return self.now
 
     def sign_in(self) -> TableApi:
         """Return a client of the instance."""
-        known = self.instance.credentials
         settings = ServiceNowSettings(
-            instance_url=self.instance.url,
+            instance_url=self.instance_url,
             client_id="",
             client_secret="",
-            api_key=known.api_key,
+            api_key=self.api_key,
             username="",
             password="",
             max_concurrency=4,
         )
         return TableApi(settings.instance_url, credentials_of(settings))
 
-    def make(self, fuse: Fuse | None = None) -> Reconciler:
-        """Return a reconciler, as a new process would have it; with `fuse`, one that dies."""
-        parts: dict[str, Any] = {"store": self.store, "wakeups": self.wakeups, "servicenow": self.servicenow}
-        if fuse is not None:
-            parts = {name: Fused(part, fuse) for name, part in parts.items()}
-        return Reconciler(
-            **parts,
-            cmdb=self.cmdb,
-            pressure=Pressure(slots=4, now=self.clock) if fuse else self.pressure,
-            retry_horizon=timedelta(hours=72),
-            retention=timedelta(days=90),
-            now=self.clock,
+    def parts(self) -> dict[str, Any]:
+        """Return what a reconciler talks to, as a new process makes it."""
+        table_api = self.sign_in()
+        return {
+            "store": AlertStore(TableClient.from_connection_string(self.connection_string, self.table)),
+            "wakeups": PromptWakeUps(self.open_queue()),
+            "servicenow": ServiceNow(table_api),
+            "cmdb": Cmdb(table_api),
+        }
+
+
+def reconciler_of(
+    parts: Mapping[str, Any], now: Callable[[], datetime], pressure: Pressure | None = None
+) -> Reconciler:
+    return Reconciler(
+        **parts,
+        pressure=pressure or Pressure(slots=4, now=now),
+        retry_horizon=timedelta(hours=72),
+        retention=timedelta(days=90),
+        now=now,
+    )
+
+
+class Bench:
+    """One table, one queue, one instance; reconcilers come and go. Their processes may die: see `lives`."""
+
+    def __init__(self, azurite: Azurite, instance: ServiceNowStandIn, *, slots: int = 4) -> None:
+        name = uuid.uuid4().hex[:12]
+        self.now = NOW
+        self.instance = instance
+        self.place = Place(
+            connection_string=azurite.connection_string,
+            instance_url=instance.url,
+            api_key=instance.credentials.api_key,
+            table=f"alerts{name}",
+            queue=f"wakeups-{name}",
         )
+        self.queue = self.place.open_queue()
+        self.parts = self.place.parts()
+        self.store: AlertStore = self.parts["store"]
+        self.wakeups: WakeUps = self.parts["wakeups"]
+        self.servicenow: ServiceNow = self.parts["servicenow"]
+        self.pressure = Pressure(slots=slots, now=self.clock)
+        self.reconciler = self.make()
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def make(self, **parts: Any) -> Reconciler:
+        """Return a reconciler over the same parts but those given."""
+        return reconciler_of({**self.parts, **parts}, self.clock, self.pressure)
 
     def receive(self, notification: Notification, reconciler: Reconciler | None = None) -> Result:
         return (reconciler or self.reconciler).receive(notification, deadline=self.now + INLINE_BUDGET)
@@ -124,6 +131,21 @@ class Bench:
         row = self.store.read(key)
         assert row is not None
         return row
+
+    def take(self) -> list[QueueMessage]:
+        """Take the messages that are there, as the host does."""
+        try:
+            return list(self.queue.receive_messages(messages_per_page=32, visibility_timeout=600))
+        except ResourceNotFoundError:  # no wake-up was ever sent
+            return []
+
+    def due(self, message: QueueMessage) -> None:
+        """Let time pass until a message comes: when its row says, or else when the lease of an HTTP call has ended."""
+        row = self.store.read(str(message.content))
+        if row is not None and row.wake_up_id == message.id:
+            self.now = max(self.now, row.wake_up_at)
+        else:
+            self.now += INLINE_BUDGET + LEASE_MARGIN + timedelta(seconds=1)
 
     def drain(self, key: str = KEY) -> None:
         """Let time pass and wake-ups come until nothing is left to do; resync finds what was lost."""

@@ -4,8 +4,8 @@ from typing import Self
 
 import pytest
 
-from bench.apart import Apart
 from bench.figures import Check, Goal, Report, Spread, Table, median_ratio, milliseconds, percentile
+from local.apart import Apart
 
 
 class Doubler:

@@ -15,11 +15,12 @@ from azure.storage.queue import QueueClient
 
 from itsm_bridge import cli
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.record import Record, first_record
+from itsm_bridge.merge import first_record
+from itsm_bridge.record import Decision, Record
 from itsm_bridge.storage import QUEUE, TABLE
 from itsm_bridge.store import AlertStore
 from local.azurite import Azurite
-from tests.builders import HOUR, KEY, MINUTE, incident, notification, resolved, told
+from tests.builders import HOUR, KEY, MINUTE, NOW, incident, notification, resolved, told
 
 SETTINGS = {
     "ENTRA_TENANT_ID": "00000000-0000-0000-0000-000000000000",
@@ -91,7 +92,7 @@ class TestStatus:
     """What needs somebody?"""
 
     def test_an_empty_table_needs_nobody(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
-        assert list(table.awaiting_work(due_before=now())) == []
+        assert table.read(KEY) is None
         assert run(capsys, "status") == (0, "unsettled 0  parked 0  firing 0  over 0\n")
 
     def test_rows_are_counted_by_state(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,6 +153,24 @@ class TestShow:
         assert code == 0
         assert "Nothing: the incident INC0010001 is as Azure Monitor's last word wants it." in text
         assert "CPU above 90 on vm-web-01" in text
+
+    def test_the_last_decisions_are_told_with_their_reasons(
+        self, table: AlertStore, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reason = "alert fired, news; incident absent"
+        row = settled()
+        for minutes, result in enumerate(["ServiceNow refused the connection"] * 2 + ["INC0010001 in state 1"]):
+            row = row.decided(Decision(at=NOW + minutes * MINUTE, action="create", reason=reason, result=result))
+        table.insert(row)
+
+        _, text = run(capsys, "show", KEY)
+        _, content = told_as_json(capsys, "show", KEY)
+
+        failed, made = (line for line in text.splitlines() if reason in line)
+        assert failed.startswith("Decisions   2026-03-01T10:01:00Z  create ")
+        assert failed.endswith("ServiceNow refused the connection (2 times, the last is shown)")
+        assert made.endswith("INC0010001 in state 1")
+        assert [each["times"] for each in content[0]["decisions"]] == [2, 1]
 
     @pytest.mark.parametrize("what", ["a1" * 32, "INC7", "/subscriptions/S/alerts/none"])
     def test_what_is_not_there(self, what: str, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:

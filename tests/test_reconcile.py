@@ -10,8 +10,9 @@ import pytest
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.notification import Notification
-from itsm_bridge.reconcile import INLINE_BUDGET, LAST_RETRY, Outcome
+from itsm_bridge.reconcile import INLINE_BUDGET
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record
+from itsm_bridge.run import LAST_RETRY, Outcome
 from local import faults
 from local.azurite import Azurite
 from local.demo_cmdb import arm_id, ci_sys_id
@@ -223,8 +224,7 @@ class TestUnansweredStorage:
                     raise Unavailable("no answer")
                 return written
 
-        reconciler = world.make()
-        reconciler._store = Silent()  # type: ignore[assignment]
+        reconciler = world.make(store=Silent())
         world.receive(notification(at=NOW + HOUR), reconciler)
         world.drain()
 
@@ -244,8 +244,7 @@ class TestSlowStorage:
                 world.now += 3 * SECOND
                 return world.store.insert(row)
 
-        reconciler = world.make()
-        reconciler._store = Slow()  # type: ignore[assignment]
+        reconciler = world.make(store=Slow())
         with pytest.raises(Unavailable, match="too slow"):
             reconciler.receive(notification(), deadline=world.now + INLINE_BUDGET)
 
@@ -395,8 +394,7 @@ class TestFailure:
             def replace(self, _: object) -> object:
                 raise Unavailable("the table did not answer")
 
-        reconciler = world.make()
-        reconciler._store = Broken()  # type: ignore[assignment]
+        reconciler = world.make(store=Broken())
 
         assert world.receive(notification(), reconciler).outcome is Outcome.ACCEPTED
         assert world.messages() == 1
@@ -527,6 +525,50 @@ class TestInstancesWithSysIdsOfTheirOwn:
 
         assert states(world) == ["1"]
         assert world.row().sys_id == world.instance.incidents[0]["sys_id"]
+
+
+class TestDecisions:
+    """The row remembers what was decided, why, and what came of it."""
+
+    def decisions(self, world: Bench) -> list[tuple[str, str, str]]:
+        return [(each.action, each.reason, each.result) for each in world.row().decisions]
+
+    def test_a_life(self, world: Bench) -> None:
+        world.receive(notification())
+        world.receive(resolved())
+        number = world.row().number
+
+        assert self.decisions(world) == [
+            ("create", "alert fired, news; incident absent", f"{number} in state 1"),
+            ("resolve", "alert resolved; incident open", f"{number} in state 6"),
+        ]
+
+    def test_an_incident_that_is_left_alone_has_its_reason(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.resolve(world.row().sys_id)
+        world.receive(resolved())
+
+        assert self.decisions(world)[-1] == ("nothing", "alert resolved; incident resolved", "left as it is")
+
+    def test_what_failed_and_what_was_unknown_is_there(self, world: Bench) -> None:
+        world.instance.faults.add(faults.closed(executed=True), method="POST", times=1)
+        world.receive(notification())
+        world.instance.faults.add(faults.hibernating(), times=None)
+        world.receive(resolved())
+
+        created, failed = self.decisions(world)
+        assert created[:2] == ("create", "alert fired, news; incident absent")
+        assert created[2].startswith("unknown: ")
+        assert failed[:2] == ("observe", "alert resolved; incident unseen")
+        assert "hibernates" in failed[2]
+
+    def test_a_refusal_is_there_with_what_was_refused(self, world: Bench) -> None:
+        world.receive(notification())
+        world.instance.faults.add(faults.data_policy_violated("Resolution code"), method="PATCH", times=1)
+        world.receive(resolved())
+
+        action, _, result = self.decisions(world)[-1]
+        assert (action, "Resolution code" in result) == ("resolve", True)
 
 
 class TestLease:

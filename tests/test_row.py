@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from itsm_bridge.record import Note
+from itsm_bridge.record import Decision, Note
 from itsm_bridge.row import from_entity, to_entity
 from tests.builders import HOUR, KEY, NOW, known_record, notification, record, resolved, told
 
@@ -9,6 +9,7 @@ from tests.builders import HOUR, KEY, NOW, known_record, notification, record, r
 def test_a_record_comes_back_as_it_was() -> None:
     row = told(known_record(), resolved(), notification(at=NOW + HOUR, digest="anew"))
     row = replace(row, in_doubt_until=NOW, failing_since=NOW - timedelta(microseconds=1), last_error="ü \U0001f525")
+    row = row.decided(Decision(at=NOW, action="create", reason="alert fired", result="ü", times=3))
 
     assert from_entity(to_entity(row), etag="e") == replace(row, etag="e")
 

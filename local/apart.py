@@ -1,30 +1,40 @@
-"""How does a part of the bench get a process of its own? So that it does not share the interpreter lock with others.
+"""How does an object get a process of its own? So that it does not share the interpreter lock, or can be killed alone.
 
 `Apart(make, ...)` makes an object there and answers calls of its methods; arguments and results are pickled.
-Calls from several threads are answered one after the other.
+Calls from several threads are answered one after the other. Processes are forked from a server that has no threads;
+what `multiprocessing.set_forkserver_preload` names is imported there once.
 """
 
 import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-_spawn = multiprocessing.get_context("spawn")
+_context = multiprocessing.get_context("forkserver")
+
+
+class Died(Exception):
+    """The process is gone."""
 
 
 class Apart:
     """An object in a process of its own; a context manager that starts and ends the process."""
 
     def __init__(self, make: Callable[..., object], *arguments: object) -> None:
-        self._connection, theirs = _spawn.Pipe()
-        self._process = _spawn.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        self._connection, self._theirs = _context.Pipe()
+        self._process = _context.Process(target=_serve, args=(self._theirs, make, arguments), daemon=True)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         """Start the process and wait until the object is made."""
         self._process.start()
+        # Theirs alone now, so that its end is noticed here.
+        self._theirs.close()
         self._received()
         return self
 
@@ -32,7 +42,7 @@ class Apart:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process; the object gets to leave its own `with` block."""
-        with self._lock:
+        with self._lock, suppress(BrokenPipeError):
             self._connection.send(None)
         self._process.join(10)
         self._process.kill()
@@ -47,10 +57,18 @@ class Apart:
 
         Raises:
             RuntimeError: it raised; the message is the error's.
+            Died: the process ended before it answered.
         """
         with self._lock:
-            self._connection.send((method, arguments))
-            return self._received()
+            try:
+                self._connection.send((method, arguments))
+                return self._received()
+            except (EOFError, ConnectionError) as error:
+                raise Died from error
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def _received(self) -> object:
         is_well, result = self._connection.recv()
