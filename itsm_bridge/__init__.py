@@ -4,9 +4,12 @@
          │     └──▶ alert           what does Azure Monitor say?
          │          notification    what does that ask of an incident?
          ▼
-    reconcile ────▶ record          what do we remember of one key?
-         │          plan            what is the next step?          (pure, a table)
+    reconcile ────▶ record, merge   what do we remember of one key?
+         │
          ├────────▶ store, wakeups  the table row, the queue        (Azure Storage)
+         │          pressure        may we call ServiceNow now?
+         ▼
+        run ──────▶ plan            what is the next step?          (pure, a table)
          └────────▶ servicenow      the incident                    (Table API)
                     cmdb            its configuration item
 

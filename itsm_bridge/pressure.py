@@ -1,13 +1,26 @@
 """May we call ServiceNow now?
 
 A bulkhead: at most so many reconciles at once per process, each with one request in flight.
-And a pause: what ServiceNow asked us to wait, nobody in this process calls it.
+A pause: what ServiceNow asked us to wait, nobody in this process calls it.
+An outage: when it fails for several alerts and for none it succeeds, nobody calls it for a while either, then a few
+try again. However many alerts wait, an instance that is away is asked a handful of times every few minutes, no call of
+Azure Monitor waits for it, and the log stays readable.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+
+from itsm_bridge.retry import backoff
+
+log = logging.getLogger(__name__)
+
+#: For how many different alerts ServiceNow must fail before all of them wait: one alert may have a trouble of its own.
+OUTAGE_KEYS = 3
+
+_NO_TIME = timedelta(0)
 
 
 class Pressure:
@@ -16,7 +29,14 @@ class Pressure:
     def __init__(self, *, slots: int, now: Callable[[], datetime]) -> None:
         self._slots = threading.BoundedSemaphore(slots)
         self._now = now
-        self._paused_until: datetime | None = None
+        self._lock = threading.Lock()
+        self._asked_until: datetime | None = None
+        self._out_until: datetime | None = None
+        #: The keys that ServiceNow failed for since it last succeeded.
+        self._failing: set[str] = set()
+        #: How many pauses there were since then.
+        self._pauses = 0
+        self._reason = ""
 
     @contextmanager
     def slot(self, *, wait: timedelta) -> Iterator[bool]:
@@ -29,13 +49,40 @@ class Pressure:
                 self._slots.release()
 
     def pause(self, span: timedelta) -> None:
-        """Let nobody call for `span` from now; a longer pause that is under way stays."""
+        """Let nobody call for `span` from now, because ServiceNow asked so; a longer pause that is under way stays."""
         until = self._now() + span
-        if self._paused_until is None or until > self._paused_until:
-            self._paused_until = until
+        with self._lock:
+            self._asked_until = max(self._asked_until or until, until)
+
+    def failed(self, key: str, reason: str) -> None:
+        """Count that ServiceNow did not do its part for `key`."""
+        with self._lock:
+            self._failing.add(key)
+            if len(self._failing) < OUTAGE_KEYS or self._left(self._out_until):
+                return
+            self._out_until = self._now() + backoff(self._pauses)
+            self._pauses += 1
+            self._reason = reason
+            until = self._out_until
+        log.warning("ServiceNow is away, nobody calls it before %s: %s", until.isoformat(), reason)
+
+    def succeeded(self) -> None:
+        """Count that ServiceNow did its part."""
+        with self._lock:
+            was_away, self._pauses = self._pauses, 0
+            self._failing.clear()
+            self._out_until = None
+        if was_away:
+            log.warning("ServiceNow is back")
 
     def paused_for(self) -> timedelta:
-        """Return how long the pause still lasts; zero if there is none."""
-        if self._paused_until is None:
-            return timedelta(0)
-        return max(self._paused_until - self._now(), timedelta(0))
+        """Return for how long nobody may call; zero if anybody may."""
+        return max(self._left(self._asked_until), self._left(self._out_until))
+
+    @property
+    def outage(self) -> str:
+        """Why nobody may call, if it is only because ServiceNow failed; else ""."""
+        return self._reason if self._left(self._out_until) and not self._left(self._asked_until) else ""
+
+    def _left(self, until: datetime | None) -> timedelta:
+        return _NO_TIME if until is None else max(until - self._now(), _NO_TIME)

@@ -26,7 +26,8 @@ from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Pressure
 from itsm_bridge.record import WAKE_UP_GRACE, Record
-from itsm_bridge.run import FIRST_RETRY, Outcome, Result, Run, Runner, spread
+from itsm_bridge.retry import FIRST_RETRY, spread, turn
+from itsm_bridge.run import Outcome, Result, Run, Runner
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.store import AlertStore
 from itsm_bridge.wakeups import WakeUp, WakeUps
@@ -41,6 +42,8 @@ STORAGE_BUDGET = timedelta(seconds=2.2)
 WAKE_UP_BUDGET = timedelta(seconds=30)
 #: How much longer than its budget a lease lasts: clocks differ, and storage takes its time.
 LEASE_MARGIN = timedelta(seconds=8)
+#: How soon a wake-up that a row is to count on may come: storage may take a few seconds to write the row.
+LEAST_DELAY = timedelta(seconds=5)
 #: How long a wake-up waits for a slot before it comes back later.
 SLOT_PATIENCE = timedelta(seconds=2)
 
@@ -68,6 +71,7 @@ class Reconciler:
         self._store = store
         self._wakeups = wakeups
         self._pressure = pressure
+        self._retry_horizon = retry_horizon
         self._retention = retention
         self._now = now
         self._runner = Runner(
@@ -216,8 +220,12 @@ class Reconciler:
         if row.is_leased(now):
             self._postpone(row, self._free_at(row) - now)
             return
-        pause = self._pressure.paused_for()
-        if pause:
+        pause, outage = self._pressure.paused_for(), self._pressure.outage
+        # A row whose time is up gets its last attempt, or it would wait for ever.
+        if outage and row.failing_for(now) < self._retry_horizon:
+            self._postpone(row.held(reason=outage, now=now), pause + turn(row.failing_for(now), self._retry_horizon))
+            return
+        if pause and not outage:
             self._postpone(row, spread(pause))
             return
         with self._pressure.slot(wait=SLOT_PATIENCE) as has_slot:
@@ -231,6 +239,8 @@ class Reconciler:
 
     def _postpone(self, row: Record, delay: timedelta) -> None:
         """Have the row looked at later, and let it count on that wake-up alone."""
+        # A wake-up that overtakes the write of its row would be taken for a stray.
+        delay = max(delay, LEAST_DELAY)
         wake_up = self._wakeups.send(row.key, delay=delay)
         # A row that changed meanwhile has a wake-up of its own; ours is a stray then.
         with suppress(Conflict):

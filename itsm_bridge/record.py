@@ -196,6 +196,10 @@ class Record:
         """Whether a write of unknown outcome may still take effect."""
         return self.in_doubt_until is not None and now < self.in_doubt_until
 
+    def failing_for(self, now: datetime) -> timedelta:
+        """Return how long every attempt has failed; zero if the last one did not."""
+        return now - self.failing_since if self.failing_since else timedelta(0)
+
     def counts_on_another(self, wake_up_id: str, now: datetime) -> bool:
         """Whether `wake_up_id` is a stray: the row counts on another wake-up that is still to come."""
         is_another = self.wake_up_id not in ("", wake_up_id)
@@ -333,6 +337,10 @@ class Record:
         return replace(
             self.released(), attempts=self.attempts + 1, failing_since=self.failing_since or now, last_error=reason
         )
+
+    def held(self, *, reason: str, now: datetime) -> Self:
+        """Return the record that nobody attempts for now. Whoever died under its lease may still have left a doubt."""
+        return replace(self, failing_since=self.failing_since or now, last_error=reason)
 
     def parked(self, reason: str) -> Self:
         """Return the record put aside until somebody acts or Azure Monitor says something new."""

@@ -8,7 +8,6 @@ was done is applied to the newer version, and the run goes on from there.
 """
 
 import logging
-import random
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,9 +23,11 @@ from itsm_bridge.incident import Incident
 from itsm_bridge.plan import UNSEEN, Action, Observation, next_action, reason_for
 from itsm_bridge.pressure import Pressure
 from itsm_bridge.record import Decision, Record
+from itsm_bridge.retry import backoff
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.steps import Change
 from itsm_bridge.store import AlertStore
+from itsm_bridge.table_api import NotAllowed
 from itsm_bridge.wakeups import WakeUp, WakeUps
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,6 @@ BINDING_BUDGET = timedelta(seconds=1.2)
 BINDING_ATTEMPTS = 5
 #: A step is not begun with less time than this: it could only end in doubt.
 LEAST_TIME = timedelta(seconds=0.3)
-
-FIRST_RETRY = timedelta(seconds=15)
-LAST_RETRY = timedelta(minutes=5)
 
 _ATTEMPTS_TO_WRITE = 5
 _MOST_STEPS = 10
@@ -125,6 +123,10 @@ class Run:
         self.has_decided = True
 
 
+class _TimeIsUp(Unavailable):
+    """A request was not even begun."""
+
+
 class Runner:
     """Works off runs; safe to share between threads."""
 
@@ -199,7 +201,7 @@ class Runner:
 
     def _step(self, run: Run, action: Action, record: Record) -> None:
         try:
-            step = self._carry_out(run, action, record)
+            step = self._counted(run, action, record)
         except Conflict as error:
             if action is Action.CREATE:
                 # It is there, by this creation or an earlier one; the journal tells which of our notes it has.
@@ -242,6 +244,20 @@ class Runner:
         honours = self._servicenow.honours_sys_id
         return Record.omitting_sys_id if honours is not True and not record.omits_sys_id else None
 
+    def _counted(self, run: Run, action: Action, record: Record) -> steps.Step:
+        """Carry out a step and count whether ServiceNow did its part."""
+        try:
+            step = self._carry_out(run, action, record)
+        except (NotAllowed, _TimeIsUp):
+            # It answers; or it was not asked.
+            raise
+        except (Unavailable, Unconfirmed) as error:
+            self._pressure.failed(record.key, str(error))
+            raise
+        if action not in (Action.BIND, Action.SUCCEED):
+            self._pressure.succeeded()
+        return step
+
     def _carry_out(self, run: Run, action: Action, record: Record) -> steps.Step:
         left = partial(self._time_left, run.deadline)
         incident = run.observed if isinstance(run.observed, Incident) else None
@@ -278,7 +294,7 @@ class Runner:
     def _time_left(self, deadline: datetime) -> timedelta:
         left = min(deadline - self._now(), REQUEST_BUDGET)
         if left < LEAST_TIME:
-            raise Unavailable("the time is up")
+            raise _TimeIsUp("the time is up")
         return left
 
     # Remembering what was done.
@@ -286,8 +302,7 @@ class Runner:
     def _retry_later(self, run: Run, error: TemporaryError) -> Result:
         now = self._now()
         reason = str(error) if run.doubt in (None, error) else f"{run.doubt}; then {error}"
-        failing_since = run.record.failing_since
-        if failing_since is not None and now - failing_since >= self._retry_horizon:
+        if run.record.failing_for(now) >= self._retry_horizon:
             return self._park(run, f"given up after {self._retry_horizon}: {reason}")
         if error.retry_after is not None:
             self._pressure.pause(error.retry_after)
@@ -348,15 +363,3 @@ def _kept(record: Record) -> Record:
 
 def _told_of(incident: Incident | None) -> str:
     return f"{incident.number} in state {incident.state}" if incident else "a new incident follows"
-
-
-def backoff(attempts: int, retry_after: timedelta | None) -> timedelta:
-    """Return how long to wait after the attempt number `attempts`, counted from 0."""
-    delay = min(FIRST_RETRY * (1 << min(attempts, 10)), LAST_RETRY)
-    return spread(max(delay, retry_after or delay))
-
-
-def spread(delay: timedelta) -> timedelta:
-    """Return `delay` and up to a quarter more, at most a minute: those who fail together do not return together."""
-    longest = min(delay / 4, timedelta(minutes=1))
-    return delay + timedelta(seconds=random.uniform(0, longest.total_seconds()))  # noqa: S311 - hides nothing

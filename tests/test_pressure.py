@@ -1,8 +1,10 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
-from itsm_bridge.pressure import Pressure
+from itsm_bridge.pressure import OUTAGE_KEYS, Pressure
+from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY
 from tests.builders import MINUTE, NOW, SECOND
 
 NO_TIME = timedelta(0)
@@ -41,3 +43,64 @@ def test_a_pause_ends_by_itself_and_a_shorter_one_does_not_shorten_it() -> None:
     assert pressure.paused_for() == MINUTE
     clock[0] += MINUTE
     assert pressure.paused_for() == NO_TIME
+
+
+class TestOutage:
+    """ServiceNow fails for several alerts and succeeds for none."""
+
+    def away(self, clock: list[datetime]) -> Pressure:
+        pressure = Pressure(slots=1, now=lambda: clock[0])
+        for number in range(OUTAGE_KEYS):
+            pressure.failed(f"key {number}", "refused the connection")
+        return pressure
+
+    def test_one_alert_that_fails_again_and_again_is_no_outage(self) -> None:
+        pressure = Pressure(slots=1, now=lambda: NOW)
+        for _ in range(20):
+            pressure.failed("a", "forbidden")
+            pressure.failed("b", "forbidden")
+
+        assert (pressure.paused_for(), pressure.outage) == (NO_TIME, "")
+
+    def test_several_alerts_that_fail_are(self) -> None:
+        pressure = self.away([NOW])
+
+        assert FIRST_RETRY <= pressure.paused_for() < 2 * FIRST_RETRY
+        assert pressure.outage == "refused the connection"
+
+    def test_a_success_between_them_says_that_it_is_there(self) -> None:
+        pressure = Pressure(slots=1, now=lambda: NOW)
+        for number in range(2 * OUTAGE_KEYS):
+            pressure.failed(f"key {number}", "forbidden")
+            if number % 2:
+                pressure.succeeded()
+
+        assert pressure.paused_for() == NO_TIME
+
+    def test_whoever_fails_after_a_pause_begins_a_longer_one(self) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        pauses = []
+        for _ in range(8):
+            pauses.append(pressure.paused_for())
+            clock[0] += pauses[-1]
+            assert pressure.paused_for() == NO_TIME
+            for _ in range(4):  # the slots, all at once
+                pressure.failed("key 0", "refused the connection")
+
+        assert all(longer > shorter for shorter, longer in pairwise(pauses[:4]))
+        assert LAST_RETRY <= pauses[-1] <= LAST_RETRY + MINUTE
+
+    def test_the_first_success_ends_it(self) -> None:
+        pressure = self.away([NOW])
+        pressure.succeeded()
+        pressure.failed("key 0", "refused the connection")
+
+        assert (pressure.paused_for(), pressure.outage) == (NO_TIME, "")
+
+    def test_what_servicenow_asked_for_outlasts_an_outage_and_its_end(self) -> None:
+        pressure = self.away([NOW])
+        pressure.pause(MINUTE)
+        pressure.succeeded()
+
+        assert (pressure.paused_for(), pressure.outage) == (MINUTE, "")

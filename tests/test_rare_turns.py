@@ -45,11 +45,12 @@ class World:
 
     def restart(self) -> Reconciler:
         """Let another process take over."""
+        self.pressure = Pressure(slots=4, now=self.clock)
         self.reconciler = Reconciler(
             store=_Disturbed(self.store, self.disturbed),  # type: ignore[arg-type] # the same methods
             wakeups=self.wakeups,  # type: ignore[arg-type] # the same methods
             servicenow=_Disturbed(MemoryServiceNow(self.instance), self.disturbed),  # type: ignore[arg-type] # the same
-            pressure=Pressure(slots=4, now=self.clock),
+            pressure=self.pressure,
             retry_horizon=timedelta(hours=72),
             retention=timedelta(days=90),
             now=self.clock,
@@ -320,3 +321,21 @@ def test_the_note_about_the_item_of_a_creation_whose_answer_was_lost_is_not_writ
     after = row.seen(found).bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
 
     assert (after.ci_sys_id, after.notes) == ("c1" * 16, ())
+
+
+def test_a_wake_up_does_not_overtake_the_row_that_is_to_count_on_it() -> None:
+    world = World()
+    world.pressure.pause(MINUTE)
+    world.receive(notification())
+    world.pass_time(SECOND)
+    (postponed,) = world.wakeups.messages.values()
+    world.pressure.pause(postponed.visible_at - world.now + SECOND)
+
+    def slow(call: Callable[[], Any]) -> Any:
+        world.pass_time(2 * SECOND)
+        return call()
+
+    world.disturb("replace", slow)
+    world.pass_time(2 * MINUTE)
+
+    assert world.states == [1]

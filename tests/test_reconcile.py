@@ -12,7 +12,8 @@ from itsm_bridge.errors import Unavailable
 from itsm_bridge.notification import Notification
 from itsm_bridge.reconcile import INLINE_BUDGET
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record
-from itsm_bridge.run import LAST_RETRY, Outcome
+from itsm_bridge.retry import LAST_RETRY
+from itsm_bridge.run import Outcome
 from local import faults
 from local.azurite import Azurite
 from local.demo_cmdb import arm_id, ci_sys_id
@@ -400,6 +401,76 @@ class TestFailure:
         assert world.messages() == 1
         world.drain()
         assert states(world) == ["1"]
+
+
+class TestOutage:
+    """ServiceNow fails for everybody."""
+
+    KEYS = ("a1" * 32, "b2" * 32, "c3" * 32)
+
+    @pytest.fixture
+    def away(self, world: Bench) -> Bench:
+        world.instance.faults.add(faults.hibernating(), times=None)
+        for key in self.KEYS:
+            world.receive(notification(key=key))
+        return world
+
+    def test_an_alert_is_remembered_without_a_call(self, away: Bench) -> None:
+        away.instance.forget_calls()
+
+        outcome = away.receive(notification()).outcome
+        away.wake()
+
+        assert (outcome, calls(away)) == (Outcome.ACCEPTED, [])
+        row = away.row()
+        assert (row.failing_since, row.attempts) == (away.now, 0)
+        assert "hibernates" in row.last_error
+        assert row.wake_up_at > away.now + away.pressure.paused_for() - SECOND
+
+    def test_the_oldest_come_back_first(self, away: Bench) -> None:
+        for key in self.KEYS:
+            away.now += SECOND
+            away.wake(key)
+        first = away.row(self.KEYS[0])
+        away.store.replace(replace(first, failing_since=first.created_at - HOUR))
+        for key in self.KEYS:
+            away.wake(key)
+
+        due = [away.row(key).wake_up_at for key in self.KEYS]
+        assert due[0] == min(due)
+
+    def test_the_first_success_opens_it_for_all(self, away: Bench) -> None:
+        away.instance.faults.clear()
+        away.now += MINUTE
+        away.wake(self.KEYS[0])
+        away.instance.forget_calls()
+
+        assert away.receive(notification()).outcome is Outcome.CREATED
+        assert calls(away) == ["POST"]
+
+    def test_whoever_waited_beyond_the_horizon_gets_a_last_attempt_and_is_parked(self, away: Bench) -> None:
+        away.receive(notification())
+        away.wake()
+        away.now += timedelta(hours=73)
+        away.wake(self.KEYS[0])
+        away.wake(self.KEYS[1])
+        away.instance.forget_calls()
+
+        away.wake()
+
+        assert away.pressure.outage
+        assert calls(away) == ["POST"]
+        assert away.row().is_parked
+        assert "given up" in away.row().last_error
+
+    def test_a_doubt_that_somebody_left_outlasts_the_wait(self, away: Bench) -> None:
+        away.receive(notification())
+        away.store.replace(away.row().leased(holder="dead", now=NOW, until=NOW + SECOND))
+        away.now += 5 * SECOND
+
+        away.wake()
+
+        assert away.row().leased_until == NOW + SECOND
 
 
 class TestDoubt:

@@ -146,7 +146,7 @@ class History:
         """Schedule what Azure Monitor says and people do; return when the last of it begins."""
         rng = self.rng
         last = 0.0
-        for number in range(rng.choice([1, 1, 2, 3])):
+        for number in range(rng.choice([1, 1, 2, 3, 6])):
             key = hashlib.sha256(f"{self.seed}|{number}".encode()).hexdigest()
             said = 0.0
             for span, notification in _words(rng, key, f"k{number}"):
@@ -231,10 +231,10 @@ class History:
         self.schedule.after(wait + poll, lambda: self._take(message.message_id))
 
     def _take(self, message_id: str) -> None:
-        process = self._living()
-        message = self.wakeups.messages.get(message_id)
-        if message is None or message.visible_at > self.schedule.now:
+        message = self._next(message_id)
+        if message is None:
             return
+        process, message_id = self._living(), message.message_id
         if process is None or process.messages >= MESSAGES_AT_ONCE:
             self.schedule.after(timedelta(seconds=1), lambda: self._take(message_id))
             return
@@ -256,6 +256,11 @@ class History:
 
         self.tell(f"{process.name}: wake-up {message_id} for {message.key[:4]}, delivery {message.dequeue_count}")
         process.run(look)
+
+    def _next(self, message_id: str) -> Message | None:
+        """Return the message that the queue gives out when that one is due: a queue promises no order."""
+        message = self.wakeups.messages.get(message_id)
+        return message if message and message.visible_at <= self.schedule.now else None
 
     def _failed(self, message: Message) -> None:
         if message.dequeue_count >= MOST_DEQUEUES:

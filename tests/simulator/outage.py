@@ -1,24 +1,26 @@
 """What if ServiceNow is away for days, under steady alerts?"""
 
 import hashlib
+import random
 from datetime import datetime, timedelta
 from functools import partial
 
 from tests.simulator.history import BEGIN, History, Options, a_notification
-from tests.simulator.memory import SysIds
+from tests.simulator.memory import Message, SysIds
 
 #: When ServiceNow goes away.
 LEAVES_AT = BEGIN + timedelta(minutes=1)
 #: How far apart the alerts are.
-STEP = timedelta(hours=12)
+STEP = timedelta(hours=3)
 
 _QUIET = Options(people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED)
 
 
 class Outage(History):
-    """An alert every twelve hours while ServiceNow is away for `span`; `looks` is how its absence looks."""
+    """An alert every three hours while ServiceNow is away for `span`; `looks` is how its absence looks."""
 
     def __init__(self, *, span: timedelta, looks: str) -> None:
+        random.seed(0)  # the reconciler's own jitter
         self.returns_at = LEAVES_AT + span
         self._looks = looks
         self._span = span
@@ -35,6 +37,22 @@ class Outage(History):
             self.oracle.expect(alert)
             self._at(span, partial(self._deliver, alert, 0))
         return self.returns_at
+
+    def _next(self, message_id: str) -> Message | None:  # noqa: ARG002 - whichever is due, the first goes first
+        """Return the message that has been visible for longest: as a queue does unless something is in the way."""
+        visible = [each for each in self.wakeups.messages.values() if each.visible_at <= self.schedule.now]
+        return min(visible, key=lambda each: each.visible_at, default=None)
+
+    @property
+    def slots(self) -> int:
+        """How many requests all processes may have in flight."""
+        return sum(process.slots for process in self.processes)
+
+    def age_of(self, key: str) -> timedelta:
+        """Return how long an alert had waited when ServiceNow returned."""
+        fired_at = next(alert.at for alert in self.alerts if alert.key == key)
+        assert fired_at is not None
+        return self.returns_at - fired_at
 
     @property
     def created_after(self) -> list[tuple[str, timedelta]]:

@@ -32,7 +32,7 @@ CI_NOT_FOUND = "<no configuration item>"
 MESSAGE_LEASE = timedelta(minutes=10)
 MESSAGE_RETRY = timedelta(seconds=30)
 MOST_DEQUEUES = 5
-MESSAGES_AT_ONCE = 3
+MESSAGES_AT_ONCE = 4
 
 #: Seconds: the patience of the storage clients.
 _STORAGE_PATIENCE = 1.5
@@ -353,6 +353,7 @@ class _RemoteCmdb:
         is_known = bool(resources) and resources[0].endswith("1")
         binding = Binding(sys_id="c1" * 16, reason=CI_FOUND) if is_known else Binding(reason=CI_NOT_FOUND)
         trip = cloud.weather.servicenow_trip("search")
+        cloud.requests += 1
         try:
             return process.call("bind", lambda: binding, trip, patience=left().total_seconds())
         except _TimeIsUp as error:
