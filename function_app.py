@@ -12,7 +12,8 @@ import os
 import re
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,7 +111,22 @@ def _built() -> Bridge:
         now=_now,
     )
     health = Health(verifier=verifier, store=store, wakeups=wakeups, servicenow=servicenow, pressure=pressure, now=_now)
+    _begin(verifier.warm, store.check, wakeups.check, table_api.sign_in)
     return Bridge(settings=settings, verifier=verifier, reconciler=reconciler, health=health)
+
+
+def _begin(*parts: Callable[[], object]) -> None:
+    """Begin side by side what the first call would wait for one after the other: keys, connections, tokens.
+
+    Nobody waits for it here. What is not ready when it is needed is waited for there, and what failed is tried again.
+    """
+
+    def tried(part: Callable[[], object]) -> None:
+        with suppress(BridgeError):
+            part()
+
+    for part in parts:
+        threading.Thread(target=tried, args=(part,), daemon=True).start()
 
 
 @app.route(route="alerts", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)

@@ -35,6 +35,10 @@ _RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "tru
 _BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
 
 
+#: How long it may take to sign in before anything is asked: who asks meanwhile waits for it.
+SIGN_IN_BUDGET = timedelta(seconds=3)
+
+
 class NotAllowed(Unavailable):
     """ServiceNow knows who we are and does not let us: a role is missing, or for now."""
 
@@ -156,6 +160,14 @@ class TableApi:
         """
         path = f"{_name(table)}/{_checked(sys_id)}"
         return self._written(_Request(method="PATCH", path=path, params=_answering(fields), values=values), within)
+
+    def sign_in(self) -> None:
+        """Fetch a token if the credentials need one and there is none; idempotent.
+
+        Raises:
+            Unavailable: none was to be had.
+        """
+        self._credentials.headers(Deadline.after(SIGN_IN_BUDGET))
 
     def probe(self, table: str, *, within: timedelta) -> None:
         """Ask for one row, whichever.

@@ -33,6 +33,7 @@ _NAMES = (
     ("DELETE", re.compile(r"/[\w-]+/messages/.+"), "queue delete"),
     ("PUT", re.compile(r"/[\w-]+/messages/.+"), "queue renew"),
     ("GET", re.compile(r"/[\w-]+/messages"), POLL),
+    ("GET", re.compile(r"/[\w-]+"), "queue look"),
 )
 #: Connection-wise: what a proxy must not pass on.
 _OWN_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})

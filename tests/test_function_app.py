@@ -21,6 +21,8 @@ from itsm_bridge.row import partition_of
 from local import faults
 from local.alerts import SUBSCRIPTION, MetricAlert
 from local.azurite import Azurite
+from local.launcher import FunctionsHost
+from local.tap import Tap
 from local.world import World
 
 LONGEST_ANSWER = 5.0
@@ -335,6 +337,26 @@ class TestTemporary:
 
             self.assert_try_again(answer)
             assert world.wait_until(lambda: world.send(alert).status == 200, within=IN_TIME)
+
+    def test_the_first_call_of_a_process_asks_everybody_side_by_side(self, azurite: Azurite) -> None:
+        with World(azurite=azurite) as world, Tap(azurite.connection_string) as tap:
+            world.host.stop()
+            token = world.entra.mint()
+            world.entra.stop()
+            settings = {**world.settings, "AzureWebJobsStorage": tap.connection_string}
+            with FunctionsHost(app=Path(), settings=settings, function_key=world.function_key) as host:
+                answer = requests.post(
+                    f"{host.url}/api/alerts?code={world.function_key}",
+                    json=MetricAlert().fired(),
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=30,
+                )
+
+                # The keys are not to be had, and all the same the others were asked.
+                assert answer.status_code == 503
+                assert world.wait_until(lambda: tap.counted["table read"] > 0 and tap.counted["queue look"] > 0)
+                assert world.wait_until(lambda: bool(world.servicenow.calls_to("oauth_token")))
+                assert tap.counted["table insert"] == 0
 
     def test_an_error_that_nobody_expected(self, world: World) -> None:
         alert = MetricAlert().fired()
