@@ -40,8 +40,9 @@ check: setup ## Check format, lint, types and imports, and run all tests with co
 	@$(PYTHON_BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
 .PHONY: torture
-torture: setup ## Play N random histories (10000) and kill the host KILLS times (500).
+torture: setup ## Play N random histories (10000); kill the host at every call, and KILLS times at random (500).
 	@$(PYTHON_BIN)/python -m tests.simulator --histories $(or $(N),10000)
+	@$(PYTHON_BIN)/python -m local.every_call
 	@$(PYTHON_BIN)/python -m local.torture --kills $(or $(KILLS),500)
 
 .PHONY: mutants

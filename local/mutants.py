@@ -55,6 +55,24 @@ MUTANTS: tuple[Mutant, ...] = (
         after="if False:",
     ),
     Mutant(
+        name="POST before intent: the row does not say that a write may be under way",
+        file="itsm_bridge/reconcile.py",
+        before="return row.leased(holder=holder, now=now, until=lease_until) if holder",
+        after="return row.leased(holder=holder, now=now, until=now - timedelta(days=1)) if holder",
+    ),
+    Mutant(
+        name="POST before intent: the next generation is created before the row knows it",
+        file="itsm_bridge/run.py",
+        before="        if action is Action.SUCCEED:\n",
+        after="        if False:\n",
+    ),
+    Mutant(
+        name="nobody looks for what fell out of the queue",
+        file="itsm_bridge/reconcile.py",
+        before="if row.awaits_work and woken < RESYNC_LIMIT:",
+        after="if False:",
+    ),
+    Mutant(
         name="no ETag: the last writer wins",
         file="tests/simulator/memory.py",
         before="if known is None or known.etag != record.etag:",
@@ -91,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="the late Fired reopens what is over",
-        file="itsm_bridge/record.py",
+        file="itsm_bridge/merge.py",
         before="return notification.at < known.at or (reopens and notification.at == known.at)",
         after="return False",
     ),

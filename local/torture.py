@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,38 +23,20 @@ import requests
 
 from local import faults
 from local.alerts import MetricAlert
-from local.launcher import FunctionsHost
+from local.rest import REST_WITHIN, Resting, marks_of
 from local.world import World
 
 #: Seconds after which Azure Monitor repeats a call, and how much sooner we do.
 RETRIES = (5, 20, 5, 40, 5)
 HURRY = 5
-#: The real host hides a message for 10 minutes from the death of whoever worked on it.
-MESSAGE_LEASE = timedelta(seconds=20)
-#: A creation of unknown outcome is looked at for 6 minutes, a wake-up is given up after 10.
-REST_WITHIN = timedelta(minutes=25)
 #: Of the writes, how many are cut off after they took effect.
 CUT = 0.03
 
-#: What ends each note that Azure Monitor's words made, and how the note of the end begins.
-_MARK = re.compile(r"\(ref [0-9a-f]{10}\)")
+#: How the note of the end begins.
 _ENDING = re.compile(r"^Resolved\b", re.MULTILINE)
 
 _OPEN = frozenset({"1", "2"})
 _RESOLVED = frozenset({"6"})
-
-
-class Killable(World):
-    """The world, with messages that come back soon after their worker died."""
-
-    def _make_host(self) -> FunctionsHost:
-        return FunctionsHost(
-            app=self._app,
-            settings=self.settings,
-            function_key=self.function_key,
-            message_lease=MESSAGE_LEASE,
-            log_file=self._log_file,
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +104,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="write the host's log there")
     asked = parser.parse_args()
     began = time.monotonic()
-    with Killable(log_file=asked.log) as world:
+    with Resting(log_file=asked.log) as world:
         world.servicenow.delay = 0.05
         cut = faults.closed(executed=True)
         world.servicenow.faults.add(
@@ -137,9 +118,10 @@ def main() -> int:
             load.stopping.set()
         world.servicenow.faults.clear()
         taken = sum(one.is_fired_taken for one in load.sent)
-        print(f"{asked.kills} kills, {len(load.sent)} alerts, {taken} taken; {time.monotonic() - began:.0f} s")
-        world.wait_until(lambda: not wrong(world, load.sent), within=REST_WITHIN)
-        faulty = wrong(world, load.sent)
+        spent = time.monotonic() - began
+        print(f"{asked.kills} kills, {len(load.sent)} alerts, {taken} taken; {spent:.0f} s", flush=True)
+        is_at_rest = world.wait_until(world.is_at_rest, within=REST_WITHIN)
+        faulty = [*wrong(world, load.sent), *([] if is_at_rest else ["the queue does not come to rest"])]
     for line in faulty[:20]:
         print(line)
     print(f"{len(faulty)} lost or doubled; {time.monotonic() - began:.0f} s")
@@ -152,8 +134,7 @@ def _kill(world: World, kills: int) -> None:
         world.host.kill()
         world.host.start()
         if (number + 1) % 25 == 0:
-            print(f"{number + 1} kills")
-            sys.stdout.flush()
+            print(f"{number + 1} kills", flush=True)
 
 
 def wrong(world: World, sent: Sequence[Sent]) -> list[str]:
@@ -169,7 +150,7 @@ def wrong(world: World, sent: Sequence[Sent]) -> list[str]:
             lines.append(f"{one.key[:12]} has incidents in states {states}, expected one in {sorted(one.states())}")
             continue
         notes = [note for row in found for note in world.servicenow.notes(row["sys_id"])]
-        marks = [mark for note in notes for mark in _MARK.findall(note)]
+        marks = [mark for row in found for mark in marks_of(world, row["sys_id"])]
         endings = sum(_ENDING.search(note) is not None for note in notes)
         if len(marks) != len(set(marks)) or len(notes) != len(set(notes)):
             lines.append(f"{one.key[:12]} has a note twice")
