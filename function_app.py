@@ -44,7 +44,7 @@ from itsm_bridge.pressure import Pressure
 from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler
 from itsm_bridge.run import Outcome, Result
 from itsm_bridge.servicenow import ServiceNow
-from itsm_bridge.settings import Settings
+from itsm_bridge.settings import EntraSettings, Settings
 from itsm_bridge.storage import QUEUE, connect_queue, connect_table
 from itsm_bridge.store import AlertStore
 from itsm_bridge.table_api import TableApi
@@ -93,9 +93,11 @@ def bridge() -> Bridge:
 
 
 @functools.cache
-def _built() -> Bridge:
-    settings = Settings.from_environ(os.environ)
-    entra, instance = settings.entra, settings.servicenow
+def _verifier(entra: EntraSettings) -> TokenVerifier:
+    """Return the verifier and begin to fetch keys: meanwhile libraries are imported.
+
+    One for all calls, also while other settings are wrong: its key rings limit how often Entra is asked.
+    """
     verifier = TokenVerifier(
         tenants=entra.tenants,
         audiences=entra.audiences,
@@ -103,8 +105,15 @@ def _built() -> Bridge:
         required_role=entra.required_role,
         authority=entra.authority,
     )
-    # First, because it waits for others: meanwhile libraries are imported.
     _begin(verifier.warm)
+    return verifier
+
+
+@functools.cache
+def _built() -> Bridge:
+    settings = Settings.from_environ(os.environ)
+    entra, instance = settings.entra, settings.servicenow
+    verifier = _verifier(entra)
     store = AlertStore(connect_table(settings.storage))
     wakeups = WakeUps(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance))

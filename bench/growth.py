@@ -110,6 +110,5 @@ def _add_messages(queue: QueueClient, number: int) -> None:
 
 def _resync_query(table: TableClient) -> float:
     began = time.perf_counter()
-    long_ago = datetime.now(UTC) - _DAY
-    list(AlertStore(table).stale(due_before=long_ago, changed_before=long_ago))
+    list(AlertStore(table).awaiting_work(due_before=datetime.now(UTC) - _DAY))
     return time.perf_counter() - began

@@ -44,6 +44,9 @@ _FULL_QUEUE_WAIT = timedelta(seconds=10)
 #: What we let ourselves be told to wait, at most. Rate limits are per hour.
 _LONGEST_WAIT = timedelta(hours=2)
 
+#: What an application node answers to one request that it does not like, and not to whoever asks.
+_REFUSALS = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: One row, or the rows of a list.
@@ -78,6 +81,8 @@ class Answer:
     is_absent: bool = False
     #: How long we were asked to wait; None if nothing was said.
     retry_after: timedelta | None = None
+    #: Whether an application node refused this one request: the instance is well.
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +197,7 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
         result=seen.result if rule is _RESULT else None,
         is_absent=rule is _ABSENT,
         retry_after=wait,
+        is_refusal=seen.is_from_node and status in _REFUSALS,
     )
 
 

@@ -184,7 +184,7 @@ def _woken(desk: Desk, row: Record) -> bool:
         Conflict: others kept changing the row.
     """
     for _ in range(_ATTEMPTS_TO_WRITE):
-        if row.is_settled:
+        if row.is_settled and not row.is_parked:
             return False
         try:
             desk.store.replace(replayed(row, desk.now()))

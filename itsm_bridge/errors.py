@@ -28,10 +28,12 @@ class BridgeError(Exception):
 class TemporaryError(BridgeError):
     """The same call may succeed later."""
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, is_refusal: bool = False) -> None:
         super().__init__(message)
         #: How long the other side asked us to wait; None if it did not say.
         self.retry_after = retry_after
+        #: Whether the other side is well and refuses this one request.
+        self.is_refusal = is_refusal
 
 
 class Unavailable(TemporaryError):

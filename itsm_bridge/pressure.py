@@ -3,8 +3,8 @@
 A bulkhead: at most so many reconciles at once per process, each with one request in flight.
 A pause: what ServiceNow asked us to wait, nobody in this process calls it.
 An outage: when it fails for several alerts and for none it succeeds, nobody calls it for a while either, then a few
-try again. However many alerts wait, an instance that is away is asked a handful of times every few minutes, no call of
-Azure Monitor waits for it, and the log stays readable.
+wake-ups try again. However many alerts wait, an instance that is away is asked a handful of times every few minutes,
+no call of Azure Monitor waits for it, and the log tells when it goes and when it is back.
 """
 
 import logging
@@ -17,7 +17,8 @@ from itsm_bridge.retry import backoff
 
 log = logging.getLogger(__name__)
 
-#: For how many different alerts ServiceNow must fail before all of them wait: one alert may have a trouble of its own.
+#: For how many different alerts ServiceNow must fail before all of them wait, the first time and each time after that:
+#: one alert may have a trouble of its own.
 OUTAGE_KEYS = 3
 
 _NO_TIME = timedelta(0)
@@ -32,9 +33,9 @@ class Pressure:
         self._lock = threading.Lock()
         self._asked_until: datetime | None = None
         self._out_until: datetime | None = None
-        #: The keys that ServiceNow failed for since it last succeeded.
+        #: The keys that ServiceNow failed for since it last succeeded and since the last pause.
         self._failing: set[str] = set()
-        #: How many pauses there were since then.
+        #: How many pauses there were since it last succeeded.
         self._pauses = 0
         self._reason = ""
 
@@ -60,20 +61,27 @@ class Pressure:
             self._failing.add(key)
             if len(self._failing) < OUTAGE_KEYS or self._left(self._out_until):
                 return
-            self._out_until = self._now() + backoff(self._pauses)
+            # It takes as many to go on: one that fails for a reason of its own must not keep the others waiting.
+            self._failing.clear()
+            self._out_until = until = self._now() + backoff(self._pauses)
             self._pauses += 1
             self._reason = reason
-            until = self._out_until
-        log.warning("ServiceNow is away, nobody calls it before %s: %s", until.isoformat(), reason)
+            level = logging.WARNING if self._pauses == 1 else logging.INFO
+        log.log(level, "ServiceNow is away, nobody calls it before %s: %s", until.isoformat(), reason)
 
     def succeeded(self) -> None:
         """Count that ServiceNow did its part."""
         with self._lock:
-            was_away, self._pauses = self._pauses, 0
+            was_away, self._pauses = self.is_away, 0
             self._failing.clear()
             self._out_until = None
         if was_away:
             log.warning("ServiceNow is back")
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it failed for several alerts and has not succeeded since."""
+        return self._pauses > 0
 
     def paused_for(self) -> timedelta:
         """Return for how long nobody may call; zero if anybody may."""

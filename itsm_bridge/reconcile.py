@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 
 from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.errors import Conflict, TemporaryError, Unavailable
@@ -49,6 +50,8 @@ SLOT_PATIENCE = timedelta(seconds=2)
 
 #: How many rows one resync wakes, and how many it purges, at most.
 RESYNC_LIMIT = 1000
+#: Within how many minutes of the hour it purges: each look through the table costs, and nothing waits for a purge.
+_PURGING_MINUTES = 5
 
 _ATTEMPTS_TO_WRITE = 5
 
@@ -94,7 +97,8 @@ class Reconciler:
             Conflict: others kept changing the row; nothing is promised.
         """
         with self._pressure.slot(wait=timedelta(0)) as has_slot:
-            has_room = has_slot and not self._pressure.paused_for()
+            # While ServiceNow is away, wake-ups try whether it is back: Azure Monitor does not wait for that.
+            has_room = has_slot and not self._pressure.is_away and not self._pressure.paused_for()
             holder = uuid.uuid4().hex if has_room else ""
             lease_until = deadline + LEASE_MARGIN
             in_time = deadline - INLINE_BUDGET + STORAGE_BUDGET
@@ -126,23 +130,21 @@ class Reconciler:
         raise Conflict(f"the row {key} keeps changing")
 
     def resync(self) -> None:
-        """Wake what awaits work and has no wake-up coming; purge what has long been settled.
+        """Wake what awaits work and has no wake-up coming; once an hour, purge what has long been settled.
 
         Raises:
             Unavailable: storage did not answer.
         """
         now = self._now()
-        woken = purged = 0
-        for row in self._store.stale(due_before=now - WAKE_UP_GRACE, changed_before=now - self._retention):
-            if row.awaits_work and woken < RESYNC_LIMIT:
-                self._postpone(row, FIRST_RETRY)
-                woken += 1
-            elif not row.awaits_work and purged < RESYNC_LIMIT:
+        overdue = list(islice(self._store.awaiting_work(due_before=now - WAKE_UP_GRACE), RESYNC_LIMIT))
+        for row in overdue:
+            self._postpone(row, FIRST_RETRY)
+        if overdue:
+            log.warning("resync: %d alerts had an overdue wake-up and got another", len(overdue))
+        if now.minute < _PURGING_MINUTES:
+            for row in islice(self._store.idle_since(changed_before=now - self._retention), RESYNC_LIMIT):
                 with suppress(Conflict):
                     self._store.delete(row)
-                purged += 1
-        if woken:
-            log.warning("resync: %d alerts had an overdue wake-up and got another", woken)
 
     # Remembering.
 
@@ -223,7 +225,8 @@ class Reconciler:
         pause, outage = self._pressure.paused_for(), self._pressure.outage
         # A row whose time is up gets its last attempt, or it would wait for ever.
         if outage and row.failing_for(now) < self._retry_horizon:
-            self._postpone(row.held(reason=outage, now=now), pause + turn(row.failing_for(now), self._retry_horizon))
+            age = row.failing_for(now) if not row.was_tried_lately(now) else timedelta(0)
+            self._postpone(row.held(reason=outage, now=now), pause + turn(age, self._retry_horizon))
             return
         if pause and not outage:
             self._postpone(row, spread(pause))

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from itsm_bridge.incident import OWNED_FIELDS, Incident, sys_id_for
+from itsm_bridge.retry import LAST_RETRY
 
 #: How long a write may go on inside ServiceNow after its sender gave up:
 #: 60 s of quota, queueing before it, and an edge that cuts requests at about 5 minutes.
@@ -144,6 +145,8 @@ class Record:
     wake_up_at: datetime
     wake_up_id: str = ""
     attempts: int = 0
+    #: When an attempt last failed.
+    attempted_at: datetime | None = None
     failing_since: datetime | None = None
     last_error: str = ""
     is_parked: bool = False
@@ -199,6 +202,10 @@ class Record:
     def failing_for(self, now: datetime) -> timedelta:
         """Return how long every attempt has failed; zero if the last one did not."""
         return now - self.failing_since if self.failing_since else timedelta(0)
+
+    def was_tried_lately(self, now: datetime) -> bool:
+        """Whether others should be tried before it: it may have a trouble of its own."""
+        return self.attempted_at is not None and now - self.attempted_at < 1.5 * LAST_RETRY
 
     def counts_on_another(self, wake_up_id: str, now: datetime) -> bool:
         """Whether `wake_up_id` is a stray: the row counts on another wake-up that is still to come."""
@@ -335,7 +342,11 @@ class Record:
     def failed(self, *, reason: str, now: datetime) -> Self:
         """Return the record after an attempt that may succeed later."""
         return replace(
-            self.released(), attempts=self.attempts + 1, failing_since=self.failing_since or now, last_error=reason
+            self.released(),
+            attempts=self.attempts + 1,
+            attempted_at=now,
+            failing_since=self.failing_since or now,
+            last_error=reason,
         )
 
     def held(self, *, reason: str, now: datetime) -> Self:

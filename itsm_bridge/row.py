@@ -74,11 +74,16 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
         for name, signal in known["signals"].items()
     }
     known["notes"] = tuple(Note(revision=note["revision"], text=note["text"]) for note in known["notes"])
-    known["decisions"] = tuple(Decision(**{**each, "at": _to_time(each["at"])}) for each in known.get("decisions", ()))
+    known["decisions"] = tuple(_to_decision(each) for each in known.get("decisions", ()))
     known["resources"] = tuple(known["resources"])
     known["dropped"] = tuple(known.get("dropped", ()))
     known["wished"] = {name: tuple(prints) for name, prints in known.get("wished", {}).items()}
     return Record(**{**known, "etag": etag})
+
+
+def _to_decision(content: Mapping[str, Any]) -> Decision:
+    known = {field.name: content[field.name] for field in fields(Decision) if field.name in content}
+    return Decision(**{**known, "at": datetime.fromisoformat(content["at"])})
 
 
 def _to_text(time: datetime | None) -> str | None:

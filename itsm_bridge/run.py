@@ -27,7 +27,6 @@ from itsm_bridge.retry import backoff
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.steps import Change
 from itsm_bridge.store import AlertStore
-from itsm_bridge.table_api import NotAllowed
 from itsm_bridge.wakeups import WakeUp, WakeUps
 
 log = logging.getLogger(__name__)
@@ -245,14 +244,19 @@ class Runner:
         return Record.omitting_sys_id if honours is not True and not record.omits_sys_id else None
 
     def _counted(self, run: Run, action: Action, record: Record) -> steps.Step:
-        """Carry out a step and count whether ServiceNow did its part."""
+        """Carry out a step and count whether ServiceNow is there."""
         try:
             step = self._carry_out(run, action, record)
-        except (NotAllowed, _TimeIsUp):
-            # It answers; or it was not asked.
+        except _TimeIsUp:
+            raise
+        except (Rejected, Conflict):
+            self._pressure.succeeded()
             raise
         except (Unavailable, Unconfirmed) as error:
-            self._pressure.failed(record.key, str(error))
+            # Where our own short time ran out, ServiceNow may only be slow.
+            is_ours = run.deadline - self._now() < LEAST_TIME
+            if not (error.is_refusal or is_ours):
+                self._pressure.failed(record.key, str(error))
             raise
         if action not in (Action.BIND, Action.SUCCEED):
             self._pressure.succeeded()
@@ -303,7 +307,8 @@ class Runner:
         now = self._now()
         reason = str(error) if run.doubt in (None, error) else f"{run.doubt}; then {error}"
         if run.record.failing_for(now) >= self._retry_horizon:
-            return self._park(run, f"given up after {self._retry_horizon}: {reason}")
+            reason = f"given up after {self._retry_horizon}: {reason}"
+            return self._unbound(run, reason) if run.record.is_settled else self._park(run, reason)
         if error.retry_after is not None:
             self._pressure.pause(error.retry_after)
         # Whoever takes the wake-up up, perhaps another process that knows of no pause, must not come too early.
@@ -320,6 +325,14 @@ class Runner:
         # An incident that only lacks its configuration item says what the alert says.
         is_told = run.row.is_settled and not run.row.is_parked
         return Result(outcome=run.outcome if is_told else Outcome.ACCEPTED, record=run.row)
+
+    def _unbound(self, run: Run, reason: str) -> Result:
+        """Give up on the configuration item alone: the incident says what the alert says, and nobody has to act."""
+        run.note(reason, self._now())
+        run.changes.append(partial(Record.bound, ci_sys_id="", reason=""))
+        self._write(run, partial(Record.settled, planned=run.record))
+        log.warning("%s stays without its configuration item: %s", run.row.key, reason)
+        return Result(outcome=run.outcome, record=run.row)
 
     def _park(self, run: Run, reason: str) -> Result:
         revision = run.record.revision

@@ -187,7 +187,7 @@ class ServiceNow:
             incident = self.find(sys_id, within=deadline.left)
         except TemporaryError as doubt:
             message = f"{refusal}; whether the incident exists all the same is unknown: {doubt}"
-            raise Unconfirmed(message) from refusal
+            raise Unconfirmed(message, is_refusal=doubt.is_refusal) from refusal
         if incident is not None:
             raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
 

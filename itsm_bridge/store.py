@@ -101,19 +101,26 @@ class AlertStore:
         except ResourceModifiedError as error:
             raise Conflict(f"the row {record.key} changed since it was read") from error
 
-    def stale(self, *, due_before: datetime, changed_before: datetime) -> Iterator[Record]:
-        """Yield the records that nobody will look at any more, unless asked to.
+    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
+        """Yield the records that await work and whose wake-up was due before `due_before`.
 
-        Those that await work and whose wake-up was due before `due_before`, and those that are settled, are not
-        firing and last changed before `changed_before`. One scan finds both; only what matches crosses the wire.
+        The table filters; only what matches crosses the wire.
 
         Raises:
             Unavailable: the table did not answer.
         """
-        is_overdue = "awaits_work eq true and wake_up_at lt @due_before"
-        is_over = "awaits_work eq false and is_parked eq false and is_firing eq false and changed_at lt @changed_before"
-        # The library finds a parameter only between blanks.
-        return self._query(f"( {is_overdue} ) or ( {is_over} )", due_before=due_before, changed_before=changed_before)
+        return self._query("awaits_work eq true and wake_up_at lt @due_before", due_before=due_before)
+
+    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
+        """Yield the settled records whose alert is not firing and that last changed before `changed_before`.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        return self._query(
+            "awaits_work eq false and is_parked eq false and is_firing eq false and changed_at lt @changed_before",
+            changed_before=changed_before,
+        )
 
     def check(self) -> None:
         """Prove that the table answers.

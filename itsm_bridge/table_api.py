@@ -226,11 +226,11 @@ def _error_of(request: _Request, answer: Answer) -> BridgeError:
     if answer.outcome is Outcome.REJECTED:
         return Rejected(message)
     if answer.outcome is Outcome.UNKNOWN:
-        return Unconfirmed(message, retry_after=answer.retry_after)
+        return Unconfirmed(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
     if answer.is_absent:
         return Conflict(message)
     kind = NotAllowed if answer.status == HTTPStatus.FORBIDDEN else Unavailable
-    return kind(message, retry_after=answer.retry_after)
+    return kind(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
 
 
 def is_plain(value: str) -> bool:

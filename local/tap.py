@@ -26,6 +26,8 @@ POLL = "queue poll"
 _ENDPOINT = re.compile(r"(Table|Queue)Endpoint=([^;]+)")
 #: Names of operations, by the method and the first thing that fits the path behind the account.
 _NAMES = (
+    ("POST", re.compile(r"/Tables"), "table create"),
+    ("PUT", re.compile(r"/[\w-]+"), "queue create"),
     ("POST", re.compile(r"/\w+"), "table insert"),
     ("GET", re.compile(r"/\w+\(PartitionKey.+\)"), "table read"),
     ("PUT", re.compile(r"/\w+\(PartitionKey.+\)"), "table replace"),

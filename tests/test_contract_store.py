@@ -96,16 +96,16 @@ def test_an_inserted_row_follows_a_deleted_one(store: Store) -> None:
     assert store.read(KEY) == again
 
 
-def test_what_awaits_work_is_stale_strictly_before_its_time(store: Store) -> None:
+def test_what_awaits_work_is_found_strictly_before_its_time(store: Store) -> None:
     due = store.insert(replace(record(), wake_up_at=NOW - SECOND))
     store.insert(replace(record(), key="a1" * 32, wake_up_at=NOW))
     store.insert(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR).parked("no"))
     store.insert(replace(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
 
-    assert list(store.stale(due_before=NOW, changed_before=NOW - 2 * HOUR)) == [due]
+    assert list(store.awaiting_work(due_before=NOW)) == [due]
 
 
-def test_what_is_over_is_stale_strictly_before_its_time(store: Store) -> None:
+def test_what_is_over_is_found_strictly_before_its_time(store: Store) -> None:
     over = told(known_record(), resolved())
     settled = over.settled(over)
     old = store.insert(replace(settled, changed_at=NOW - MINUTE - SECOND))
@@ -114,16 +114,9 @@ def test_what_is_over_is_stale_strictly_before_its_time(store: Store) -> None:
     store.insert(replace(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
     store.insert(replace(settled, key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
 
-    assert list(store.stale(due_before=NOW - 2 * HOUR, changed_before=NOW - MINUTE)) == [old]
-
-
-def test_one_look_finds_both_kinds_of_stale_rows(store: Store) -> None:
-    over = told(known_record(), resolved())
-    old = store.insert(replace(over.settled(over), key="a1" * 32, changed_at=NOW - HOUR))
-    due = store.insert(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR))
-
-    assert list(store.stale(due_before=NOW, changed_before=NOW)) == [old, due]
+    assert list(store.idle_since(changed_before=NOW - MINUTE)) == [old]
 
 
 def test_an_empty_table_has_no_rows(store: Store) -> None:
-    assert list(store.stale(due_before=NOW, changed_before=NOW)) == []
+    assert list(store.awaiting_work(due_before=NOW)) == []
+    assert list(store.idle_since(changed_before=NOW)) == []

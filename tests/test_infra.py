@@ -261,7 +261,7 @@ def test_the_rule_for_parked_alerts_looks_for_what_the_program_logs() -> None:
     phrase = re.search(r'contains "([^"]+)"', parked["query"])
     assert phrase
 
-    assert f'log.error("%s {phrase[1]}' in (ROOT / "itsm_bridge" / "reconcile.py").read_text(encoding="utf-8")
+    assert f'log.error("%s {phrase[1]}' in (ROOT / "itsm_bridge" / "run.py").read_text(encoding="utf-8")
 
 
 def test_trouble_of_the_bridge_is_not_told_through_the_bridge() -> None:

@@ -1,3 +1,4 @@
+import logging
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -5,7 +6,7 @@ import pytest
 
 from itsm_bridge.pressure import OUTAGE_KEYS, Pressure
 from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY
-from tests.builders import MINUTE, NOW, SECOND
+from tests.builders import HOUR, MINUTE, NOW, SECOND
 
 NO_TIME = timedelta(0)
 
@@ -85,18 +86,40 @@ class TestOutage:
             pauses.append(pressure.paused_for())
             clock[0] += pauses[-1]
             assert pressure.paused_for() == NO_TIME
-            for _ in range(4):  # the slots, all at once
-                pressure.failed("key 0", "refused the connection")
+            for number in range(OUTAGE_KEYS + 1):  # all at once
+                pressure.failed(f"key {number}", "refused the connection")
 
         assert all(longer > shorter for shorter, longer in pairwise(pauses[:4]))
         assert LAST_RETRY <= pauses[-1] <= LAST_RETRY + MINUTE
+
+    def test_one_alert_with_a_trouble_of_its_own_does_not_keep_it_up(self) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        clock[0] += pressure.paused_for()
+        for _ in range(20):
+            pressure.failed("key 0", "cannot be read")
+
+        assert (pressure.paused_for(), pressure.is_away) == (NO_TIME, True)
+
+    def test_its_beginning_and_its_end_are_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        for _ in range(5):
+            clock[0] += HOUR
+            for number in range(OUTAGE_KEYS):
+                pressure.failed(f"key {number}", "refused the connection")
+        for _ in range(2):
+            pressure.succeeded()
+
+        told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert [message[:19] for message in told] == ["ServiceNow is away,", "ServiceNow is back"]
 
     def test_the_first_success_ends_it(self) -> None:
         pressure = self.away([NOW])
         pressure.succeeded()
         pressure.failed("key 0", "refused the connection")
 
-        assert (pressure.paused_for(), pressure.outage) == (NO_TIME, "")
+        assert (pressure.paused_for(), pressure.outage, pressure.is_away) == (NO_TIME, "", False)
 
     def test_what_servicenow_asked_for_outlasts_an_outage_and_its_end(self) -> None:
         pressure = self.away([NOW])

@@ -428,16 +428,17 @@ class TestOutage:
         assert row.wake_up_at > away.now + away.pressure.paused_for() - SECOND
 
     def test_the_oldest_come_back_first(self, away: Bench) -> None:
-        for key in self.KEYS:
-            away.now += SECOND
+        waiting = ("d4" * 32, "e5" * 32, "f6" * 32)
+        for key in waiting:
+            away.receive(notification(key=key))
             away.wake(key)
-        first = away.row(self.KEYS[0])
+        first = away.row(waiting[0])
         away.store.replace(replace(first, failing_since=first.created_at - HOUR))
-        for key in self.KEYS:
+        for key in waiting:
             away.wake(key)
 
-        due = [away.row(key).wake_up_at for key in self.KEYS]
-        assert due[0] == min(due)
+        due = [away.row(key).wake_up_at for key in waiting]
+        assert due[0] < min(due[1:])
 
     def test_the_first_success_opens_it_for_all(self, away: Bench) -> None:
         away.instance.faults.clear()
@@ -448,12 +449,58 @@ class TestOutage:
         assert away.receive(notification()).outcome is Outcome.CREATED
         assert calls(away) == ["POST"]
 
+    def test_azure_monitor_does_not_wait_to_see_whether_it_is_back(self, away: Bench) -> None:
+        away.now += MINUTE
+        away.instance.forget_calls()
+
+        outcome = away.receive(notification()).outcome
+        tried = calls(away)
+        away.instance.faults.clear()
+        away.wake()
+
+        assert (away.pressure.outage, outcome, tried) == ("", Outcome.ACCEPTED, [])
+        assert (calls(away), away.pressure.is_away) == (["POST"], False)
+
+    @pytest.mark.parametrize("fault", [faults.acl_exception(), faults.data_policy_violated("Caller")])
+    def test_a_refusal_by_servicenow_itself_is_no_outage(self, world: Bench, fault: faults.Fault) -> None:
+        world.instance.faults.add(fault, times=None, method="POST")
+        world.instance.faults.add(fault, times=None, method="GET")
+        for key in (*self.KEYS, "d4" * 32):
+            world.receive(notification(key=key))
+
+        assert not world.pressure.is_away
+
+    def test_whoever_was_tried_lately_goes_last(self, away: Bench) -> None:
+        for key in self.KEYS:
+            away.wake(key)
+        untried = notification()
+        away.receive(untried)
+        away.wake()
+
+        due = [away.row(key).wake_up_at for key in self.KEYS]
+        assert away.row().attempted_at is None
+        assert all(row.attempted_at == NOW for row in map(away.row, self.KEYS))
+        assert away.row().wake_up_at <= min(due)
+
+    def test_an_incident_that_only_lacks_its_item_is_never_parked(self, world: Bench) -> None:
+        world.instance.faults.add(
+            faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
+        )
+        world.receive(notification(resources=(arm_id("Microsoft.Compute/virtualMachines/vm-web-02"),)))
+        world.instance.faults.add(faults.hibernating(), times=None)
+        world.store.replace(replace(world.row(), failing_since=NOW - timedelta(hours=73)))
+        world.now += MINUTE
+        world.wake()
+
+        row = world.row()
+        assert (row.is_settled, row.is_parked, row.awaits_work, states(world)) == (True, False, False, ["1"])
+
     def test_whoever_waited_beyond_the_horizon_gets_a_last_attempt_and_is_parked(self, away: Bench) -> None:
         away.receive(notification())
         away.wake()
         away.now += timedelta(hours=73)
-        away.wake(self.KEYS[0])
-        away.wake(self.KEYS[1])
+        for key in self.KEYS:
+            away.wake(key)
         away.instance.forget_calls()
 
         away.wake()

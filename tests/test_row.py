@@ -26,8 +26,11 @@ def test_a_long_record_is_cut_into_pieces_that_a_property_can_hold() -> None:
 def test_a_row_of_another_version_is_read() -> None:
     entity = to_entity(record())
     entity["document_0"] = entity["document_0"].replace('"attempts":0,', '"of a newer version":1,')
+    newer = '"decisions":[{"at":"2026-03-01T10:00:00+00:00","action":"a","reason":"r","result":"x","newer":1}]'
+    entity["document_0"] = entity["document_0"].replace('"decisions":[]', newer)
 
     assert from_entity(entity, etag="").attempts == 0
+    assert from_entity(entity, etag="").decisions == (Decision(at=NOW, action="a", reason="r", result="x"),)
 
 
 def test_the_key_is_the_row_key_and_spreads_over_partitions() -> None:

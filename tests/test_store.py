@@ -6,13 +6,14 @@ import pytest
 from azure.data.tables import TableClient
 
 from itsm_bridge.errors import Conflict, Unavailable
+from itsm_bridge.record import WAKE_UP_GRACE
 from itsm_bridge.row import to_entity
 from itsm_bridge.settings import StorageSettings
 from itsm_bridge.storage import connect_queue, connect_table
 from itsm_bridge.store import AlertStore
 from itsm_bridge.wakeups import WakeUp, WakeUps
 from local.azurite import Azurite
-from tests.builders import HOUR, KEY, NOW, SECOND, known_record, record, resolved, told
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, known_record, record, resolved, told
 
 OTHER_KEY = "a1" * 32
 
@@ -89,8 +90,28 @@ def test_a_record_that_was_never_read_cannot_replace_a_row(store: AlertStore) ->
         store.replace(record())
 
 
+def test_what_awaits_work_and_is_overdue_is_found(store: AlertStore) -> None:
+    overdue = store.insert(replace(record(), wake_up_at=NOW - HOUR))
+    store.insert(replace(record(), key=OTHER_KEY, wake_up_at=NOW + MINUTE))
+    store.insert(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR).parked("no"))
+    store.insert(replace(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
+
+    assert list(store.awaiting_work(due_before=NOW - WAKE_UP_GRACE)) == [overdue]
+
+
+def test_only_what_is_settled_and_over_is_old_enough_to_go(store: AlertStore) -> None:
+    over = told(known_record(), resolved())
+    gone = store.insert(replace(over.settled(over), changed_at=NOW - HOUR))
+    store.insert(replace(over.settled(over), key=OTHER_KEY, changed_at=NOW))
+    store.insert(replace(over, key="b2" * 32, changed_at=NOW - HOUR))
+    store.insert(replace(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
+    store.insert(replace(over.settled(over), key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
+
+    assert list(store.idle_since(changed_before=NOW - MINUTE)) == [gone]
+
+
 def test_an_absent_table_has_no_rows(store: AlertStore) -> None:
-    assert list(store.stale(due_before=NOW, changed_before=NOW)) == []
+    assert list(store.awaiting_work(due_before=NOW)) == []
 
 
 def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
@@ -105,7 +126,7 @@ def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
             lambda: store.read(KEY),
             lambda: store.replace(row),
             lambda: store.delete(row),
-            lambda: list(store.stale(due_before=NOW, changed_before=NOW)),
+            lambda: list(store.awaiting_work(due_before=NOW)),
             store.check,
             lambda: wakeups.send(KEY, delay=SECOND),
             lambda: wakeups.take_back(wake_up),
@@ -135,7 +156,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(store: AlertStore) -
     damaged = {**to_entity(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR)), "document_0": "{broken"}
     store._table.create_entity(damaged)
 
-    found = [row.key for row in store.stale(due_before=NOW, changed_before=NOW)]
+    found = [row.key for row in store.awaiting_work(due_before=NOW)]
 
     assert found == ["a1" * 32, "c3" * 32]
 

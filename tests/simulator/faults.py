@@ -125,6 +125,10 @@ class Weather:
     refusals: float = 0.0
     #: When ServiceNow does not answer at all, and how its absence looks: a name of TROUBLES or "refused".
     outages: list[tuple[datetime, datetime, str]] = field(default_factory=list)
+    #: From when on no incident can be read, although all else works; None if they always can.
+    unreadable_from: datetime | None = None
+    #: Seconds that ServiceNow takes beyond the usual, but for searches.
+    slowness: float = 0.0
 
     def _hits(self, rate: float) -> bool:
         return rate > 0 and self.now() < self.calm_at and self.rng.random() < rate
@@ -153,11 +157,14 @@ class Weather:
         """Draw how a request to ServiceNow fares."""
         rng = self.rng
         there, back = rng.uniform(0.05, 0.3), rng.uniform(0.02, 0.1)
+        there += 0 if method == "search" else self.slowness
         outage = next((kind for begin, end, kind in self.outages if begin <= self.now() < end), "")
         if outage == "refused":
             return Trip(name="down", there=None, back=0.01, error=Unavailable("ServiceNow refused the connection"))
         if outage:
             return self._troubled(outage, TROUBLES[outage], there, back)
+        if method == "find" and self.unreadable_from is not None and self.now() >= self.unreadable_from:
+            return Trip(name="unreadable", there=None, back=back, error=Unavailable("500 for this one"))
         if method in _WRITES and self._hits(self.refusals):
             return Trip(name="refused", there=None, back=back, error=Rejected("a data policy forbids it"))
         if not self._hits(self.servicenow):

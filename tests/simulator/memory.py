@@ -57,12 +57,13 @@ class MemoryStore:
         if self._on_commit:
             self._on_commit(known, None)
 
-    def stale(self, *, due_before: datetime, changed_before: datetime) -> Iterator[Record]:
+    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
+        return self._query(lambda row: row["awaits_work"] and row["wake_up_at"] < due_before)
+
+    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         return self._query(
             lambda row: (
-                row["wake_up_at"] < due_before
-                if row["awaits_work"]
-                else not (row["is_parked"] or row["is_firing"]) and row["changed_at"] < changed_before
+                not (row["awaits_work"] or row["is_parked"] or row["is_firing"]) and row["changed_at"] < changed_before
             )
         )
 

@@ -2,41 +2,57 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
+from itsm_bridge.notification import Notification
 from tests.simulator.history import BEGIN, History, Options, a_notification
 from tests.simulator.memory import Message, SysIds
 
 #: When ServiceNow goes away.
 LEAVES_AT = BEGIN + timedelta(minutes=1)
-#: How far apart the alerts are.
-STEP = timedelta(hours=3)
 
 _QUIET = Options(people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED)
 
 
 class Outage(History):
-    """An alert every three hours while ServiceNow is away for `span`; `looks` is how its absence looks."""
+    """An alert every `step` while ServiceNow is away for `span`; `looks` is how its absence looks.
 
-    def __init__(self, *, span: timedelta, looks: str) -> None:
+    `troubled` alerts fire before that and end meanwhile, and their incidents can never be read again.
+    """
+
+    def __init__(self, *, span: timedelta, looks: str, step: timedelta, troubled: int = 0) -> None:
         random.seed(0)  # the reconciler's own jitter
         self.returns_at = LEAVES_AT + span
         self._looks = looks
+        self._step = step
         self._span = span
+        self._troubled = troubled
         super().__init__(0, _QUIET)
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
         self.weather.outages.append((LEAVES_AT, self.returns_at, self._looks))
-        spans = [(STEP * number + timedelta(minutes=2)).total_seconds() for number in range(self._span // STEP)]
+        spans = [
+            (self._step * number + timedelta(minutes=2)).total_seconds() for number in range(self._span // self._step)
+        ]
         self.alerts = [
             a_notification(_key(number), f"k{number}-fired", signal="a", at=span, opens=True, closes=False)
             for number, span in enumerate(spans)
         ]
-        for span, alert in zip(spans, self.alerts, strict=True):
+        for span, alert in [*zip(spans, self.alerts, strict=True), *self._troubles()]:
             self.oracle.expect(alert)
             self._at(span, partial(self._deliver, alert, 0))
         return self.returns_at
+
+    def _troubles(self) -> Iterator[tuple[float, Notification]]:
+        if self._troubled:
+            self.weather.unreadable_from = self.returns_at
+        for number in range(self._troubled):
+            key = _key(-1 - number)
+            for at, opens in ((1.0, True), (100.0, False)):
+                word = f"t{number}-{'fired' if opens else 'resolved'}"
+                yield at, a_notification(key, word, signal="a", at=at, opens=opens, closes=not opens)
 
     def _next(self, message_id: str) -> Message | None:  # noqa: ARG002 - whichever is due, the first goes first
         """Return the message that has been visible for longest: as a queue does unless something is in the way."""
@@ -58,6 +74,32 @@ class Outage(History):
     def created_after(self) -> list[tuple[str, timedelta]]:
         """The keys in the order of their incidents, and how long after the return each was created."""
         return [(row.correlation_id, row.created_at - self.returns_at) for row in self.instance.rows.values()]
+
+
+class Slow(History):
+    """An alert every `step`, for a while, at a ServiceNow that takes so many seconds more."""
+
+    def __init__(self, *, slowness: float, step: timedelta) -> None:
+        random.seed(0)  # the reconciler's own jitter
+        self._slowness = slowness
+        self._step = step
+        super().__init__(0, _QUIET)
+
+    def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
+        self.weather.slowness = self._slowness
+        self.fired_at: dict[str, datetime] = {}
+        for number in range(60):
+            at = (self._step * number).total_seconds()
+            alert = a_notification(_key(number), f"k{number}-fired", signal="a", at=at, opens=True, closes=False)
+            self.fired_at[alert.key] = BEGIN + self._step * number
+            self.oracle.expect(alert)
+            self._at(at, partial(self._deliver, alert, 0))
+        return BEGIN + self._step * 60
+
+    @property
+    def lateness(self) -> timedelta:
+        """How long after its alert the last incident was created, at most."""
+        return max(row.created_at - self.fired_at[row.correlation_id] for row in self.instance.rows.values())
 
 
 def _key(number: int) -> str:

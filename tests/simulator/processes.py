@@ -245,11 +245,11 @@ class _RemoteStore:
     def delete(self, record: Record) -> None:
         self._call("delete row", lambda: self._process.cloud.store.delete(record))
 
-    def stale(self, *, due_before: datetime, changed_before: datetime) -> Iterator[Record]:
-        def effect() -> Iterator[Record]:
-            return self._process.cloud.store.stale(due_before=due_before, changed_before=changed_before)
+    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.awaiting_work(due_before=due_before))
 
-        return self._call("query rows", effect)
+    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.idle_since(changed_before=changed_before))
 
 
 class _RemoteWakeUps:
