@@ -330,7 +330,9 @@ class Runner:
         """Give up on the configuration item alone: the incident says what the alert says, and nobody has to act."""
         run.note(reason, self._now())
         run.changes.append(partial(Record.bound, ci_sys_id="", reason=""))
-        self._write(run, partial(Record.settled, planned=run.record))
+        planned = run.record
+        # What Azure Monitor said meanwhile has a wake-up of its own.
+        self._write(run, lambda row: row.settled(planned).released())
         log.warning("%s stays without its configuration item: %s", run.row.key, reason)
         return Result(outcome=run.outcome, record=run.row)
 
