@@ -201,7 +201,16 @@ def _woken(desk: Desk, row: Record) -> bool:
 
 def replayed(row: Record, now: datetime) -> Record:
     """Return the record as if it had never failed, counting on any wake-up that comes."""
-    return replace(row, is_parked=False, attempts=0, failing_since=None, last_error="", wake_up_at=now, wake_up_id="")
+    return replace(
+        row,
+        is_parked=False,
+        attempts=0,
+        attempted_at=None,
+        failing_since=None,
+        last_error="",
+        wake_up_at=now,
+        wake_up_id="",
+    )
 
 
 # Finding.

@@ -64,6 +64,8 @@ class Health:
         if self._pressure.paused_for():
             return False
         self._servicenow.probe(within=PROBE_BUDGET)
+        # Whoever learns that it is back tells the others of the process, which may be given no wake-ups.
+        self._pressure.succeeded("")
         return True
 
 

@@ -66,6 +66,7 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         wake_up_at=now,
         wake_up_id="",
         attempts=0,
+        attempted_at=None,
         failing_since=None,
         last_error="",
         is_parked=False,

@@ -3,8 +3,9 @@
 A bulkhead: at most so many reconciles at once per process, each with one request in flight.
 A pause: what ServiceNow asked us to wait, nobody in this process calls it.
 An outage: when it fails for several alerts and for none it succeeds, nobody calls it for a while either, then a few
-wake-ups try again. However many alerts wait, an instance that is away is asked a handful of times every few minutes,
-no call of Azure Monitor waits for it, and the log tells when it goes and when it is back.
+try again, wake-ups before webhooks. However many alerts wait, an instance that is away is asked a handful of times
+every few minutes, and the log tells when it goes and when it is back.
+Too slow for webhooks: when their short time runs out for several, they leave ServiceNow to the wake-ups for a while.
 """
 
 import logging
@@ -17,9 +18,14 @@ from itsm_bridge.retry import backoff
 
 log = logging.getLogger(__name__)
 
-#: For how many different alerts ServiceNow must fail before all of them wait, the first time and each time after that:
-#: one alert may have a trouble of its own.
+#: For how many different alerts ServiceNow must fail before all of them wait, the first time and each time after that.
 OUTAGE_KEYS = 3
+#: Of so few that failed while others succeeded, each has a trouble of its own, and counts no more until it is over.
+TROUBLED_KEYS = 10
+#: How long after a pause only wake-ups try. A process that is given none, as the platform likes it, then tries itself.
+WAKE_UPS_FIRST = timedelta(minutes=2)
+#: How long webhooks do not try after ServiceNow was too slow for them.
+SLOW = timedelta(minutes=1)
 
 _NO_TIME = timedelta(0)
 
@@ -33,8 +39,14 @@ class Pressure:
         self._lock = threading.Lock()
         self._asked_until: datetime | None = None
         self._out_until: datetime | None = None
-        #: The keys that ServiceNow failed for since it last succeeded and since the last pause.
+        self._slow_until: datetime | None = None
+        #: The keys that ServiceNow failed for since it last succeeded; those since the last pause; and those that have
+        #: troubles of their own.
+        self._failed: set[str] = set()
         self._failing: set[str] = set()
+        self._troubled: set[str] = set()
+        #: The keys whose webhook ran out of time.
+        self._late: set[str] = set()
         #: How many pauses there were since it last succeeded.
         self._pauses = 0
         self._reason = ""
@@ -58,10 +70,15 @@ class Pressure:
     def failed(self, key: str, reason: str) -> None:
         """Count that ServiceNow did not do its part for `key`."""
         with self._lock:
-            self._failing.add(key)
-            if len(self._failing) < OUTAGE_KEYS or self._left(self._out_until):
+            if key in self._troubled:
                 return
-            # It takes as many to go on: one that fails for a reason of its own must not keep the others waiting.
+            self._failed.add(key)
+            # What was under way when a pause began says nothing of the time after it.
+            if self._left(self._out_until):
+                return
+            self._failing.add(key)
+            if len(self._failing) < OUTAGE_KEYS:
+                return
             self._failing.clear()
             self._out_until = until = self._now() + backoff(self._pauses)
             self._pauses += 1
@@ -69,19 +86,32 @@ class Pressure:
             level = logging.WARNING if self._pauses == 1 else logging.INFO
         log.log(level, "ServiceNow is away, nobody calls it before %s: %s", until.isoformat(), reason)
 
-    def succeeded(self) -> None:
-        """Count that ServiceNow did its part."""
+    def succeeded(self, key: str) -> None:
+        """Count that ServiceNow did its part for `key`."""
         with self._lock:
-            was_away, self._pauses = self.is_away, 0
+            was_away, self._pauses = self._pauses > 0, 0
+            if len(self._failed | self._troubled) < TROUBLED_KEYS:
+                self._troubled |= self._failed
+            self._troubled.discard(key)
+            self._failed.clear()
             self._failing.clear()
             self._out_until = None
         if was_away:
             log.warning("ServiceNow is back")
 
+    def ran_out(self, key: str) -> None:
+        """Count that the short time of a webhook was not enough for ServiceNow: it is slow, or does not answer."""
+        with self._lock:
+            self._late.add(key)
+            if len(self._late) >= OUTAGE_KEYS:
+                self._late.clear()
+                self._slow_until = self._now() + SLOW
+
     @property
-    def is_away(self) -> bool:
-        """Whether it failed for several alerts and has not succeeded since."""
-        return self._pauses > 0
+    def admits_webhooks(self) -> bool:
+        """Whether a webhook should call ServiceNow itself, rather than leave it to a wake-up."""
+        is_away = self._out_until is not None and self._now() < self._out_until + WAKE_UPS_FIRST
+        return not (is_away or self._left(self._slow_until) or self._left(self._asked_until))
 
     def paused_for(self) -> timedelta:
         """Return for how long nobody may call; zero if anybody may."""

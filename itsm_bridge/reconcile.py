@@ -27,7 +27,7 @@ from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Pressure
 from itsm_bridge.record import WAKE_UP_GRACE, Record
-from itsm_bridge.retry import FIRST_RETRY, spread, turn
+from itsm_bridge.retry import FIRST_RETRY, PARADE, spread, turn
 from itsm_bridge.run import Outcome, Result, Run, Runner
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.store import AlertStore
@@ -48,8 +48,9 @@ LEAST_DELAY = timedelta(seconds=5)
 #: How long a wake-up waits for a slot before it comes back later.
 SLOT_PATIENCE = timedelta(seconds=2)
 
-#: How many rows one resync wakes, and how many it purges, at most.
+#: How many rows one resync wakes, and how many one purge deletes, at most: each within the time of a function.
 RESYNC_LIMIT = 1000
+PURGE_LIMIT = 10_000
 #: Within how many minutes of the hour it purges: each look through the table costs, and nothing waits for a purge.
 _PURGING_MINUTES = 5
 
@@ -97,8 +98,7 @@ class Reconciler:
             Conflict: others kept changing the row; nothing is promised.
         """
         with self._pressure.slot(wait=timedelta(0)) as has_slot:
-            # While ServiceNow is away, wake-ups try whether it is back: Azure Monitor does not wait for that.
-            has_room = has_slot and not self._pressure.is_away and not self._pressure.paused_for()
+            has_room = has_slot and self._pressure.admits_webhooks
             holder = uuid.uuid4().hex if has_room else ""
             lease_until = deadline + LEASE_MARGIN
             in_time = deadline - INLINE_BUDGET + STORAGE_BUDGET
@@ -142,7 +142,7 @@ class Reconciler:
         if overdue:
             log.warning("resync: %d alerts had an overdue wake-up and got another", len(overdue))
         if now.minute < _PURGING_MINUTES:
-            for row in islice(self._store.idle_since(changed_before=now - self._retention), RESYNC_LIMIT):
+            for row in islice(self._store.idle_since(changed_before=now - self._retention), PURGE_LIMIT):
                 with suppress(Conflict):
                     self._store.delete(row)
 
@@ -225,8 +225,7 @@ class Reconciler:
         pause, outage = self._pressure.paused_for(), self._pressure.outage
         # A row whose time is up gets its last attempt, or it would wait for ever.
         if outage and row.failing_for(now) < self._retry_horizon:
-            age = row.failing_for(now) if not row.was_tried_lately(now) else timedelta(0)
-            self._postpone(row.held(reason=outage, now=now), pause + turn(age, self._retry_horizon))
+            self._postpone(row.held(reason=outage, now=now), pause + self._turn(row, now))
             return
         if pause and not outage:
             self._postpone(row, spread(pause))
@@ -239,6 +238,15 @@ class Reconciler:
             deadline = now + WAKE_UP_BUDGET
             leased = row.leased(holder=uuid.uuid4().hex, now=now, until=deadline + LEASE_MARGIN)
             self._runner.run(Run.of(self._store.replace(leased), deadline=deadline, cover=None))
+
+    def _turn(self, row: Record, now: datetime) -> timedelta:
+        """Return how long after a pause a row tries: first who never tried, the oldest first, then who waited longest.
+
+        One that fails again and again may have a trouble of its own, and must not be the one that tries for all.
+        """
+        if row.attempted_at is None:
+            return turn(row.failing_for(now), self._retry_horizon)
+        return PARADE + turn(now - row.attempted_at, self._retry_horizon)
 
     def _postpone(self, row: Record, delay: timedelta) -> None:
         """Have the row looked at later, and let it count on that wake-up alone."""

@@ -20,7 +20,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from itsm_bridge.incident import OWNED_FIELDS, Incident, sys_id_for
-from itsm_bridge.retry import LAST_RETRY
 
 #: How long a write may go on inside ServiceNow after its sender gave up:
 #: 60 s of quota, queueing before it, and an edge that cuts requests at about 5 minutes.
@@ -203,10 +202,6 @@ class Record:
         """Return how long every attempt has failed; zero if the last one did not."""
         return now - self.failing_since if self.failing_since else timedelta(0)
 
-    def was_tried_lately(self, now: datetime) -> bool:
-        """Whether others should be tried before it: it may have a trouble of its own."""
-        return self.attempted_at is not None and now - self.attempted_at < 1.5 * LAST_RETRY
-
     def counts_on_another(self, wake_up_id: str, now: datetime) -> bool:
         """Whether `wake_up_id` is a stray: the row counts on another wake-up that is still to come."""
         is_another = self.wake_up_id not in ("", wake_up_id)
@@ -333,6 +328,7 @@ class Record:
             reported_firing=max(self.reported_firing, planned.firing),
             notes=tuple(note for note in self.notes if note.revision > planned.revision),
             attempts=self.attempts if binds_later else 0,
+            attempted_at=self.attempted_at if binds_later else None,
             failing_since=None,
             last_error="",
             in_doubt_until=None,

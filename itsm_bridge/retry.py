@@ -10,8 +10,8 @@ from datetime import timedelta
 FIRST_RETRY = timedelta(seconds=15)
 LAST_RETRY = timedelta(minutes=5)
 
-#: Over how long those who waited together come back.
-_PARADE = timedelta(minutes=1)
+#: Over how long those who waited together come back: half a minute who never tried, and half a minute who did.
+PARADE = timedelta(seconds=30)
 
 
 def backoff(attempts: int, retry_after: timedelta | None = None) -> timedelta:
@@ -32,4 +32,4 @@ def turn(age: timedelta, oldest: timedelta) -> timedelta:
     By the logarithm, because some wait for minutes and some for days.
     """
     share = math.log1p(max(age.total_seconds(), 0)) / math.log1p(oldest.total_seconds())
-    return _PARADE * max(1 - share, 0)
+    return PARADE * max(1 - share, 0)

@@ -250,16 +250,17 @@ class Runner:
         except _TimeIsUp:
             raise
         except (Rejected, Conflict):
-            self._pressure.succeeded()
+            self._pressure.succeeded(record.key)
             raise
         except (Unavailable, Unconfirmed) as error:
-            # Where our own short time ran out, ServiceNow may only be slow.
-            is_ours = run.deadline - self._now() < LEAST_TIME
-            if not (error.is_refusal or is_ours):
+            if run.deadline - self._now() < LEAST_TIME:
+                # Our own time ran out: ServiceNow may only be slow.
+                self._pressure.ran_out(record.key)
+            elif not error.is_refusal:
                 self._pressure.failed(record.key, str(error))
             raise
         if action not in (Action.BIND, Action.SUCCEED):
-            self._pressure.succeeded()
+            self._pressure.succeeded(record.key)
         return step
 
     def _carry_out(self, run: Run, action: Action, record: Record) -> steps.Step:
@@ -331,8 +332,8 @@ class Runner:
         run.note(reason, self._now())
         run.changes.append(partial(Record.bound, ci_sys_id="", reason=""))
         planned = run.record
-        # What Azure Monitor said meanwhile has a wake-up of its own.
-        self._write(run, lambda row: row.settled(planned).released())
+        # What Azure Monitor said meanwhile has a wake-up of its own, and a doubt outlasts all this.
+        self._write(run, lambda row: replace(row.settled(planned), in_doubt_until=row.in_doubt_until).released())
         log.warning("%s stays without its configuration item: %s", run.row.key, reason)
         return Result(outcome=run.outcome, record=run.row)
 

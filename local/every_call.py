@@ -158,6 +158,7 @@ class Crossing:
     def __init__(self, world: World, log_file: Path | None) -> None:
         self.world = world
         self.kills = 0
+        self.killed_in: set[str] = set()
         self.trap = Trap()
         self._log_file = log_file
         self._reviving = threading.Lock()
@@ -187,7 +188,7 @@ class Crossing:
             log_file=self._log_file,
         )
 
-    def play(self, story: Story, at: int, *, before: bool) -> str:
+    def play(self, name: str, story: Story, at: int, *, before: bool) -> str:
         """Play a story with a death at that call; return the key."""
         key = ""
         self.trap.set(at, before=before, kill=self._victim.kill)
@@ -199,7 +200,9 @@ class Crossing:
             hosts = itertools.cycle((self._victim, self._bystander))
             with ThreadPoolExecutor(len(step)) as threads:
                 key, *_ = threads.map(self._taken, hosts, step)
-        self.kills += self.trap.is_sprung
+        if self.trap.is_sprung:
+            self.kills += 1
+            self.killed_in.add(name)
         return key
 
     def _taken(self, host: FunctionsHost, body: Body) -> str:
@@ -234,7 +237,7 @@ def deaths(crossing: Crossing) -> Iterator[Case]:
         quiet = 0
         for at, before in ((at, before) for at in itertools.count(1) for before in (True, False)):
             story = make()
-            key = crossing.play(story, at, before=before)
+            key = crossing.play(name, story, at, before=before)
             yield Case(name=f"{name}, killed {'before' if before else 'after'} call {at}", key=key, ends=story.ends)
             quiet = 0 if crossing.trap.is_sprung else quiet + 1
             if quiet == QUIET:
@@ -268,6 +271,7 @@ def main() -> int:
         world.host.start()
         is_at_rest = world.wait_until(world.is_at_rest, within=REST_WITHIN)
         faulty = [*wrong(world, cases), *([] if is_at_rest else ["the queue does not come to rest"])]
+        faulty += [f"nobody was killed in: {name}" for name in stories().keys() - crossing.killed_in]
     for line in faulty[:20]:
         print(line)
     print(f"{len(faulty)} lost or doubled; {time.monotonic() - began:.0f} s")

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from itsm_bridge.pressure import OUTAGE_KEYS, Pressure
+from itsm_bridge.pressure import OUTAGE_KEYS, SLOW, TROUBLED_KEYS, WAKE_UPS_FIRST, Pressure
 from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY
 from tests.builders import HOUR, MINUTE, NOW, SECOND
 
@@ -74,7 +74,7 @@ class TestOutage:
         for number in range(2 * OUTAGE_KEYS):
             pressure.failed(f"key {number}", "forbidden")
             if number % 2:
-                pressure.succeeded()
+                pressure.succeeded("another")
 
         assert pressure.paused_for() == NO_TIME
 
@@ -99,7 +99,54 @@ class TestOutage:
         for _ in range(20):
             pressure.failed("key 0", "cannot be read")
 
-        assert (pressure.paused_for(), pressure.is_away) == (NO_TIME, True)
+        assert pressure.paused_for() == NO_TIME
+
+    def test_what_was_under_way_when_a_pause_began_does_not_count_after_it(self) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        for number in range(3, 9):
+            pressure.failed(f"key {number}", "refused the connection")
+        clock[0] += pressure.paused_for()
+        pressure.failed("key 0", "cannot be read")
+
+        assert pressure.paused_for() == NO_TIME
+
+    def test_the_few_that_fail_while_others_succeed_count_no_more_until_they_succeed(self) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        pressure.succeeded("another")
+        for _ in range(5):
+            for number in range(OUTAGE_KEYS):
+                pressure.failed(f"key {number}", "cannot be read")
+        left_alone = pressure.paused_for()
+        for number in range(OUTAGE_KEYS):
+            pressure.succeeded(f"key {number}")
+        for number in range(OUTAGE_KEYS):
+            pressure.failed(f"key {number}", "refused the connection")
+
+        assert (left_alone, pressure.paused_for() > NO_TIME) == (NO_TIME, True)
+
+    def test_the_many_that_failed_in_an_outage_count_in_the_next(self) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        clock[0] += HOUR
+        for number in range(2 * TROUBLED_KEYS):
+            pressure.failed(f"key {number}", "refused the connection")
+            clock[0] += HOUR
+        pressure.succeeded("another")
+        for number in range(OUTAGE_KEYS):
+            pressure.failed(f"key {number}", "refused the connection")
+
+        assert pressure.paused_for() > NO_TIME
+
+    def test_after_a_pause_webhooks_let_wake_ups_try_and_try_themselves_if_none_did(self) -> None:
+        clock = [NOW]
+        pressure = self.away(clock)
+        clock[0] += pressure.paused_for()
+        at_once = pressure.admits_webhooks
+        clock[0] += WAKE_UPS_FIRST
+
+        assert (at_once, pressure.admits_webhooks) == (False, True)
 
     def test_its_beginning_and_its_end_are_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = [NOW]
@@ -109,21 +156,37 @@ class TestOutage:
             for number in range(OUTAGE_KEYS):
                 pressure.failed(f"key {number}", "refused the connection")
         for _ in range(2):
-            pressure.succeeded()
+            pressure.succeeded("another")
 
         told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert [message[:19] for message in told] == ["ServiceNow is away,", "ServiceNow is back"]
 
     def test_the_first_success_ends_it(self) -> None:
         pressure = self.away([NOW])
-        pressure.succeeded()
+        pressure.succeeded("another")
         pressure.failed("key 0", "refused the connection")
 
-        assert (pressure.paused_for(), pressure.outage, pressure.is_away) == (NO_TIME, "", False)
+        assert (pressure.paused_for(), pressure.outage, pressure.admits_webhooks) == (NO_TIME, "", True)
 
     def test_what_servicenow_asked_for_outlasts_an_outage_and_its_end(self) -> None:
         pressure = self.away([NOW])
         pressure.pause(MINUTE)
-        pressure.succeeded()
+        pressure.succeeded("another")
 
         assert (pressure.paused_for(), pressure.outage) == (MINUTE, "")
+
+
+def test_where_the_time_of_webhooks_runs_out_they_do_not_try_for_a_while() -> None:
+    clock = [NOW]
+    pressure = Pressure(slots=1, now=lambda: clock[0])
+    for _ in range(5):
+        pressure.ran_out("one")
+    one_is_none = pressure.admits_webhooks
+    for number in range(OUTAGE_KEYS):
+        pressure.ran_out(f"key {number}")
+
+    assert (one_is_none, pressure.admits_webhooks) == (True, False)
+    # Wake-ups have more time.
+    assert pressure.paused_for() == NO_TIME
+    clock[0] += SLOW
+    assert pressure.admits_webhooks

@@ -10,6 +10,7 @@ import pytest
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.notification import Notification
+from itsm_bridge.pressure import WAKE_UPS_FIRST
 from itsm_bridge.reconcile import INLINE_BUDGET
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record
 from itsm_bridge.retry import LAST_RETRY
@@ -449,7 +450,7 @@ class TestOutage:
         assert away.receive(notification()).outcome is Outcome.CREATED
         assert calls(away) == ["POST"]
 
-    def test_azure_monitor_does_not_wait_to_see_whether_it_is_back(self, away: Bench) -> None:
+    def test_wake_ups_see_first_whether_it_is_back(self, away: Bench) -> None:
         away.now += MINUTE
         away.instance.forget_calls()
 
@@ -459,7 +460,13 @@ class TestOutage:
         away.wake()
 
         assert (away.pressure.outage, outcome, tried) == ("", Outcome.ACCEPTED, [])
-        assert (calls(away), away.pressure.is_away) == (["POST"], False)
+        assert (calls(away), away.pressure.admits_webhooks) == (["POST"], True)
+
+    def test_a_process_without_wake_ups_finds_out_by_itself(self, away: Bench) -> None:
+        away.instance.faults.clear()
+        away.now += MINUTE + WAKE_UPS_FIRST
+
+        assert away.receive(notification()).outcome is Outcome.CREATED
 
     @pytest.mark.parametrize("fault", [faults.acl_exception(), faults.data_policy_violated("Caller")])
     def test_a_refusal_by_servicenow_itself_is_no_outage(self, world: Bench, fault: faults.Fault) -> None:
@@ -468,19 +475,28 @@ class TestOutage:
         for key in (*self.KEYS, "d4" * 32):
             world.receive(notification(key=key))
 
-        assert not world.pressure.is_away
+        assert world.pressure.admits_webhooks
 
-    def test_whoever_was_tried_lately_goes_last(self, away: Bench) -> None:
-        for key in self.KEYS:
-            away.wake(key)
-        untried = notification()
-        away.receive(untried)
+    def test_a_refusal_for_good_says_that_servicenow_is_there(self, world: Bench) -> None:
+        away, there = faults.hibernating(), faults.data_policy_violated("Caller")
+        for number, fault in enumerate([away, away, there, away]):
+            world.instance.faults.add(fault, method="POST", times=1)
+            world.receive(notification(key=f"{number:02x}" * 32))
+
+        assert world.pressure.admits_webhooks
+
+    def test_whoever_was_tried_goes_after_the_others_however_old(self, away: Bench) -> None:
+        away.now += SECOND
+        away.receive(notification())
         away.wake()
+        for key in self.KEYS:
+            tried = away.row(key)
+            away.store.replace(replace(tried, failing_since=NOW - 70 * HOUR, attempted_at=NOW - MINUTE))
+            away.wake(key)
 
         due = [away.row(key).wake_up_at for key in self.KEYS]
         assert away.row().attempted_at is None
-        assert all(row.attempted_at == NOW for row in map(away.row, self.KEYS))
-        assert away.row().wake_up_at <= min(due)
+        assert away.row().wake_up_at < min(due)
 
     def test_an_incident_that_only_lacks_its_item_is_never_parked(self, world: Bench) -> None:
         world.instance.faults.add(

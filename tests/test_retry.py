@@ -1,7 +1,7 @@
 from datetime import timedelta
 from itertools import pairwise
 
-from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY, backoff, spread, turn
+from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY, PARADE, backoff, spread, turn
 from tests.builders import HOUR, MINUTE, SECOND
 
 
@@ -25,6 +25,6 @@ def test_the_older_the_sooner_from_seconds_to_days() -> None:
     ages = [timedelta(0), SECOND, MINUTE, HOUR, 10 * HOUR, 71 * HOUR]
     turns = [turn(age, 72 * HOUR) for age in ages]
 
-    assert turns[0] == MINUTE
+    assert turns[0] == PARADE
     assert all(older < younger for younger, older in pairwise(turns))
     assert turn(72 * HOUR, 72 * HOUR) == turn(100 * HOUR, 72 * HOUR) == timedelta(0)

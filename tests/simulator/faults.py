@@ -159,10 +159,8 @@ class Weather:
         there, back = rng.uniform(0.05, 0.3), rng.uniform(0.02, 0.1)
         there += 0 if method == "search" else self.slowness
         outage = next((kind for begin, end, kind in self.outages if begin <= self.now() < end), "")
-        if outage == "refused":
-            return Trip(name="down", there=None, back=0.01, error=Unavailable("ServiceNow refused the connection"))
         if outage:
-            return self._troubled(outage, TROUBLES[outage], there, back)
+            return self._away(outage, method, there, back)
         if method == "find" and self.unreadable_from is not None and self.now() >= self.unreadable_from:
             return Trip(name="unreadable", there=None, back=back, error=Unavailable("500 for this one"))
         if method in _WRITES and self._hits(self.refusals):
@@ -173,6 +171,15 @@ class Weather:
             return Trip(there=there, back=back)
         name = rng.choice([name for name, each in TROUBLES.items() if method in each.hits])
         return self._troubled(name, TROUBLES[name], there, back)
+
+    def _away(self, kind: str, method: str, there: float, back: float) -> Trip:
+        if kind == "refused":
+            return Trip(name="down", there=None, back=0.01, error=Unavailable("ServiceNow refused the connection"))
+        trouble = TROUBLES[kind]
+        if method in trouble.hits:
+            return self._troubled(kind, trouble, there, back)
+        # What leaves a write in doubt leaves a read without an answer, and that is all.
+        return Trip(name=kind, there=None, back=None if trouble.is_silent else back, error=Unavailable(kind))
 
     def _troubled(self, name: str, trouble: Trouble, there: float, back: float) -> Trip:
         retry_after = timedelta(seconds=trouble.retry_after) if trouble.retry_after else None

@@ -7,7 +7,7 @@ Azure Monitor repeats a call after 5, 20, 5, 40 and 5 seconds when it was answer
 import hashlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -43,6 +43,19 @@ RESYNC_EVERY = timedelta(minutes=5)
 REST_WITHIN = timedelta(hours=3)
 
 
+ALL_WORK = frozenset({"webhooks", "wake-ups"})
+#: Instances of their own for each kind of work, as Flex Consumption has it
+#: (https://learn.microsoft.com/azure/azure-functions/event-driven-scaling#function-scaling-groups).
+SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}))
+_PROCESSES: Sequence[Sequence[frozenset[str]]] = (
+    (ALL_WORK,),
+    (ALL_WORK, ALL_WORK),
+    (ALL_WORK, ALL_WORK, ALL_WORK),
+    SPLIT,
+    (*SPLIT, *SPLIT),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """What came of a history."""
@@ -65,6 +78,7 @@ class Options:
     storage: float | None = None
     servicenow: float | None = None
     refusals: float | None = None
+    processes: Sequence[frozenset[str]] | None = None
 
 
 def play(seed: int, options: Options | None = None) -> Ending:
@@ -125,7 +139,10 @@ class History:
         self.wakeups.on_hidden = self._expect_message
         self._slots = rng.choice([1, 2, 4])
         self._skew = rng.choice([0, 0, 0.5, 1.5])
-        self.processes = [self._make_process(f"app-{number}") for number in range(1, rng.choice([1, 2, 3]) + 1)]
+        self.processes = [
+            self._make_process(f"app-{number}", takes)
+            for number, takes in enumerate(_or(options.processes, rng.choice(_PROCESSES)), 1)
+        ]
         self.end = self._draw(has_people=has_people)
         self.weather.calm_at = self.end + timedelta(seconds=rng.uniform(0, 600))
         self.tell(
@@ -167,7 +184,7 @@ class History:
 
     # Processes.
 
-    def _make_process(self, name: str) -> Process:
+    def _make_process(self, name: str, takes: frozenset[str] = ALL_WORK) -> Process:
         dies_at = None
         if self._deaths and self.rng.random() < 0.8:
             self._deaths -= 1
@@ -180,6 +197,7 @@ class History:
             dies_at=dies_at,
             settings={"retry_horizon": timedelta(hours=72), "retention": timedelta(days=90)},
         )
+        process.takes = takes
         process.mourn(lambda: self._replace(process))
         return process
 
@@ -187,17 +205,18 @@ class History:
         self.processes.remove(dead)
         self.schedule.after(
             timedelta(seconds=self.rng.uniform(0.5, self.rng.choice([3, 60]))),
-            lambda: self.processes.append(self._make_process(dead.name + "'")),
+            lambda: self.processes.append(self._make_process(dead.name + "'", dead.takes)),
         )
 
-    def _living(self) -> Process | None:
-        living = [process for process in self.processes if not process.is_dead]
+    def _living(self, work: str) -> Process | None:
+        """Return a process that takes this kind of work: the platform may give each kind instances of its own."""
+        living = [process for process in self.processes if not process.is_dead and work in process.takes]
         return self.rng.choice(living) if living else None
 
     # Azure Monitor.
 
     def _deliver(self, notification: Notification, attempt: int) -> None:
-        process = self._living()
+        process = self._living("webhooks")
         if process is None:
             self._deliver_again(notification, attempt)
             return
@@ -234,7 +253,7 @@ class History:
         message = self._next(message_id)
         if message is None:
             return
-        process, message_id = self._living(), message.message_id
+        process, message_id = self._living("wake-ups"), message.message_id
         if process is None or process.messages >= MESSAGES_AT_ONCE:
             self.schedule.after(timedelta(seconds=1), lambda: self._take(message_id))
             return
@@ -271,7 +290,7 @@ class History:
         self.wakeups.hide(message.message_id, MESSAGE_RETRY)
 
     def _resync(self) -> None:
-        process = self._living()
+        process = self._living("wake-ups")
         if process is not None:
             process.run(lambda: self._resync_in(process))
         if not self._is_over:

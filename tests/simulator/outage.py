@@ -2,12 +2,13 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from itsm_bridge.notification import Notification
-from tests.simulator.history import BEGIN, History, Options, a_notification
+from tests.simulator.history import ALL_WORK, BEGIN, History, Options, a_notification
 from tests.simulator.memory import Message, SysIds
 
 #: When ServiceNow goes away.
@@ -22,14 +23,22 @@ class Outage(History):
     `troubled` alerts fire before that and end meanwhile, and their incidents can never be read again.
     """
 
-    def __init__(self, *, span: timedelta, looks: str, step: timedelta, troubled: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        span: timedelta,
+        looks: str,
+        step: timedelta,
+        troubled: int = 0,
+        processes: Sequence[frozenset[str]] = (ALL_WORK, ALL_WORK),
+    ) -> None:
         random.seed(0)  # the reconciler's own jitter
         self.returns_at = LEAVES_AT + span
         self._looks = looks
         self._step = step
         self._span = span
         self._troubled = troubled
-        super().__init__(0, _QUIET)
+        super().__init__(0, replace(_QUIET, processes=processes))
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
         self.weather.outages.append((LEAVES_AT, self.returns_at, self._looks))
@@ -43,7 +52,19 @@ class Outage(History):
         for span, alert in [*zip(spans, self.alerts, strict=True), *self._troubles()]:
             self.oracle.expect(alert)
             self._at(span, partial(self._deliver, alert, 0))
-        return self.returns_at
+        for span, alert in self._afterwards():
+            self.oracle.expect(alert)
+            self._at(span, partial(self._deliver, alert, 0))
+        return self.returns_at + timedelta(minutes=90)
+
+    def _afterwards(self) -> Iterator[tuple[float, Notification]]:
+        """Return an alert every five minutes for an hour, from half an hour after the return on."""
+        self.later = []
+        for number in range(12):
+            at = (self.returns_at - BEGIN + timedelta(minutes=30 + 5 * number)).total_seconds()
+            alert = a_notification(_key(1000 + number), f"l{number}", signal="a", at=at, opens=True, closes=False)
+            self.later.append(alert)
+            yield at, alert
 
     def _troubles(self) -> Iterator[tuple[float, Notification]]:
         if self._troubled:
@@ -58,6 +79,12 @@ class Outage(History):
         """Return the message that has been visible for longest: as a queue does unless something is in the way."""
         visible = [each for each in self.wakeups.messages.values() if each.visible_at <= self.schedule.now]
         return min(visible, key=lambda each: each.visible_at, default=None)
+
+    def lateness_of(self, alert: Notification) -> timedelta:
+        """Return how long after its alert the incident was created."""
+        (row,) = self.instance.of(alert.key)
+        assert alert.at is not None
+        return row.created_at - alert.at
 
     @property
     def slots(self) -> int:

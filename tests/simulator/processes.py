@@ -98,6 +98,8 @@ class Process:
         self.is_dead = False
         self.slots = slots
         self.messages = 0
+        #: The kinds of work that it is given.
+        self.takes = frozenset[str]()
         self._skew = skew
         self._calls = 0
         self._dies_at = dies_at
