@@ -69,8 +69,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="nobody looks for what fell out of the queue",
         file="itsm_bridge/reconcile.py",
-        before="if row.awaits_work and woken < RESYNC_LIMIT:",
-        after="if False:",
+        before="        for row in overdue:",
+        after="        for row in []:",
     ),
     Mutant(
         name="no ETag: the last writer wins",
