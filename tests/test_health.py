@@ -5,7 +5,7 @@ from typing import Any
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.health import FRESH, Health
-from itsm_bridge.pressure import Pressure
+from itsm_bridge.pressure import OUTAGE_KEYS, Pressure
 from tests.builders import NOW, SECOND
 
 
@@ -83,3 +83,18 @@ def test_whoever_asks_during_a_slow_look_is_told_what_was_seen_last() -> None:
     release.set()
     looker.join()
     assert told == ()
+
+
+def test_whoever_sees_that_servicenow_is_back_tells_the_rest_of_the_process() -> None:
+    clock = [NOW]
+    pressure = Pressure(slots=1, now=lambda: clock[0])
+    for number in range(OUTAGE_KEYS):
+        pressure.failed(f"key {number}", "refused the connection")
+    during = health(clock, pressure).down()
+    clock[0] += pressure.paused_for()
+    before = pressure.admits_webhooks
+
+    after = health(clock, pressure).down()
+
+    assert (during, before) == (("servicenow",), False)
+    assert (after, pressure.admits_webhooks) == ((), True)
