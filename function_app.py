@@ -14,14 +14,11 @@ import functools
 import json
 import logging
 import os
-import re
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import azure.functions as func
@@ -37,11 +34,13 @@ from itsm_bridge.errors import (
     InvalidToken,
     TemporaryError,
     TooLarge,
+    place_of,
 )
 from itsm_bridge.health import Health
 from itsm_bridge.notification import notification_of
 from itsm_bridge.pressure import Pressure
 from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler
+from itsm_bridge.row import is_key
 from itsm_bridge.run import Outcome, Result
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.settings import EntraSettings, Settings
@@ -59,8 +58,6 @@ log = logging.getLogger("itsm_bridge")
 LARGEST_BODY: Final = 1024 * 1024
 #: What a caller is asked to wait after 503, in seconds. Azure Monitor has a schedule of its own.
 RETRY_AFTER: Final = "10"
-
-_KEY = re.compile(r"[0-9a-f]{64}")
 
 # The libraries of Azure tell each request at INFO: a line per storage call, and nothing an operator asks for.
 for _name in ("azure.core", "azure.identity", "azure.storage", "azure.data", "urllib3"):
@@ -157,7 +154,7 @@ def receive_alert(req: func.HttpRequest) -> func.HttpResponse:
     except BridgeError as error:
         return _refused(error)
     except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
-        name, where = type(error).__name__, _place_of(error)
+        name, where = type(error).__name__, place_of(error)
         log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", name, where)
         return _answer(BridgeError)
 
@@ -166,7 +163,7 @@ def receive_alert(req: func.HttpRequest) -> func.HttpResponse:
 def reconcile_alert(message: func.QueueMessage) -> None:
     """Bring the incident of one key up to date; the message is the key and nothing else."""
     key = message.get_body().decode("ascii", "replace")
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         log.error("a message of %d bytes is no alert key; it is dropped", len(message.get_body()))
         return
     bridge().reconciler.reconcile(key, wake_up_id=message.id or "")
@@ -187,7 +184,7 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the bi
         log.error("the app cannot work: %s", error)
         down = ("settings",)
     except Exception as error:  # noqa: BLE001 - the edge: the contract knows 200 and 503
-        log.error("unexpected %s at %s", type(error).__name__, _place_of(error))
+        log.error("unexpected %s at %s", type(error).__name__, place_of(error))
         down = ("app",)
     if down:
         return _json(503, {"status": "degraded", "down": list(down)}, {"Retry-After": RETRY_AFTER})
@@ -203,12 +200,6 @@ def _receive(req: func.HttpRequest, deadline: datetime) -> Result:
     alert = parse_alert(body)
     _check_subscription(alert, parts.settings.allowed_subscriptions)
     return parts.reconciler.receive(notification_of(alert), deadline=deadline)
-
-
-def _place_of(error: Exception) -> str:
-    """Return the lines that an error came through. Its message is not for the log: it may quote the alert."""
-    frames = reversed(traceback.extract_tb(error.__traceback__))
-    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
 
 
 def _check_subscription(alert: Alert, allowed: frozenset[str]) -> None:

@@ -18,10 +18,9 @@ App settings come from the environment, and where that is silent from `local.set
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
@@ -29,9 +28,10 @@ from typing import Final, TextIO
 from itsm_bridge import setup_entra
 from itsm_bridge.alert import parse_alert
 from itsm_bridge.correlation import correlate
-from itsm_bridge.errors import Conflict, InvalidSettings, TemporaryError
+from itsm_bridge.errors import Conflict, Damaged, InvalidSettings, NewerVersion, TemporaryError
 from itsm_bridge.listing import Listing, RowState, state_of
 from itsm_bridge.record import WAKE_UP_GRACE, Record
+from itsm_bridge.row import is_key
 from itsm_bridge.settings import Settings
 from itsm_bridge.storage import connect_queue, connect_table
 from itsm_bridge.store import AlertStore
@@ -46,7 +46,6 @@ NO_ANSWER: Final = 3
 _SHOWN = 20
 _ATTEMPTS_TO_WRITE = 5
 
-_KEY = re.compile(r"[0-9a-f]{64}")
 _LOCAL_SETTINGS = Path("local.settings.json")
 
 
@@ -92,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidSettings as error:
         sys.stderr.write(f"The app settings are wrong: {error}\n")
         return WRONG
+    except (Damaged, NewerVersion) as error:
+        sys.stderr.write(f"{error}.\n")
+        return ACT
     except TemporaryError as error:
         sys.stderr.write(f"Try again: {error}\n")
         return NO_ANSWER
@@ -122,7 +124,8 @@ def status(desk: Desk) -> int:
     unsettled = sorted(desk.listing.unsettled(), key=_age) if counts[RowState.UNSETTLED] else []
     parked = sorted(desk.listing.parked(), key=_age) if counts[RowState.PARKED] else []
     now = desk.now()
-    overdue = sum(now >= row.wake_up_at + WAKE_UP_GRACE for row in unsettled)
+    overdue = sum(now >= row.wake_up_at + WAKE_UP_GRACE for row in unsettled if not row.is_waiting)
+    damaged = [*desk.listing.unreadable, *desk.listing.set_aside()]
     parts = ["  ".join(f"{state} {count}" for state, count in counts.items())]
     if unsettled:
         parts.append(_titled("Oldest unsettled", _table(unsettled[:_SHOWN], now), len(unsettled)))
@@ -130,14 +133,19 @@ def status(desk: Desk) -> int:
         parts.append(_titled("Parked", _table(parked[:_SHOWN], now), len(parked)))
     if overdue:
         parts.append(f"{overdue} without a wake-up in time: `resync` runs every 5 minutes. Is the app up?")
+    if damaged:
+        parts.append(
+            _titled("Cannot be read (damaged, or of a newer version)", "\n".join(damaged[:_SHOWN]), len(damaged))
+        )
     content = {
         "counts": {str(state): count for state, count in counts.items()},
         "overdue": overdue,
+        "unreadable": damaged,
         "unsettled": [_content(row, now) for row in unsettled[:_SHOWN]],
         "parked": [_content(row, now) for row in parked],
     }
     desk.tell("\n\n".join(parts), content)
-    return ACT if parked or overdue else DONE
+    return ACT if parked or overdue or damaged else DONE
 
 
 def show(desk: Desk, what: str) -> int:
@@ -187,7 +195,7 @@ def _woken(desk: Desk, row: Record) -> bool:
         if row.is_settled and not row.is_parked:
             return False
         try:
-            desk.store.replace(replayed(row, desk.now()))
+            desk.store.replace(row.replayed(desk.now()))
         except Conflict:
             newer = desk.store.read(row.key)
             if newer is None:
@@ -199,25 +207,11 @@ def _woken(desk: Desk, row: Record) -> bool:
     raise Conflict(f"the row {row.key} keeps changing")
 
 
-def replayed(row: Record, now: datetime) -> Record:
-    """Return the record as if it had never failed, counting on any wake-up that comes."""
-    return replace(
-        row,
-        is_parked=False,
-        attempts=0,
-        attempted_at=None,
-        failing_since=None,
-        last_error="",
-        wake_up_at=now,
-        wake_up_id="",
-    )
-
-
 # Finding.
 
 
 def _found(desk: Desk, what: str) -> list[Record]:
-    if _KEY.fullmatch(what.lower()):
+    if is_key(what.lower()):
         row = desk.store.read(what.lower())
         return [row] if row else []
     if "/" in what:
@@ -249,9 +243,14 @@ def why(row: Record, now: datetime) -> str:
     if row.is_settled:
         what = f"the incident {row.number}" if row.number else "no incident"
         return f"Nothing: {what} is as Azure Monitor's last word wants it."
-    because = f" after: {row.last_error}" if row.last_error else ""
+    return _what_comes(row, now, f" after: {row.last_error}" if row.last_error else "")
+
+
+def _what_comes(row: Record, now: datetime, because: str) -> str:
     if row.is_leased(now):
         return f"Being worked on, or its worker died; free at {_time(row.leased_until)}."
+    if row.is_waiting:
+        return f"Waits for ServiceNow; a few of those who wait are tried every 5 minutes{because}"
     if now >= row.wake_up_at + WAKE_UP_GRACE:
         return f"Its wake-up is overdue since {_time(row.wake_up_at)}; resync will wake it{because}"
     if row.is_in_doubt(now):

@@ -5,7 +5,9 @@
     test notification           the whole body                              always          always
     Service Health              subscription, trackingId                    other stages    Resolved, Complete,
                                                                                             Canceled, RCA
-    Resource Health             subscription, resource, rule                other health    Available, Resolved
+    Resource Health             subscription, resource, rule                other health    Available, Resolved; but an
+                                                                                            update that was Available
+                                                                                            before does neither
     any other with an alertId   alertId                                     Fired           Resolved
     metric, older schema        rule, resource, dimensions                  Activated       Deactivated, Resolved
     common, without alertId     origin, rule, resources, dimensions,        Fired           Resolved
@@ -54,7 +56,13 @@ def correlate(alert: Alert) -> Correlation:
     is_over = alert.monitor_condition is MonitorCondition.RESOLVED or _is_over(alert)
     parts = _health_parts(alert)
     signal = "" if parts else alert.alert_id.lower()
-    return Correlation(key=_key(*(parts or _parts(alert))), signal=signal, opens=not is_over, closes=is_over)
+    says_nothing = _was_and_is_available(alert)
+    return Correlation(
+        key=_key(*(parts or _parts(alert))),
+        signal=signal,
+        opens=not is_over and not says_nothing,
+        closes=is_over and not says_nothing,
+    )
 
 
 def _health_parts(alert: Alert) -> Parts:
@@ -77,6 +85,18 @@ def _is_over(alert: Alert) -> bool:
     if alert.kind is Kind.RESOURCE_HEALTH:
         return properties.text("currentHealthStatus").lower() == "available" or status == "resolved"
     return False
+
+
+def _was_and_is_available(alert: Alert) -> bool:
+    """Whether it updates the health of a resource that is available and was before.
+
+    Resource Health sends such updates while an event is still open, in the very second of its beginning too.
+    """
+    if alert.kind is not Kind.RESOURCE_HEALTH or alert.monitor_condition is MonitorCondition.RESOLVED:
+        return False
+    properties = alert.context.section("properties")
+    states = {properties.text(name).lower() for name in ("currentHealthStatus", "previousHealthStatus")}
+    return states == {"available"} and alert.context.text("status").lower() != "resolved"
 
 
 def _parts(alert: Alert) -> Parts:

@@ -4,7 +4,9 @@
     ├── TemporaryError      the same call may succeed later; the queue retries it
     │   ├── Unavailable     a remote service is down, slow, or refusing for now; nothing was changed
     │   ├── Unconfirmed     a write was sent and its outcome is unknown: look before writing again
-    │   └── Conflict        somebody else changed it first: read it again and decide again
+    │   ├── Conflict        somebody else changed it first: read it again and decide again
+    │   ├── Damaged         a row cannot be read: it is set aside, and its key goes on
+    │   └── NewerVersion    a row belongs to a newer version of this program, which runs beside this one
     └── PermanentError      no retry can help; somebody has to act
         ├── InvalidToken    the caller did not prove who it is
         ├── Forbidden       the caller is genuine, and not allowed
@@ -18,7 +20,9 @@ Whatever is neither is a bug: it is not caught, and the queue delivers its messa
 Messages name what was attempted, on what, and with which result: no secret, no header, no body.
 """
 
+import traceback
 from datetime import timedelta
+from pathlib import Path
 
 
 class BridgeError(Exception):
@@ -48,6 +52,14 @@ class Conflict(TemporaryError):
     """Somebody else changed it since it was read."""
 
 
+class Damaged(TemporaryError):
+    """A row of the table cannot be read; whoever needs its key sets it aside."""
+
+
+class NewerVersion(TemporaryError):
+    """A row was written by a newer version of this program, and only that may write it."""
+
+
 class PermanentError(BridgeError):
     """No retry can help; somebody has to act."""
 
@@ -74,3 +86,9 @@ class InvalidSettings(PermanentError):
 
 class Rejected(PermanentError):
     """ServiceNow understood the request and said no."""
+
+
+def place_of(error: Exception) -> str:
+    """Return the lines that an error came through. Its message is not for the log: it may quote the alert."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from itsm_bridge.auth import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.pressure import Pressure
+from itsm_bridge.pressure import Kind, Pressure
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.store import AlertStore
 from itsm_bridge.wakeups import WakeUps
@@ -64,8 +64,8 @@ class Health:
         if self._pressure.paused_for():
             return False
         self._servicenow.probe(within=PROBE_BUDGET)
-        # Whoever learns that it is back tells the others of the process, which may be given no wake-ups.
-        self._pressure.succeeded("")
+        # The process may be given no wake-ups that would find out.
+        self._pressure.succeeded("", Kind.READ)
         return True
 
 

@@ -4,14 +4,15 @@ Nothing is written here. The table filters and, where only counts are wanted, le
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 
+from itsm_bridge.errors import Damaged, NewerVersion
 from itsm_bridge.record import Record
-from itsm_bridge.row import from_entity
+from itsm_bridge.row import ASIDE, from_entity, is_key
 from itsm_bridge.storage import answering
 
 
@@ -42,6 +43,12 @@ class Listing:
 
     def __init__(self, table: TableClient) -> None:
         self._table = table
+        self._unreadable: set[str] = set()
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The keys of the rows that a look so far met and could not read."""
+        return tuple(sorted(self._unreadable))
 
     def counts(self) -> Mapping[RowState, int]:
         """Return how many rows are in each state; every row is looked at, without its document.
@@ -53,8 +60,9 @@ class Listing:
         counted: Counter[RowState] = Counter()
         with answering("the table"):
             try:
-                for row in self._table.list_entities(select=columns):
-                    counted[state_of(**{name: bool(row[name]) for name in columns})] += 1
+                for row in self._table.list_entities(select=["RowKey", *columns]):
+                    if is_key(row["RowKey"]):
+                        counted[state_of(**{name: bool(row.get(name)) for name in columns})] += 1
             except ResourceNotFoundError:
                 pass
         return {state: counted[state] for state in RowState}
@@ -83,10 +91,31 @@ class Listing:
         """
         return self._query("number eq @number", {"number": number})
 
+    def set_aside(self) -> Sequence[str]:
+        """Return the RowKeys of damaged rows that were set aside, so that their keys could go on.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        parameters = {"first": ASIDE, "end": ASIDE + "~"}
+        with answering("the table"):
+            try:
+                found = self._table.query_entities(
+                    "RowKey ge @first and RowKey lt @end", parameters=parameters, select=["RowKey"]
+                )
+                return [str(row["RowKey"]) for row in found]
+            except ResourceNotFoundError:
+                return ()
+
     def _query(self, condition: str, parameters: Mapping[str, str]) -> Iterator[Record]:
         with answering("the table"):
             try:
                 for entity in self._table.query_entities(condition, parameters=dict(parameters)):
-                    yield from_entity(entity, etag=str(entity.metadata["etag"]))
+                    try:
+                        record = from_entity(entity, etag=str(entity.metadata["etag"]))
+                    except (Damaged, NewerVersion):
+                        self._unreadable.add(str(entity["RowKey"]))
+                        continue
+                    yield record
             except ResourceNotFoundError:
                 return

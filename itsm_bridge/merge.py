@@ -1,23 +1,36 @@
 """What does a notification change in what we remember of its key?
 
-Only the desired half of the record. Whoever receives a notification merges it; that is pure, and repeating it changes
-nothing: a repetition, and whatever is older than what is known, leave the very same record.
+Only the desired half of the record. The webhook that receives a notification merges it; that is pure, and repeating it
+changes nothing: a repetition, and whatever is older than what is known, leave the very same record.
+
+Azure promises no order of delivery, so the times that it sends decide, as far as they can:
+
+1. An alert with an alertId ends once, because a firing after that has another alertId. Its end wins over a beginning
+   that is up to `END_WINS_WITHIN` later: services round times, drop digests, and have clocks of their own, and many a
+   Resolved knows only when its alert fired.
+2. A key with a single voice (health, and metric alerts of the older schema) begins and ends again and again. There the
+   order decides, unless the digits that were sent cannot tell it; then the end wins as well, but not over a beginning
+   that nobody has seen while the end already has one.
+
+Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-overview (stateful alerts)
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from itsm_bridge.incident import OWNED_FIELDS
 from itsm_bridge.notification import Notification, changed_note
 from itsm_bridge.record import Note, Record, Signal, fingerprint
+from itsm_bridge.timestamps import is_before
+
+#: How much later than its end the beginning of an alert may be dated, and the end of one that fires how much earlier.
+END_WINS_WITHIN = timedelta(seconds=2)
 
 #: How many characters of notes are owed at most. A resource that flaps through a long outage must not outgrow its row
 #: (12 bytes for the worst of characters), and one journal entry holds a tenth: `writes` says there what is left out.
 NOTES_LENGTH = 40_000
 
-#: How many values of a field are remembered that were asked for and never confirmed.
-_WISHES = 10
+#: How many notifications of a signal are recognised when they come again: several action groups repeat theirs in turn.
+_SAID_KEPT = 24
 
 
 def first_record(notification: Notification, now: datetime) -> Record:
@@ -25,9 +38,9 @@ def first_record(notification: Notification, now: datetime) -> Record:
     return Record(
         key=notification.key,
         created_at=now,
-        signals={notification.signal: _signal_of(notification)},
+        signals={notification.signal: _signal_of(notification, None)} if _says_anything(notification) else {},
         firing=1 if notification.opens else 0,
-        revision=1,
+        revision=1 if _says_anything(notification) else 0,
         fields=notification.fields if notification.opens else {},
         facts=notification.facts,
         notes=(),
@@ -42,24 +55,34 @@ def first_record(notification: Notification, now: datetime) -> Record:
 def merge(record: Record, notification: Notification, now: datetime) -> Record:
     """Return the record with the notification taken in, or the very same object if it says nothing new.
 
-    A repetition says nothing new, nor does anything older than what its signal said last.
-    The end of a signal is final unless it fires at a later time by Azure's clock.
+    A repetition says nothing new, nor does anything older than what its signal said last. The same words at a later
+    time are no news either (`revision` stays), but what is older than they are is outdated from then on.
     """
     known = record.signals.get(notification.signal)
-    if known is not None and (_is_repetition(known, notification) or _is_outdated(known, notification)):
+    if known is None and not _says_anything(notification):
         return record
+    if known is not None:
+        if _was_said(known, notification) or _is_outdated(known, notification):
+            return record
+        if not _says_anything(notification) and not record.is_firing:
+            return record
+        if _is_said_again(known, notification):
+            said_again = replace(known, at=_later(known.at, notification.at), said=_with_saying(known, notification))
+            return record if said_again.at == known.at else _with_signal(record, notification, said_again)
+    return _with_news(record, known, notification, now)
+
+
+def _with_news(record: Record, known: Signal | None, notification: Notification, now: datetime) -> Record:
     revision = record.revision + 1
     fires_anew = notification.opens and (not record.is_firing or _fires_anew(known, notification))
-    note = _note_for(record, notification, fires_anew=fires_anew)
-    return replace(
-        record,
-        signals={**record.signals, notification.signal: _signal_of(notification)},
+    note = _note_for(record, notification, revision=revision, fires_anew=fires_anew)
+    merged = replace(
+        _with_signal(record, notification, _signal_of(notification, known)),
         firing=record.firing + (1 if fires_anew else 0),
         revision=revision,
         fields=notification.fields if notification.opens else record.fields,
-        wished=_wished(record) if notification.opens else record.wished,
         facts=notification.facts,
-        notes=_newest((*record.notes, Note(revision=revision, text=note))) if note else record.notes,
+        notes=_newest((*record.notes, note)) if note else record.notes,
         close_notes=notification.note if notification.closes else record.close_notes,
         resources=notification.resources or record.resources,
         changed_at=now,
@@ -69,8 +92,17 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
         attempted_at=None,
         failing_since=None,
         last_error="",
+        refusal="",
         is_parked=False,
+        is_waiting=False,
+        woken_at=None,
     )
+    # The holder of the lease goes on from the newer row, and may send what it wants now.
+    return merged if record.leased_until is None else merged.asking()
+
+
+def _with_signal(record: Record, notification: Notification, signal: Signal) -> Record:
+    return replace(record, signals={**record.signals, notification.signal: signal})
 
 
 def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
@@ -80,36 +112,81 @@ def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
     return notes
 
 
-def _wished(record: Record) -> Mapping[str, tuple[str, ...]]:
-    """Return what was asked for so far, the newest last."""
-    return {
-        name: (*record.wished.get(name, ()), fingerprint(value))[-_WISHES:]
-        for name, value in record.fields.items()
-        if name in OWNED_FIELDS
-    }
-
-
-def _signal_of(notification: Notification) -> Signal:
+def _signal_of(notification: Notification, known: Signal | None) -> Signal:
+    """Return what a signal says after `notification`, when it had said `known`."""
+    was_firing = known is not None and known.is_firing
+    said = _with_saying(known, notification)
+    if known is not None and not _says_anything(notification):
+        return replace(known, said=said)
     return Signal(
-        is_firing=notification.opens and not notification.closes, at=notification.at, digest=notification.digest
+        is_firing=notification.opens and not notification.closes,
+        at=_later(known.at if known else None, notification.at),
+        digest=notification.digest,
+        said=said,
+        ended_firing=notification.closes and (was_firing or (known is not None and known.ended_firing)),
+        unknown=known.unknown if known else {},
     )
 
 
-def _is_repetition(known: Signal, notification: Notification) -> bool:
-    """Whether it says what its signal said last. Health is told by several rules, each at a time of its own."""
-    return known.digest == notification.digest and (notification.at == known.at or not notification.signal)
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return other if one is None or (other is not None and other > one) else one
+
+
+def _says_anything(notification: Notification) -> bool:
+    """Whether it begins or ends anything: an update of a resource that was available before and is now does not."""
+    return notification.opens or notification.closes
+
+
+def _saying(notification: Notification) -> str:
+    # What neither begins nor ends anything is no news when it is said again, at whatever time.
+    at = notification.at if _says_anything(notification) else None
+    return fingerprint(f"{notification.digest} {at.isoformat() if at else ''}")
+
+
+def _with_saying(known: Signal | None, notification: Notification) -> tuple[str, ...]:
+    return ((known.said if known else ()) + (_saying(notification),))[-_SAID_KEPT:]
+
+
+def _was_said(known: Signal, notification: Notification) -> bool:
+    """Whether this very notification was taken in before, lately."""
+    return _saying(notification) in known.said
+
+
+def _is_said_again(known: Signal, notification: Notification) -> bool:
+    """Whether it says what its signal said last, at whatever later time.
+
+    An alert with an alertId that fires at a later time has fired once more. Health is told by several rules, each at a
+    time of its own.
+    """
+    if known.digest != notification.digest:
+        return False
+    return not notification.signal or not notification.opens or not _is_later(known, notification)
 
 
 def _is_outdated(known: Signal, notification: Notification) -> bool:
-    """Whether Azure said `notification` before what it said last.
-
-    Azure gives no order of delivery, and a Resolved often carries no time but that of its Fired: at equal times,
-    and where a time is missing, the end wins over the beginning.
-    """
+    """Whether Azure said `notification` before what it said last, as far as the times can tell."""
+    if _is_earlier(known, notification):
+        return True
     reopens = notification.opens and not known.is_firing
+    if not reopens or _is_later(known, notification):
+        return False
+    return bool(notification.signal) or notification.at is None or known.at is None or not known.ended_firing
+
+
+def _is_earlier(known: Signal, notification: Notification) -> bool:
     if notification.at is None or known.at is None:
-        return reopens
-    return notification.at < known.at or (reopens and notification.at == known.at)
+        return False
+    return is_before(notification.at, known.at, within=_unsure(notification))
+
+
+def _is_later(known: Signal, notification: Notification) -> bool:
+    if notification.at is None or known.at is None:
+        return False
+    return is_before(known.at, notification.at, within=_unsure(notification))
+
+
+def _unsure(notification: Notification) -> timedelta:
+    return END_WINS_WITHIN if notification.signal else timedelta(0)
 
 
 def _fires_anew(known: Signal | None, notification: Notification) -> bool:
@@ -119,12 +196,14 @@ def _fires_anew(known: Signal | None, notification: Notification) -> bool:
     """
     if known is None or not notification.signal:
         return known is None
-    return notification.at is not None and known.at is not None and notification.at > known.at
+    return _is_later(known, notification)
 
 
-def _note_for(record: Record, notification: Notification, *, fires_anew: bool) -> str:
+def _note_for(record: Record, notification: Notification, *, revision: int, fires_anew: bool) -> Note | None:
     if record.firing == 0:
-        return ""
-    if notification.opens and not fires_anew:
-        return changed_note(record.facts, notification)
-    return notification.note
+        return None
+    text = notification.note if fires_anew or notification.closes else changed_note(record.facts, notification)
+    tells_of_end = notification.closes and not notification.opens and not record.is_firing
+    if not text or (tells_of_end and text == record.close_notes):
+        return None
+    return Note(revision=revision, text=text, after_end=tells_of_end)

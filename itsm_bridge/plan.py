@@ -9,13 +9,17 @@ Rule 1: every decision about an incident is made here, by one table, and nothing
     fired, news     observe   create   update    reopen     succeed
     fired           observe   -        update    update     -
     resolved, news  observe   create   resolve   update     succeed
-    resolved        observe   -        resolve   -          -
+    resolved        observe   -        resolve   update     -
 
 *News*: this firing has not been told to ServiceNow yet. Without news an absent incident was deleted, a resolved one
-was resolved and a closed one was closed by people who were faster, and it stays so.
+was resolved and a closed one was closed by people who were faster, or by a rule of the instance, and it stays so.
+No firing is ever told by two creations, and one key gets a handful of incidents an hour at most (*limit*).
 *Succeed*: a closed incident is never written again; the next generation follows it, naming its number.
 *Update* writes the owned fields that differ and the notes that are owed; on a resolved incident the notes only.
-With nothing to write it is no action.
+With nothing to write it is no action. An incident that people resolved is told nothing of the end itself, and what
+comes after it (the root cause of a Service Health event).
+
+Where ServiceNow refused for good to resolve or to reopen, the notes are told instead; then people must act (*park*).
 
 Before an incident is created, and once it is open, its configuration item is looked for (*bind*), unless that has just
 failed: then it is created without, and bound when somebody looks again.
@@ -58,6 +62,10 @@ class Action(StrEnum):
     RESOLVE = "resolve"
     REOPEN = "reopen"
     SUCCEED = "succeed"
+    #: This key was given as many incidents as it may have in an hour.
+    LIMIT = "limit"
+    #: ServiceNow refuses what is wanted, and the incident tells it.
+    PARK = "park"
 
 
 class Desired(StrEnum):
@@ -93,7 +101,7 @@ TABLE: Mapping[Desired, Mapping[Observed, Action]] = MappingProxyType(
         Desired.FIRED_NEWS: _row(_OBSERVE, _CREATE, _UPDATE, _REOPEN, _SUCCEED),
         Desired.FIRED: _row(_OBSERVE, _NO, _UPDATE, _UPDATE, _NO),
         Desired.RESOLVED_NEWS: _row(_OBSERVE, _CREATE, _RESOLVE, _UPDATE, _SUCCEED),
-        Desired.RESOLVED: _row(_OBSERVE, _NO, _RESOLVE, _NO, _NO),
+        Desired.RESOLVED: _row(_OBSERVE, _NO, _RESOLVE, _UPDATE, _NO),
     }
 )
 
@@ -113,8 +121,12 @@ def next_action(
     if record.is_settled and not record.binds_later:
         return Action.NOTHING
     action = TABLE[desired_of(record)][observed_of(observed)]
+    if record.refusal and action in (Action.RESOLVE, Action.REOPEN):
+        action = Action.UPDATE if record.notes else Action.PARK
     if action is Action.UPDATE and isinstance(observed, Incident) and not _owes(record, observed):
         action = Action.NOTHING
+    if action in (Action.CREATE, Action.SUCCEED) and record.creation_allowed_at(now) > now:
+        return Action.LIMIT
     if _must_wait(action, record, now=now, honours_sys_id=honours_sys_id):
         return Action.WAIT
     return Action.BIND if may_bind and _is_to_be_bound(action, record, observed) else action
@@ -129,10 +141,9 @@ def desired_of(record: Record) -> Desired:
     """Return the row of the table."""
     if record.firing == 0:
         return Desired.NEVER_FIRED
-    has_news = record.firing > record.reported_firing
     if record.is_firing:
-        return Desired.FIRED_NEWS if has_news else Desired.FIRED
-    return Desired.RESOLVED_NEWS if has_news else Desired.RESOLVED
+        return Desired.FIRED_NEWS if record.has_news else Desired.FIRED
+    return Desired.RESOLVED_NEWS if record.has_news else Desired.RESOLVED
 
 
 def observed_of(observed: Observation) -> Observed:
@@ -147,7 +158,7 @@ def observed_of(observed: Observation) -> Observed:
 
 
 def _owes(record: Record, incident: Incident) -> bool:
-    if record.notes:
+    if record.notes_for(incident):
         return True
     return incident.is_open and bool(record.changed_fields(incident))
 
@@ -165,5 +176,7 @@ def _must_wait(action: Action, record: Record, *, now: datetime, honours_sys_id:
     if action is Action.CREATE:
         # What is in doubt may be a change of an incident that people deleted: it would reach the new one.
         return honours_sys_id is not True or record.omits_sys_id or bool(record.sys_id)
+    if action is Action.PARK:
+        return False
     # A note that has not arrived tells that the write it went with has not either. It may undo what we see now.
     return action is not Action.NOTHING or bool(record.notes)

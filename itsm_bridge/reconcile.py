@@ -8,6 +8,8 @@ The way in for everybody who learns that something is to be done about a key; th
 
 1. Nothing is answered before the row is written and a wake-up is on its way. A crash anywhere leaves either no answer
    or a wake-up; `resync` finds the row if even that was lost.
+   While ServiceNow is away the row alone says that it waits, and `resync` brings it back: the platform scales by the
+   number of messages in the queue, also of those that nobody can see yet, and an outage must not start instances.
 2. Desired and observed state are read anew each time; a wake-up says nothing about what to do.
 3. Only the holder of the lease calls ServiceNow for a key and writes the observed half of its row. Others may write
    the desired half meanwhile.
@@ -16,18 +18,19 @@ The way in for everybody who learns that something is to be done about a key; th
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from itsm_bridge.cmdb import Cmdb
-from itsm_bridge.errors import Conflict, TemporaryError, Unavailable
+from itsm_bridge.errors import Conflict, Damaged, NewerVersion, TemporaryError, Unavailable
 from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Pressure
 from itsm_bridge.record import WAKE_UP_GRACE, Record
-from itsm_bridge.retry import FIRST_RETRY, PARADE, spread, turn
+from itsm_bridge.retry import FIRST_RETRY, with_jitter
 from itsm_bridge.run import Outcome, Result, Run, Runner
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.store import AlertStore
@@ -54,7 +57,23 @@ PURGE_LIMIT = 10_000
 #: Within how many minutes of the hour it purges: each look through the table costs, and nothing waits for a purge.
 _PURGING_MINUTES = 5
 
+#: How many of the rows that wait `resync` tries before it wakes the others, and to how many whose time is up it gives
+#: their last attempt.
+SCOUTS = 3
+LAST_ATTEMPTS = 100
+#: Over how long those who waited together come back.
+RETURN_WINDOW = timedelta(seconds=30)
+#: A pause that is longer is not waited out in the queue, where messages that nobody can see yet still count as work:
+#: the platform would start instances for them.
+LONGEST_STAY = timedelta(minutes=1)
+#: Longer than any pause that ServiceNow can ask for.
+LONGEST_WAIT = timedelta(days=1)
+#: How often it is asked whether the incident of an alert that never ends is closed, and about how many per hour.
+LOOK_AGAIN = timedelta(days=7)
+LOOKS_LIMIT = 100
+
 _ATTEMPTS_TO_WRITE = 5
+_FAILURES_IN_A_ROW = 5
 
 
 class Reconciler:
@@ -118,33 +137,134 @@ class Reconciler:
 
         Raises:
             Unavailable: storage did not answer; the wake-up is still needed.
+            NewerVersion: only a newer version of this program may work on the row; the wake-up is still needed.
             Conflict: others kept changing the row; the wake-up is still needed.
         """
         for _ in range(_ATTEMPTS_TO_WRITE):
-            row = self._store.read(key)
+            try:
+                row = self._store.read(key)
+            except Damaged as error:
+                log.error("%s; its key goes on with the next notification", error)
+                return
             if row is None or not row.awaits_work or row.counts_on_another(wake_up_id, self._now()):
                 return
             with suppress(Conflict):
                 self._look_at(row)
+                if self._pressure.takes_return():
+                    self._wake_waiting()
                 return
         raise Conflict(f"the row {key} keeps changing")
 
     def resync(self) -> None:
         """Wake what awaits work and has no wake-up coming; once an hour, purge what has long been settled.
 
+        A row that cannot be written keeps no other from being woken.
+
         Raises:
             Unavailable: storage did not answer.
         """
         now = self._now()
-        overdue = list(islice(self._store.awaiting_work(due_before=now - WAKE_UP_GRACE), RESYNC_LIMIT))
-        for row in overdue:
-            self._postpone(row, FIRST_RETRY)
+        self._wake_overdue(now)
+        self._try_waiting()
+        if now.minute < _PURGING_MINUTES:
+            self._purge(now)
+
+    # What nobody would wake any more.
+
+    def _wake_overdue(self, now: datetime) -> None:
+        """Give another wake-up to the rows whose wake-up is lost: those due after it have come already."""
+        due_before = self._worked_up_to(now) - WAKE_UP_GRACE
+        overdue = list(islice(self._store.awaiting_work(due_before=due_before), RESYNC_LIMIT))
+        self._each_alone(overdue, lambda row: self._postpone(row, FIRST_RETRY))
         if overdue:
             log.warning("resync: %d alerts had an overdue wake-up and got another", len(overdue))
-        if now.minute < _PURGING_MINUTES:
-            for row in islice(self._store.idle_since(changed_before=now - self._retention), PURGE_LIMIT):
-                with suppress(Conflict):
-                    self._store.delete(row)
+
+    def _worked_up_to(self, now: datetime) -> datetime:
+        """Return until when the wake-ups that were due have come; a long line of them is late and not lost.
+
+        The queue gives out what is visible about in the order in which it became so, and its head tells how late it is.
+        """
+        due = [now]
+        for key, message_id in self._wakeups.peek():
+            with suppress(Damaged, NewerVersion):
+                row = self._store.read(key) if key else None
+                if row is not None and row.wake_up_id in ("", message_id):
+                    due.append(row.wake_up_at)
+        return min(due)
+
+    def _try_waiting(self) -> None:
+        """Try a few of the rows that wait for ServiceNow; wake the others if it does its part again."""
+        waiting = self._store.waiting(due_before=self._now(), limit=RESYNC_LIMIT)
+        is_expired = [row.failing_for(self._now()) >= self._retry_horizon for row in waiting]
+        # A row whose time is up gets its last attempt, or it would wait for ever.
+        expired = [row for row, is_up in zip(waiting, is_expired, strict=True) if is_up]
+        others = [row for row, is_up in zip(waiting, is_expired, strict=True) if not is_up]
+        self._each_alone(expired[:LAST_ATTEMPTS], lambda row: self._postpone(row, LEAST_DELAY))
+        tried = [self._tries(row) for row in others[:SCOUTS] if not self._pressure.paused_for()]
+        if any(tried):
+            self._wake_waiting()
+
+    def _tries(self, row: Record) -> bool:
+        """Look at a row that waits; return whether ServiceNow did its part."""
+        try:
+            result = self._look_at(row)
+        except TemporaryError as error:
+            log.warning("%s could not be tried: %s", row.key, error)
+            return False
+        return result is not None and result.record.failing_since is None
+
+    def _wake_waiting(self) -> None:
+        """Wake the rows that waited for ServiceNow to be back: first what was never tried, the oldest of it first."""
+        self._pressure.takes_return()
+        now = self._now()
+        # What waits must not wait for the end of a pause that is over.
+        waiting = self._store.waiting(due_before=now + LONGEST_WAIT, limit=RESYNC_LIMIT)
+        delays = {row.key: RETURN_WINDOW * place / len(waiting) for place, row in enumerate(waiting)}
+        self._each_alone(waiting, lambda row: self._postpone(replace(row, woken_at=now), delays[row.key]))
+        if waiting:
+            log.warning("%d alerts that waited for ServiceNow are woken", len(waiting))
+
+    def _each_alone(self, rows: Sequence[Record], wake: Callable[[Record], None]) -> None:
+        """Wake each row, also when others cannot be; give up when storage does not answer for several in a row.
+
+        Raises:
+            Unavailable: storage did not answer.
+        """
+        failures = 0
+        for row in rows:
+            try:
+                wake(row)
+            except TemporaryError as error:
+                log.warning("resync: %s stays as it is: %s", row.key, error)
+                failures += 1
+                if failures >= _FAILURES_IN_A_ROW:
+                    raise Unavailable("resync: storage does not answer") from error
+            else:
+                failures = 0
+
+    def _purge(self, now: datetime) -> None:
+        before = now - self._retention
+        for row in islice(self._store.idle_since(changed_before=before), PURGE_LIMIT):
+            with suppress(Conflict):
+                self._store.delete(row)
+        never_ending = self._store.idle_firing(changed_before=before, looked_before=now - LOOK_AGAIN)
+        self._each_alone(list(islice(never_ending, LOOKS_LIMIT)), self._purge_if_closed)
+
+    def _purge_if_closed(self, row: Record) -> None:
+        """Delete the row of an alert that Azure never ends once people have ended its incident.
+
+        Raises:
+            Unavailable: storage or ServiceNow did not answer.
+        """
+        with self._pressure.slot(wait=SLOT_PATIENCE) as has_slot:
+            if not has_slot or self._pressure.paused_for():
+                return
+            is_over = self._runner.is_over(row)
+        with suppress(Conflict):
+            if is_over:
+                self._store.delete(row)
+            else:
+                self._store.replace(replace(row, looked_at=self._now()))
 
     # Remembering.
 
@@ -160,22 +280,33 @@ class Reconciler:
             now = self._now()
             return row.leased(holder=holder, now=now, until=lease_until) if holder and not row.is_leased(now) else row
 
+        is_restored = False
         for _ in range(_ATTEMPTS_TO_WRITE):
             self._check_time(in_time)
-            known = None if notification.opens else self._store.read(notification.key)
-            with suppress(Conflict):
-                if known is None:
-                    return self._store.insert(leased(first_record(notification, self._now()))), True
-            self._check_time(in_time)
-            known = known or self._store.read(notification.key)
+            try:
+                known = None if notification.opens else self._store.read(notification.key)
+                with suppress(Conflict):
+                    if known is None:
+                        first = replace(first_record(notification, self._now()), is_restored=is_restored)
+                        if first.is_settled:
+                            return first, False
+                        return self._store.insert(leased(first)), True
+                self._check_time(in_time)
+                known = known or self._store.read(notification.key)
+            except Damaged as error:
+                log.error("%s; it is set aside, and its key goes on", error)
+                self._store.set_aside(notification.key)
+                is_restored = True
+                continue
             if known is None:
                 continue
             self._check_time(in_time)
             merged = merge(known, notification, self._now())
             if merged is known:
                 return known, False
+            is_news = merged.revision != known.revision
             with suppress(Conflict):
-                return self._store.replace(leased(merged)), True
+                return self._store.replace(leased(merged) if is_news else merged), is_news
         raise Conflict(f"the row {notification.key} keeps changing")
 
     def _check_time(self, in_time: datetime) -> None:
@@ -186,9 +317,11 @@ class Reconciler:
         """Answer a notification that said nothing new: it may have come because nobody answered the first."""
         if row.is_settled and not row.is_parked:
             return Result(outcome=Outcome.UNCHANGED, record=row)
-        if row.is_parked:
-            return Result(outcome=Outcome.ACCEPTED, record=row)
         now = self._now()
+        if row.is_parked:
+            # Azure Monitor still wants an answer, and may be told 202 only if ServiceNow will be asked once more.
+            with suppress(Conflict):
+                row = self._store.replace(row.replayed(now))
         if not row.wake_up_id or now >= row.wake_up_at + WAKE_UP_GRACE:
             self._wakeups.send(row.key, delay=self._free_at(row) - now)
         return Result(outcome=Outcome.ACCEPTED, record=row)
@@ -212,8 +345,8 @@ class Reconciler:
                 self._wakeups.take_back(wake_up)
         return result
 
-    def _look_at(self, row: Record) -> None:
-        """Reconcile a row that awaits work, or have it looked at later.
+    def _look_at(self, row: Record) -> Result | None:
+        """Reconcile a row that awaits work, or have it looked at later; return what came of it if it was reconciled.
 
         Raises:
             Conflict: the row changed since it was read; nothing was done.
@@ -221,32 +354,28 @@ class Reconciler:
         now = self._now()
         if row.is_leased(now):
             self._postpone(row, self._free_at(row) - now)
-            return
+            return None
+        if row.woken_at is not None:
+            self._pressure.heard_of_success(row.woken_at)
         pause, outage = self._pressure.paused_for(), self._pressure.outage
         # A row whose time is up gets its last attempt, or it would wait for ever.
         if outage and row.failing_for(now) < self._retry_horizon:
-            self._postpone(row.held(reason=outage, now=now), pause + self._turn(row, now))
-            return
+            self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))
+            return None
+        if pause > LONGEST_STAY:
+            self._store.replace(row.waiting(until=now + pause))
+            return None
         if pause and not outage:
-            self._postpone(row, spread(pause))
-            return
+            self._postpone(row, with_jitter(pause))
+            return None
         with self._pressure.slot(wait=SLOT_PATIENCE) as has_slot:
             if not has_slot:
                 self._postpone(row, FIRST_RETRY)
-                return
+                return None
             now = self._now()
             deadline = now + WAKE_UP_BUDGET
             leased = row.leased(holder=uuid.uuid4().hex, now=now, until=deadline + LEASE_MARGIN)
-            self._runner.run(Run.of(self._store.replace(leased), deadline=deadline, cover=None))
-
-    def _turn(self, row: Record, now: datetime) -> timedelta:
-        """Return how long after a pause a row tries: first who never tried, the oldest first, then who waited longest.
-
-        One that fails again and again may have a trouble of its own, and must not be the one that tries for all.
-        """
-        if row.attempted_at is None:
-            return turn(row.failing_for(now), self._retry_horizon)
-        return PARADE + turn(now - row.attempted_at, self._retry_horizon)
+            return self._runner.run(Run.of(self._store.replace(leased), deadline=deadline, cover=None))
 
     def _postpone(self, row: Record, delay: timedelta) -> None:
         """Have the row looked at later, and let it count on that wake-up alone."""

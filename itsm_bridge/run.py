@@ -16,13 +16,13 @@ from enum import StrEnum
 from functools import partial
 from typing import Self
 
-from itsm_bridge import steps
+from itsm_bridge import steps, writes
 from itsm_bridge.cmdb import Cmdb
-from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
+from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed, place_of
 from itsm_bridge.incident import Incident
 from itsm_bridge.plan import UNSEEN, Action, Observation, next_action, reason_for
-from itsm_bridge.pressure import Pressure
-from itsm_bridge.record import Decision, Record
+from itsm_bridge.pressure import Kind, Pressure
+from itsm_bridge.record import MOST_CREATIONS, Decision, Record
 from itsm_bridge.retry import backoff
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.steps import Change
@@ -63,6 +63,12 @@ _OUTCOMES: Mapping[Action, Outcome] = {
 }
 
 _CHANGES = frozenset({Action.UPDATE, Action.RESOLVE, Action.REOPEN})
+
+#: With what a run ends.
+_ENDS = frozenset({Action.NOTHING, Action.WAIT, Action.LIMIT, Action.PARK})
+
+#: What is told in a note if ServiceNow refuses it for good.
+_STATES_REFUSED = frozenset({Action.RESOLVE, Action.REOPEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +157,29 @@ class Runner:
     def run(self, run: Run) -> Result:
         """Take step after step until the incident says what it should or cannot be made to for now.
 
+        An error that nobody foresaw is a failed attempt too.
+
         Raises:
-            Conflict: the lease was lost; whoever has it now will see what we did.
+            Conflict: the lease was lost; the worker that has it now will see what we did.
             Unavailable: storage did not answer.
         """
+        try:
+            return self._through(run)
+        except BridgeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an alert that always meets a bug must be parked, not tried for ever
+            return self._stumbled(run, error)
+
+    def is_over(self, row: Record) -> bool:
+        """Return whether people ended or deleted the incident of a row.
+
+        Raises:
+            Unavailable: ServiceNow did not answer, or hides it.
+        """
+        incident = self._servicenow.find(row.incident_sys_id, within=REQUEST_BUDGET)
+        return incident is None or incident.is_closed
+
+    def _through(self, run: Run) -> Result:
         for _ in range(_MOST_STEPS):
             record = run.record
             run.reason = reason_for(record, run.observed)
@@ -165,22 +190,35 @@ class Runner:
                 honours_sys_id=self._servicenow.honours_sys_id,
                 may_bind=run.unbound is None,
             )
-            if action is Action.NOTHING:
-                if result := self._settle(run, record):
-                    return result
-                continue
-            if action is Action.WAIT:
-                return self._retry_later(run, Unconfirmed("a write of unknown outcome may still take effect"))
-            if intent := self._intent(run, action, record):
-                self._write(run, intent)
-                continue
-            try:
-                self._step(run, action, record)
-            except Rejected as error:
-                return self._park(run, str(error))
-            except TemporaryError as error:
-                return self._retry_later(run, error)
+            result = self._ended(run, action, record) if action in _ENDS else self._go_on(run, action, record)
+            if result is not None:
+                return result
         return self._retry_later(run, Unavailable("the incident keeps changing"))
+
+    def _ended(self, run: Run, action: Action, record: Record) -> Result | None:
+        """End the run with `action`; None if there is more to do after all."""
+        if action is Action.NOTHING:
+            return self._settle(run, record)
+        if action is Action.LIMIT:
+            return self._limited(run, record)
+        if action is Action.PARK:
+            return self._park(run, record.refusal)
+        return self._retry_later(run, Unconfirmed("a write of unknown outcome may still take effect"))
+
+    def _go_on(self, run: Run, action: Action, record: Record) -> Result | None:
+        """Take one step; return a result if that ends the run."""
+        if intent := self._intent(run, action, record):
+            self._write(run, intent)
+            return None
+        try:
+            self._step(run, action, record)
+        except Rejected as error:
+            if action not in _STATES_REFUSED or record.refusal:
+                return self._park(run, str(error))
+            self._tell_refusal(run, action, record, str(error))
+        except TemporaryError as error:
+            return self._retry_later(run, error)
+        return None
 
     def _settle(self, run: Run, record: Record) -> Result | None:
         """Remember that the incident says what it should; None if something newer has come meanwhile."""
@@ -209,7 +247,9 @@ class Runner:
             run.observed = UNSEEN
         except Unconfirmed as error:
             now = self._now()
-            run.changes.append(lambda row: row.doubted(now))
+            run.changes.append(partial(Record.doubted, now=now))
+            if action is Action.CREATE and self._makes_another_if_repeated(record):
+                run.changes.append(partial(Record.may_have_created, now=now))
             if run.doubt is not None:
                 raise
             run.note(f"unknown: {error}", now)
@@ -239,28 +279,33 @@ class Runner:
         if action is not Action.CREATE:
             return None
         if record.in_doubt_until is None:
-            return Record.begun if record.generation_firing < record.firing else None
+            return partial(Record.begun, now=self._now()) if record.generation_firing < record.firing else None
         honours = self._servicenow.honours_sys_id
         return Record.omitting_sys_id if honours is not True and not record.omits_sys_id else None
 
+    def _makes_another_if_repeated(self, record: Record) -> bool:
+        chooses = steps.may_choose_sys_id(self._servicenow, record)
+        return not (chooses and self._servicenow.honours_sys_id is True)
+
     def _counted(self, run: Run, action: Action, record: Record) -> steps.Step:
-        """Carry out a step and count whether ServiceNow is there."""
+        """Carry out a step and count whether ServiceNow is there for steps of its kind."""
+        kind = Kind.READ if action is Action.OBSERVE else Kind.WRITE
         try:
             step = self._carry_out(run, action, record)
         except _TimeIsUp:
             raise
         except (Rejected, Conflict):
-            self._pressure.succeeded(record.key)
+            self._pressure.succeeded(record.key, kind)
             raise
         except (Unavailable, Unconfirmed) as error:
             if run.deadline - self._now() < LEAST_TIME:
                 # Our own time ran out: ServiceNow may only be slow.
                 self._pressure.ran_out(record.key)
             elif not error.is_refusal:
-                self._pressure.failed(record.key, str(error))
+                self._pressure.failed(record.key, str(error), kind)
             raise
         if action not in (Action.BIND, Action.SUCCEED):
-            self._pressure.succeeded(record.key)
+            self._pressure.succeeded(record.key, kind)
         return step
 
     def _carry_out(self, run: Run, action: Action, record: Record) -> steps.Step:
@@ -271,8 +316,8 @@ class Runner:
         if action is Action.BIND:
             return self._bind(run, record, incident)
         if action is Action.SUCCEED and incident is not None:
-            return steps.succeed(incident)
-        return steps.act(self._servicenow, action, record, incident, left=left)
+            return steps.succeed(incident, now=self._now())
+        return steps.act(self._servicenow, action, record, incident, left=left, now=self._now())
 
     def _observe(self, record: Record, left: steps.TimeLeft) -> steps.Step:
         step = steps.observe(self._servicenow, record, left=left)
@@ -304,7 +349,7 @@ class Runner:
 
     # Remembering what was done.
 
-    def _retry_later(self, run: Run, error: TemporaryError) -> Result:
+    def _retry_later(self, run: Run, error: TemporaryError, *, delay: timedelta | None = None) -> Result:
         now = self._now()
         reason = str(error) if run.doubt in (None, error) else f"{run.doubt}; then {error}"
         if run.record.failing_for(now) >= self._retry_horizon:
@@ -313,8 +358,8 @@ class Runner:
         if error.retry_after is not None:
             self._pressure.pause(error.retry_after)
         # Whoever takes the wake-up up, perhaps another process that knows of no pause, must not come too early.
-        if run.cover is None or run.cover[1] < now + (error.retry_after or timedelta(0)):
-            delay = backoff(run.record.attempts, error.retry_after)
+        if run.cover is None or run.cover[1] < now + (delay or error.retry_after or timedelta(0)):
+            delay = delay or backoff(run.record.attempts, error.retry_after)
             run.cover = (self._wakeups.send(run.row.key, delay=delay), now + delay)
         wake_up, due = run.cover
         run.note(reason, now)
@@ -336,6 +381,31 @@ class Runner:
         self._write(run, lambda row: replace(row.settled(planned), in_doubt_until=row.in_doubt_until).released())
         log.warning("%s stays without its configuration item: %s", run.row.key, reason)
         return Result(outcome=run.outcome, record=run.row)
+
+    def _stumbled(self, run: Run, error: Exception) -> Result:
+        """Count an error that nobody foresaw as a failed attempt. Its message may quote the alert, its place does not.
+
+        Raises:
+            TemporaryError: not even that could be written down.
+        """
+        reason = f"unexpected {type(error).__name__} at {place_of(error)}"
+        log.error("%s: %s", run.row.key, reason)
+        # What was under way is unknown, and a change that was not written yet may be what fails.
+        run.changes[:] = [partial(Record.doubted, now=self._now())]
+        return self._retry_later(run, Unconfirmed(reason))
+
+    def _limited(self, run: Run, record: Record) -> Result:
+        """Let the next incident of a key wait until an hour has seen few enough."""
+        until = record.creation_allowed_at(self._now())
+        reason = f"{MOST_CREATIONS} incidents were created for this alert within an hour; the next one may come later"
+        log.error("%s: %s, at %s", record.key, reason, until.isoformat())
+        return self._retry_later(run, Unavailable(reason), delay=until - self._now())
+
+    def _tell_refusal(self, run: Run, action: Action, record: Record, reason: str) -> None:
+        """Have the incident say what Azure Monitor reports and that its state could not follow."""
+        note = writes.refusal(reopens=action is Action.REOPEN, reason=reason)
+        run.changes.append(partial(Record.refused, reason=reason, note=note, revision=record.revision))
+        run.note(f"refused: {reason}", self._now())
 
     def _park(self, run: Run, reason: str) -> Result:
         revision = run.record.revision

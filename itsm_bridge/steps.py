@@ -4,15 +4,15 @@ Each function makes at most the calls its action needs and returns what is obser
 of the record that follows from it. Nothing is decided and nothing is remembered here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from itsm_bridge import writes
 from itsm_bridge.bindings import Binding
 from itsm_bridge.cmdb import Cmdb
-from itsm_bridge.errors import Rejected
-from itsm_bridge.incident import Incident
+from itsm_bridge.errors import Rejected, Unavailable
+from itsm_bridge.incident import Incident, IncidentState
 from itsm_bridge.plan import Action
 from itsm_bridge.record import Record
 from itsm_bridge.servicenow import ServiceNow
@@ -37,24 +37,37 @@ class Step:
 def observe(servicenow: ServiceNow, record: Record, *, left: TimeLeft) -> Step:
     """Look at the incident; with its journal if a write of unknown outcome may have reached it.
 
+    The sys_id proves that it is ours, whatever other integrations made of its correlation id since: ServiceNow told it
+    to us, or it follows from the key and nobody else can have chosen it.
+
     Raises:
-        Unavailable: ServiceNow did not answer.
-        Rejected: the incident with our sys_id is somebody else's; it must not be touched.
+        Unavailable: ServiceNow did not answer, or hides the incident from us.
     """
     is_in_doubt = record.in_doubt_until is not None
-    incident = servicenow.find(record.incident_sys_id, with_notes=is_in_doubt, within=left())
+    incident: Incident | None = None
     doubles: tuple[Incident, ...] = ()
+    if record.is_restored:
+        # The row that knew its sys_id is lost.
+        incident, doubles = _found_by_correlation(servicenow, record, left=left)
+    if incident is None:
+        incident = servicenow.find(record.incident_sys_id, with_notes=is_in_doubt, within=left())
     if incident is None and is_in_doubt and (servicenow.honours_sys_id is not True or record.omits_sys_id):
         incident, doubles = _found_by_correlation(servicenow, record, left=left)
     if incident is None:
         return Step(observed=None, change=_unchanged)
-    if incident.correlation_id != record.key:
-        raise Rejected(f"{incident.number} has our sys_id and not our correlation id; it is not touched")
     return Step(observed=incident, change=lambda row: row.seen(incident), doubles=doubles)
 
 
-def act(servicenow: ServiceNow, action: Action, record: Record, incident: Incident | None, *, left: TimeLeft) -> Step:
-    """Carry out a write.
+def act(
+    servicenow: ServiceNow,
+    action: Action,
+    record: Record,
+    incident: Incident | None,
+    *,
+    left: TimeLeft,
+    now: datetime,
+) -> Step:
+    """Carry out a write, begun at `now` by our clock.
 
     Raises:
         Unavailable: ServiceNow did not take the request; nothing has changed.
@@ -63,18 +76,30 @@ def act(servicenow: ServiceNow, action: Action, record: Record, incident: Incide
         Rejected: ServiceNow refuses this write for good.
     """
     if action is Action.CREATE:
-        fields = writes.creation(record, chooses_sys_id=_may_choose_sys_id(servicenow, record))
-        answer = servicenow.create(fields, within=left())
+        fields = writes.creation(record, chooses_sys_id=may_choose_sys_id(servicenow, record))
+        created = servicenow.create(fields, within=left())
+        return Step(
+            observed=created, change=lambda row: row.written(created, sent=record, fields=fields, created_at=now)
+        )
+    if incident is None:
+        raise Unavailable("there is no incident to change; it is looked at again")
+    if action is Action.UPDATE:
+        fields = writes.update(record, incident)
+    elif action is Action.REOPEN:
+        fields = writes.reopening(record, incident)
     else:
-        assert incident is not None  # noqa: S101 - the table writes only to what was observed
-        if action is Action.UPDATE:
-            fields = writes.update(record, incident)
-        elif action is Action.REOPEN:
-            fields = writes.reopening(record, incident)
-        else:
-            fields = writes.resolution(record, servicenow.close_code(within=left()))
-        answer = servicenow.update(incident.sys_id, fields, within=left())
-    return Step(observed=answer, change=lambda row: row.written(answer, sent=record, fields=fields))
+        fields = writes.resolution(record, servicenow.close_code(within=left()))
+    changed = _changed(servicenow, incident.sys_id, fields, left=left)
+    return Step(observed=changed, change=lambda row: row.written(changed, sent=record, fields=fields))
+
+
+def _changed(servicenow: ServiceNow, sys_id: str, fields: Mapping[str, str], *, left: TimeLeft) -> Incident:
+    try:
+        return servicenow.update(sys_id, fields, within=left())
+    except Rejected as error:
+        if fields.get("state") == str(int(IncidentState.RESOLVED)) and "close_code" not in fields:
+            raise Rejected(f"{error}. SERVICENOW_CLOSE_CODE must name a close code of this instance") from error
+        raise
 
 
 def has_effect(action: Action, observed: Incident | None) -> bool:
@@ -107,12 +132,12 @@ def retire(servicenow: ServiceNow, double: Incident, kept: Incident, *, left: Ti
     servicenow.update(kept.sys_id, {"work_notes": f"{double.number} was a duplicate of this."}, within=left())
 
 
-def succeed(closed: Incident) -> Step:
+def succeed(closed: Incident, *, now: datetime) -> Step:
     """Go on to the next generation; its incident is not there yet."""
-    return Step(observed=None, change=lambda row: row.succeeded(closed))
+    return Step(observed=None, change=lambda row: row.succeeded(closed, now=now))
 
 
-def _may_choose_sys_id(servicenow: ServiceNow, record: Record) -> bool:
+def may_choose_sys_id(servicenow: ServiceNow, record: Record) -> bool:
     """Whether to send our sys_id: not where it is ignored, and not again where it may be why nothing was created.
 
     The latter is asked when a creation was in doubt, the doubt has passed, and no incident was found under any sys_id.
@@ -123,13 +148,16 @@ def _may_choose_sys_id(servicenow: ServiceNow, record: Record) -> bool:
 def _found_by_correlation(
     servicenow: ServiceNow, record: Record, *, left: TimeLeft
 ) -> tuple[Incident | None, tuple[Incident, ...]]:
-    """Return the incident of this generation where the instance chose its sys_id, the oldest, and its open doubles."""
-    found = servicenow.search(record.key, within=left())
+    """Return the incident of this generation where the instance chose its sys_id, and its open doubles.
+
+    Of several that are not closed the oldest counts, of several that are closed the newest.
+    """
+    found = [each for each in servicenow.search(record.key, within=left()) if record.may_be_of_this_generation(each)]
     numbers = [incident.number for incident in found]
     if record.previous_number in numbers:
         found = found[numbers.index(record.previous_number) + 1 :]
     unfinished = [incident for incident in found if not incident.is_closed]
-    known = next(iter((*unfinished, *found)), None)
+    known = next(iter((*unfinished, *reversed(found))), None)
     if known is None:
         return None, ()
     doubles = tuple(incident for incident in unfinished if incident.is_open and incident.sys_id != known.sys_id)

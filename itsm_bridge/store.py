@@ -6,23 +6,28 @@ the row changed since it was read. Without the match condition the library would
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from heapq import nsmallest
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableEntity, UpdateMode
+from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
 
-from itsm_bridge.errors import Conflict
-from itsm_bridge.record import Record
-from itsm_bridge.row import from_entity, partition_of, to_entity
+from itsm_bridge.errors import Conflict, Damaged, NewerVersion
+from itsm_bridge.record import Record, place_in_line
+from itsm_bridge.row import aside, from_entity, partition_of, to_entity
 from itsm_bridge.storage import answering, created_if_absent
 
 _T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
+
+#: How a transaction is refused because of what another writer did first.
+_CHANGED_MEANWHILE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 
 #: Seconds for a page of a scan; storage itself ends it after 5.
 _SCAN_PATIENCE = 10
@@ -53,12 +58,44 @@ class AlertStore:
 
         Raises:
             Unavailable: the table did not answer.
+            Damaged: the row cannot be read; `set_aside` lets its key go on.
+            NewerVersion: only a newer version of this program may write the row.
         """
         try:
             entity = self._asked(lambda: self._table.get_entity(partition_of(key), key))
         except ResourceNotFoundError:
             return None
         return from_entity(entity, etag=_etag_of(entity))
+
+    def set_aside(self, key: str) -> None:
+        """Move a row that cannot be read out of the way of its key, whole, for people to look at; idempotent.
+
+        Raises:
+            Conflict: somebody else wrote first.
+            Unavailable: the table did not answer; the row was moved or was not.
+        """
+        try:
+            entity = self._asked(lambda: self._table.get_entity(partition_of(key), key))
+        except ResourceNotFoundError:
+            return
+        try:
+            from_entity(entity, etag="")
+        except Damaged:
+            pass
+        else:
+            return
+        etag = _etag_of(entity)
+        operations: Sequence[Any] = (
+            ("create", aside(entity, etag=etag)),
+            ("delete", entity, {"etag": etag, "match_condition": MatchConditions.IfNotModified}),
+        )
+        with answering("the table"):
+            try:
+                self._table.submit_transaction(operations)
+            except TableTransactionError as error:
+                if error.status_code in _CHANGED_MEANWHILE:
+                    raise Conflict(f"the row {key} changed since it was read") from error
+                raise
 
     def replace(self, record: Record) -> Record:
         """Write `record` unless its row changed since it was read; return it with its new ETag.
@@ -111,6 +148,18 @@ class AlertStore:
         """
         return self._query("awaits_work eq true and wake_up_at lt @due_before", due_before=due_before)
 
+    def waiting(self, *, due_before: datetime, limit: int) -> Sequence[Record]:
+        """Return the records that wait without a wake-up until before `due_before`, at most `limit`.
+
+        Those that were never attempted come first, the oldest first, then those that were attempted longest ago: one
+        that fails again and again may have a trouble of its own, and must not be the one that is tried for all.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        found = self._query("awaits_work eq true and is_waiting eq true")
+        return nsmallest(limit, (row for row in found if row.wake_up_at < due_before), key=place_in_line)
+
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`.
 
@@ -120,6 +169,19 @@ class AlertStore:
         return self._query(
             "awaits_work eq false and is_parked eq false and is_firing eq false and changed_at lt @changed_before",
             changed_before=changed_before,
+        )
+
+    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
+        """Yield the settled records whose alert fires, that last changed and were last looked at before these times.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        return self._query(
+            "awaits_work eq false and is_parked eq false and is_firing eq true "
+            "and changed_at lt @changed_before and looked_at lt @looked_before",
+            changed_before=changed_before,
+            looked_before=looked_before,
         )
 
     def check(self) -> None:
@@ -136,9 +198,9 @@ class AlertStore:
                 for entity in self._table.query_entities(condition, parameters=parameters, read_timeout=_SCAN_PATIENCE):
                     try:
                         record = from_entity(entity, etag=_etag_of(entity))
-                    except (ValueError, KeyError, TypeError) as error:
-                        # One row that is damaged, or of a newer version, must not hide all the others.
-                        log.error("the row %s cannot be read: %s", entity.get("RowKey"), type(error).__name__)
+                    except (Damaged, NewerVersion) as error:
+                        # One such row must not hide all the others.
+                        log.error("%s", error)
                         continue
                     yield record
             except ResourceNotFoundError:

@@ -45,6 +45,23 @@ def utc_text(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def precision_of(moment: datetime) -> timedelta:
+    """Return how finely a moment was told, by its digits: to the second where it has no fraction.
+
+    Azure's services write none, three, five or seven digits of the same moment.
+    """
+    step = 1_000_000
+    while moment.microsecond % step:
+        step //= 10
+    return timedelta(microseconds=step)
+
+
+def is_before(one: datetime, other: datetime, *, within: timedelta = timedelta(0)) -> bool:
+    """Return whether `one` is earlier than `other` by more than `within`, and by more than their digits can hide."""
+    apart = other - one
+    return apart > within and apart >= max(precision_of(one), precision_of(other))
+
+
 def duration_text(text: str) -> str:
     """Return an ISO 8601 duration in words ("PT90M": "1 hour 30 minutes"), any other text as it is."""
     match = _DURATION.fullmatch(text.upper())

@@ -4,7 +4,8 @@ A wake-up is a message of the queue `alert-wakeups`: the key and nothing else, i
 It says *look at this key*, never what to do. It never expires.
 """
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -12,11 +13,13 @@ from typing import TypeVar
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
+from itsm_bridge.row import is_key
 from itsm_bridge.storage import answering, created_if_absent
 
 _T = TypeVar("_T")
 
 _NEVER = -1  # seconds, "for infinity": a wake-up that expires would be an alert that is lost
+_HEAD = 32  # the queue shows no more
 _LONGEST_DELAY = timedelta(days=7)  # the queue refuses more
 
 
@@ -55,6 +58,15 @@ class WakeUps:
         except ResourceNotFoundError:
             return
 
+    def peek(self) -> Sequence[tuple[str, str]]:
+        """Return the key and the message id of each wake-up at the head of the queue: due, not taken, at most 32.
+
+        Raises:
+            Unavailable: the queue did not answer.
+        """
+        messages = self._asked(lambda: self._queue.peek_messages(max_messages=_HEAD))
+        return [(_decoded(str(message.content)), str(message.id)) for message in messages]
+
     def check(self) -> None:
         """Prove that the queue answers.
 
@@ -66,3 +78,14 @@ class WakeUps:
     def _asked(self, call: Callable[[], _T]) -> _T:
         with answering("the queue"):
             return created_if_absent(call, create=self._queue.create_queue, absent="QueueNotFound")
+
+
+def _decoded(content: str) -> str:
+    """Return the key that a message holds, decoded by the client or not; "" for a message that is not ours."""
+    if is_key(content):
+        return content
+    try:
+        text = base64.b64decode(content, validate=True).decode("ascii")
+    except ValueError:
+        return ""
+    return text if is_key(text) else ""

@@ -4,10 +4,11 @@ Only owned fields, the state, and work notes: what people edit is never overwrit
 Priority is never sent, ServiceNow computes it from impact and urgency.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from itsm_bridge.incident import Incident, IncidentState
-from itsm_bridge.record import Record
+from itsm_bridge.plaintext import plain
+from itsm_bridge.record import Note, Record
 
 #: How long a journal entry may be, in characters; ServiceNow cuts the rest without a word.
 JOURNAL_LENGTH = 4000
@@ -21,25 +22,26 @@ def creation(record: Record, *, chooses_sys_id: bool = True) -> Mapping[str, str
     identity = {"correlation_id": record.key}
     if chooses_sys_id:
         identity["sys_id"] = record.incident_sys_id
-    notes = _notes(record)
-    if record.previous_number:
-        notes = _joined(f"{record.previous_number} is closed; this incident follows it.", notes)
+    before = f"{record.previous_number} is closed; this incident follows it." if record.previous_number else ""
+    notes = _noted(record.key, record.notes, before=before)
     return {**identity, **record.fields, **_unless_empty(cmdb_ci=record.ci_sys_id or "", work_notes=notes)}
 
 
 def update(record: Record, incident: Incident) -> Mapping[str, str]:
     """Return what differs and the notes that are owed; on a resolved incident the notes only."""
     changed = record.changed_fields(incident) if incident.is_open else {}
-    return {**changed, **_unless_empty(work_notes=_notes(record))}
+    return {**changed, **_unless_empty(work_notes=_noted(record.key, record.notes_for(incident)))}
 
 
 def resolution(record: Record, close_code: str) -> Mapping[str, str]:
-    """Return what resolves the incident. ServiceNow demands a close code and close notes."""
+    """Return what resolves the incident. ServiceNow demands close notes, and mostly a close code.
+
+    Without a code that states the truth the instance is left to fill it in, as a rule or a default of its own may.
+    """
     return {
         "state": str(int(IncidentState.RESOLVED)),
-        "close_code": close_code,
         "close_notes": record.close_notes or "Azure Monitor reports the alert as resolved.",
-        **_unless_empty(work_notes=_notes(record)),
+        **_unless_empty(close_code=close_code, work_notes=_noted(record.key, record.notes)),
     }
 
 
@@ -47,9 +49,9 @@ def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
     """Return what resolves an incident that is the double of `kept`."""
     return {
         "state": str(int(IncidentState.RESOLVED)),
-        "close_code": close_code,
         "close_notes": f"Duplicate of {kept.number}.",
         "work_notes": f"This is a duplicate of {kept.number}, which stays.",
+        **_unless_empty(close_code=close_code),
     }
 
 
@@ -58,21 +60,30 @@ def reopening(record: Record, incident: Incident) -> Mapping[str, str]:
     return {
         "state": str(int(IncidentState.IN_PROGRESS)),
         **record.changed_fields(incident),
-        "work_notes": _notes(record) or "Azure Monitor reports that the alert fired again.",
+        "work_notes": _noted(record.key, record.notes) or "Azure Monitor reports that the alert fired again.",
     }
 
 
-def _notes(record: Record) -> str:
-    """Return the notes that are owed, oldest first; if a journal entry cannot hold all, the newest of them."""
+def refusal(*, reopens: bool, reason: str) -> str:
+    """Return the work note that tells why the state of the incident does not follow the alert."""
+    if reopens:
+        what = "Azure Monitor reports that the alert fired again. This incident could not be reopened"
+    else:
+        what = "Azure Monitor reports the alert as resolved. This incident could not be resolved"
+    return f"{what} by the integration: {plain(reason)}"
+
+
+def _noted(key: str, notes: Sequence[Note], *, before: str = "") -> str:
+    """Return `before` and notes, oldest first; if a journal entry cannot hold all, the newest of them."""
     kept: list[str] = []
-    room = JOURNAL_LENGTH - len(_LEFT_OUT) - len(_PARAGRAPH)
-    for note in reversed(record.notes):
-        text = note.marked(record.key)
+    room = JOURNAL_LENGTH - len(_joined(before, _LEFT_OUT)) - len(_PARAGRAPH)
+    for note in reversed(notes):
+        text = note.marked(key)
         room -= len(text) + len(_PARAGRAPH)
         if kept and room < 0:
-            return _joined(_LEFT_OUT, *kept)
+            return _joined(before, _LEFT_OUT, *kept)
         kept.insert(0, text)
-    return _joined(*kept)
+    return _joined(before, *kept)
 
 
 def _joined(*texts: str) -> str:

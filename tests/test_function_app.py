@@ -359,7 +359,20 @@ class TestTemporary:
                 assert tap.counted["table insert"] == 0
 
     def test_an_error_that_nobody_expected(self, world: World) -> None:
-        alert = MetricAlert().fired()
+        metric = MetricAlert()
+        alert = metric.fired()
+        world.send(alert)
+        table = TableClient.from_connection_string(world.azurite.connection_string, "alerts")
+        entity = table.get_entity(partition_of(key_of(alert)), key_of(alert))
+        entity["document_0"] = json.dumps({**json.loads(entity["document_0"]), "fields": 5})
+        table.update_entity(entity, UpdateMode.REPLACE)
+
+        self.assert_try_again(world.send(metric.resolved()))
+        assert "unexpected AttributeError at" in world.host.output()
+
+    def test_a_row_that_is_damaged_does_not_keep_its_alert_out(self, world: World) -> None:
+        metric = MetricAlert()
+        alert = metric.fired()
         world.send(alert)
         table = TableClient.from_connection_string(world.azurite.connection_string, "alerts")
         table.upsert_entity(
@@ -367,8 +380,10 @@ class TestTemporary:
             UpdateMode.REPLACE,
         )
 
-        self.assert_try_again(world.send(alert))
-        assert "unexpected JSONDecodeError at" in world.host.output()
+        answer = world.send(metric.resolved())
+
+        assert (answer.status, answer.body["outcome"]) == (200, "resolved")
+        assert "cannot be read" in world.host.output()
 
     def test_settings_that_are_missing_are_all_named(self, azurite: Azurite) -> None:
         missing = {"ENTRA_TENANT_ID": "", "SERVICENOW_INSTANCE_URL": "", "RETENTION_DAYS": "soon"}

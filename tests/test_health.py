@@ -5,7 +5,7 @@ from typing import Any
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.health import FRESH, Health
-from itsm_bridge.pressure import OUTAGE_KEYS, Pressure
+from itsm_bridge.pressure import OUTAGE_KEYS, Kind, Pressure
 from tests.builders import NOW, SECOND
 
 
@@ -89,7 +89,7 @@ def test_whoever_sees_that_servicenow_is_back_tells_the_rest_of_the_process() ->
     clock = [NOW]
     pressure = Pressure(slots=1, now=lambda: clock[0])
     for number in range(OUTAGE_KEYS):
-        pressure.failed(f"key {number}", "refused the connection")
+        pressure.failed(f"key {number}", "refused the connection", Kind.READ)
     during = health(clock, pressure).down()
     clock[0] += pressure.paused_for()
     before = pressure.admits_webhooks
@@ -98,3 +98,15 @@ def test_whoever_sees_that_servicenow_is_back_tells_the_rest_of_the_process() ->
 
     assert (during, before) == (("servicenow",), False)
     assert (after, pressure.admits_webhooks) == ((), True)
+
+
+def test_that_servicenow_can_be_read_does_not_tell_that_it_can_be_changed() -> None:
+    clock = [NOW]
+    pressure = Pressure(slots=1, now=lambda: clock[0])
+    for number in range(OUTAGE_KEYS):
+        pressure.failed(f"key {number}", "read-only")
+    clock[0] += pressure.paused_for()
+
+    health(clock, pressure).down()
+
+    assert not pressure.admits_webhooks

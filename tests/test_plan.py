@@ -16,8 +16,11 @@ from itsm_bridge.plan import (
     next_action,
     observed_of,
 )
-from itsm_bridge.record import Note, Record
+from itsm_bridge.record import MOST_CREATIONS, Note, Record
 from tests.builders import HOUR, MINUTE, NOW, incident, known_record, notification, record, resolved, told
+
+#: A note of what came after the end, which a resolved incident is told too.
+AFTER_END = Note(revision=9, text="The cause was a change.", after_end=True)
 
 #: A row of each kind, before anything was observed.
 ROWS: dict[Desired, Callable[[], Record]] = {
@@ -30,7 +33,7 @@ ROWS: dict[Desired, Callable[[], Record]] = {
         notification(at=NOW + HOUR, digest="fired anew"),
         resolved(at=NOW + 2 * HOUR, digest="resolved anew"),
     ),
-    Desired.RESOLVED: lambda: told(known_record(), resolved()),
+    Desired.RESOLVED: lambda: replace(told(known_record(), resolved()), notes=(AFTER_END,)),
 }
 
 COLUMNS: dict[Observed, Observation] = {
@@ -47,7 +50,7 @@ never fired     observe   nothing  resolve   nothing    nothing
 fired, news     observe   create   update    reopen     succeed
 fired           observe   nothing  update    update     nothing
 resolved, news  observe   create   resolve   update     succeed
-resolved        observe   nothing  resolve   nothing    nothing
+resolved        observe   nothing  resolve   update     nothing
 """
 
 
@@ -122,6 +125,64 @@ def test_an_incident_older_than_the_row_knows_nothing_of_this_firing(state: int,
     assert plan(record().seen(found), found) is expected
 
 
+def test_an_incident_that_people_resolved_is_told_nothing_of_the_end() -> None:
+    row = told(known_record(), resolved())
+
+    assert row.notes
+    assert plan(row, incident(state=6)) is Action.NOTHING
+
+
+class TestLimits:
+    """Whatever rules an instance has, a firing makes one incident, and a key a handful an hour."""
+
+    @pytest.mark.parametrize("state", [6, 7, 8])
+    def test_an_incident_that_a_rule_ended_at_birth_stays_as_the_rule_wanted_it(self, state: int) -> None:
+        born = incident(state=state)
+        row = record().written(born, sent=record(), fields={}, created_at=NOW)
+
+        assert plan(row, born) is Action.NOTHING
+        assert plan(row, None) is Action.NOTHING
+
+    def test_nothing_is_created_twice_for_one_firing_even_if_it_was_not_told(self) -> None:
+        row = replace(record(), created_firing=1, reported_firing=0)
+
+        assert [plan(row, seen) for seen in (None, incident(state=7), incident(state=6))] == [Action.NOTHING] * 3
+
+    @pytest.mark.parametrize("seen", [None, incident(state=7)])
+    def test_a_key_that_was_given_too_many_within_an_hour_waits(self, seen: Incident | None) -> None:
+        row = replace(record(), creations=tuple(NOW - n * MINUTE for n in range(MOST_CREATIONS, 0, -1)))
+
+        assert plan(row, seen) is Action.LIMIT
+        assert row.creation_allowed_at(NOW) == NOW - MOST_CREATIONS * MINUTE + HOUR
+        assert next_action(row, seen, now=NOW + HOUR, honours_sys_id=True) is not Action.LIMIT
+
+
+class TestRefusal:
+    """Where ServiceNow refuses a state for good, the incident is told why, and then people must act."""
+
+    @pytest.mark.parametrize(("desired", "state"), [(Desired.RESOLVED, 1), (Desired.FIRED_NEWS, 6)])
+    def test_first_the_note_then_the_park(self, desired: Desired, state: int) -> None:
+        row = ROWS[desired]()
+
+        row = row.refused("a data policy forbids it", "It could not be done: …", revision=row.revision)
+
+        assert plan(row, incident(state=state)) is Action.UPDATE
+        assert plan(replace(row, notes=()), incident(state=state)) is Action.PARK
+
+    def test_of_what_is_wanted_no_more_it_says_nothing(self) -> None:
+        row = ROWS[Desired.RESOLVED]()
+
+        assert row.refused("no", "no", revision=row.revision - 1) is row
+
+    def test_it_is_told_once_however_often_it_is_refused(self) -> None:
+        row = ROWS[Desired.RESOLVED]()
+        row = row.refused("no", "no", revision=row.revision)
+
+        again = replace(row, notes=()).replayed(NOW).refused("no", "no", revision=row.revision)
+
+        assert (again.notes, again.refusal) == ((), "no")
+
+
 class TestBinding:
     """The configuration item is looked for before an incident is created and while one is open."""
 
@@ -142,7 +203,7 @@ class TestBinding:
         assert next_action(row, incident(), now=NOW, honours_sys_id=True, may_bind=False) is Action.NOTHING
 
     def test_not_when_it_is_over(self) -> None:
-        row = self.unbound(ROWS[Desired.RESOLVED]())
+        row = replace(self.unbound(ROWS[Desired.RESOLVED]()), notes=())
 
         assert plan(row, incident()) is Action.RESOLVE
         assert plan(row, incident(state=6)) is Action.NOTHING
@@ -187,7 +248,7 @@ class TestInDoubt:
         assert next_action(row, seen, now=NOW + 2 * MINUTE, honours_sys_id=True) is TABLE[desired][observed_of(seen)]
 
     def test_a_write_that_has_arrived_is_not_waited_for(self) -> None:
-        row = self.doubtful(told(known_record(), resolved()))
+        row = replace(self.doubtful(told(known_record(), resolved())), doubted_revision=2)
         landed = row.seen(incident(state=6, work_notes=row.notes[0].marked(row.key)))
 
         assert plan(landed, incident(state=6)) is Action.NOTHING
@@ -200,7 +261,7 @@ class TestInDoubt:
 
 def test_a_firing_that_came_and_went_while_its_old_incident_was_closed_gets_one_of_its_own() -> None:
     row = ROWS[Desired.RESOLVED_NEWS]()
-    next_generation = row.succeeded(incident(state=7))
+    next_generation = row.succeeded(incident(state=7), now=NOW)
 
     assert plan(next_generation, None) is Action.CREATE
     assert plan(replace(next_generation, notes=(Note(revision=9, text="x"),)), incident()) is Action.RESOLVE

@@ -1,14 +1,18 @@
 import logging
+import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
-from itsm_bridge.pressure import OUTAGE_KEYS, SLOW, TROUBLED_KEYS, WAKE_UPS_FIRST, Pressure
+from itsm_bridge.pressure import OUTAGE_KEYS, SLOW, TROUBLED_KEYS, WAKE_UPS_FIRST, Kind, Pressure
 from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY
 from tests.builders import HOUR, MINUTE, NOW, SECOND
 
 NO_TIME = timedelta(0)
+
+Hook = Callable[[], None]
 
 
 def test_there_are_as_many_slots_as_were_given() -> None:
@@ -189,4 +193,66 @@ def test_where_the_time_of_webhooks_runs_out_they_do_not_try_for_a_while() -> No
     # Wake-ups have more time.
     assert pressure.paused_for() == NO_TIME
     clock[0] += SLOW
+    assert pressure.admits_webhooks
+
+
+class TestReadsAndWrites:
+    """An instance may show its incidents and change none."""
+
+    def failing(self, clock: list[datetime], kind: Kind) -> Pressure:
+        pressure = Pressure(slots=1, now=lambda: clock[0])
+        for number in range(OUTAGE_KEYS):
+            pressure.succeeded(f"key {number}", Kind.READ if kind is Kind.WRITE else Kind.WRITE)
+            pressure.failed(f"key {number}", "read-only", kind)
+        return pressure
+
+    @pytest.mark.parametrize("kind", Kind)
+    def test_the_success_of_one_does_not_end_an_outage_of_the_other(self, kind: Kind) -> None:
+        pressure = self.failing([NOW], kind)
+
+        assert pressure.outage == "read-only"
+        assert not pressure.takes_return()
+
+    @pytest.mark.parametrize("kind", Kind)
+    def test_it_ends_with_a_success_of_its_kind(self, kind: Kind) -> None:
+        pressure = self.failing([NOW], kind)
+        pressure.succeeded("another", kind)
+
+        assert pressure.outage == ""
+        assert (pressure.takes_return(), pressure.takes_return()) == (True, False)
+
+    def test_where_both_failed_the_success_of_either_ends_it(self) -> None:
+        pressure = self.failing([NOW], Kind.WRITE)
+        pressure.failed("key 0", "no answer", Kind.READ)
+        pressure.succeeded("key 0", Kind.READ)
+
+        assert pressure.outage == ""
+
+    @pytest.mark.parametrize(("heard", "is_believed"), [(timedelta(seconds=-1), False), (timedelta(seconds=1), True)])
+    def test_another_process_is_believed_unless_it_failed_here_since(self, heard: timedelta, is_believed: bool) -> None:
+        pressure = self.failing([NOW], Kind.WRITE)
+        pressure.heard_of_success(NOW + heard)
+
+        assert (pressure.outage == "") is is_believed
+
+
+def test_asking_while_another_thread_ends_an_outage_is_safe() -> None:
+    hooks: list[Hook] = []
+
+    def now() -> datetime:
+        if hooks:
+            hooks.pop()()
+        return NOW
+
+    pressure = Pressure(slots=1, now=now)
+    for number in range(OUTAGE_KEYS):
+        pressure.failed(f"key {number}", "refused the connection")
+
+    def in_another_thread() -> None:
+        thread = threading.Thread(target=pressure.succeeded, args=("another",))
+        thread.start()
+        thread.join()
+
+    hooks.append(in_another_thread)
+
     assert pressure.admits_webhooks

@@ -7,13 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from azure.data.tables import TableClient, UpdateMode
 
-from itsm_bridge.errors import Unavailable
+from itsm_bridge.errors import NewerVersion, Unavailable
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import WAKE_UPS_FIRST
-from itsm_bridge.reconcile import INLINE_BUDGET
+from itsm_bridge.reconcile import INLINE_BUDGET, LOOK_AGAIN, SCOUTS
 from itsm_bridge.record import SETTLE_TIME, WAKE_UP_GRACE, Record
 from itsm_bridge.retry import LAST_RETRY
+from itsm_bridge.row import VERSION, is_key
 from itsm_bridge.run import Outcome
 from local import faults
 from local.azurite import Azurite
@@ -96,15 +98,13 @@ class TestReceive:
 
         assert states(world) == ["1"]
 
-    def test_an_incident_with_our_sys_id_that_is_not_ours_is_not_touched(self, world: Bench) -> None:
+    def test_our_incident_is_ours_whatever_another_integration_made_of_its_correlation_id(self, world: Bench) -> None:
         world.receive(notification())
-        world.instance.edit(world.row().sys_id, {"correlation_id": "somebody else's"})
-        before = world.instance.incidents
+        world.instance.edit(world.row().sys_id, {"correlation_id": "VENDOR-4711"})
 
         result = world.receive(resolved())
 
-        assert (result.outcome, world.row().is_parked) == (Outcome.ACCEPTED, True)
-        assert world.instance.incidents == before
+        assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
 
     def test_an_incident_that_people_deleted_is_not_made_again(self, world: Bench) -> None:
         world.receive(notification())
@@ -379,14 +379,15 @@ class TestFailure:
 
         assert (world.row().is_parked, world.row().attempts) == (False, 1)
 
-    def test_a_write_that_is_confirmed_without_effect_is_parked(self, world: Bench) -> None:
+    def test_a_write_that_is_confirmed_without_effect_is_told_and_parked(self, world: Bench) -> None:
         world.receive(notification())
         world.instance.switches.unwritable_columns.add("state")
 
         world.receive(resolved())
 
         assert world.row().is_parked
-        assert calls(world).count("PATCH") == 1
+        assert calls(world).count("PATCH") == 2
+        assert "could not be resolved" in world.instance.notes(world.row().sys_id)[-1]
 
     def test_storage_that_fails_after_the_alert_was_remembered_is_no_reason_to_refuse_it(self, world: Bench) -> None:
         class Broken:
@@ -428,18 +429,63 @@ class TestOutage:
         assert "hibernates" in row.last_error
         assert row.wake_up_at > away.now + away.pressure.paused_for() - SECOND
 
-    def test_the_oldest_come_back_first(self, away: Bench) -> None:
-        waiting = ("d4" * 32, "e5" * 32, "f6" * 32)
+    def test_while_it_lasts_no_message_waits_in_the_queue(self, away: Bench) -> None:
+        for message in away.take():
+            away.queue.delete_message(message)
+        for key in ("d4" * 32, "e5" * 32):
+            away.receive(notification(key=key))
+        for message in away.take():
+            away.reconciler.reconcile(str(message.content), wake_up_id=message.id)
+            away.queue.delete_message(message)
+
+        assert away.messages() == 0
+        assert (away.row("d4" * 32).is_waiting, away.row("d4" * 32).awaits_work) == (True, True)
+
+    def test_resync_tries_a_few_and_wakes_nobody_while_it_lasts(self, away: Bench) -> None:
+        waiting = [f"{number:02x}" * 32 for number in range(16, 26)]
         for key in waiting:
             away.receive(notification(key=key))
             away.wake(key)
-        first = away.row(waiting[0])
-        away.store.replace(replace(first, failing_since=first.created_at - HOUR))
-        for key in waiting:
-            away.wake(key)
+        away.now += 10 * MINUTE
+        away.instance.forget_calls()
+        before = away.messages()
 
-        due = [away.row(key).wake_up_at for key in waiting]
-        assert due[0] < min(due[1:])
+        away.reconciler.resync()
+
+        assert len(away.instance.calls) == SCOUTS
+        assert away.messages() <= before + SCOUTS
+        assert sum(away.row(key).is_waiting for key in waiting) == len(waiting) - SCOUTS
+
+    def test_when_it_is_over_resync_wakes_all_what_was_never_tried_first_and_the_oldest_of_that(
+        self, away: Bench
+    ) -> None:
+        waiting = ("d4" * 32, "e5" * 32, "f6" * 32, "a7" * 32, "b8" * 32, "c9" * 32)
+        for key in waiting:
+            away.receive(notification(key=key))
+            away.wake(key)
+            away.now += SECOND
+        tried = away.row(waiting[0])
+        away.store.replace(replace(tried, failing_since=NOW - 9 * HOUR, attempted_at=NOW - 8 * HOUR))
+        away.instance.faults.clear()
+        away.now += 10 * MINUTE
+
+        away.reconciler.resync()
+
+        assert states(away) == ["1"] * SCOUTS
+        left = [away.row(key) for key in (*waiting[1 + SCOUTS :], waiting[0])]
+        assert not any(row.is_waiting for row in left)
+        assert [row.wake_up_at for row in left] == sorted(row.wake_up_at for row in left)
+        assert {row.woken_at for row in left} == {away.now}
+
+    def test_who_sees_it_end_wakes_the_others(self, away: Bench) -> None:
+        away.receive(notification())
+        away.wake()
+        away.instance.faults.clear()
+        away.now += MINUTE
+
+        away.wake(self.KEYS[0])
+
+        assert (away.row().is_waiting, away.row().woken_at) == (False, away.now)
 
     def test_the_first_success_opens_it_for_all(self, away: Bench) -> None:
         away.instance.faults.clear()
@@ -484,19 +530,6 @@ class TestOutage:
             world.receive(notification(key=f"{number:02x}" * 32))
 
         assert world.pressure.admits_webhooks
-
-    def test_whoever_was_tried_goes_after_the_others_however_old(self, away: Bench) -> None:
-        away.now += SECOND
-        away.receive(notification())
-        away.wake()
-        for key in self.KEYS:
-            tried = away.row(key)
-            away.store.replace(replace(tried, failing_since=NOW - 70 * HOUR, attempted_at=NOW - MINUTE))
-            away.wake(key)
-
-        due = [away.row(key).wake_up_at for key in self.KEYS]
-        assert away.row().attempted_at is None
-        assert away.row().wake_up_at < min(due)
 
     def test_an_incident_that_only_lacks_its_item_is_never_parked(self, world: Bench) -> None:
         world.instance.faults.add(
@@ -701,8 +734,9 @@ class TestDecisions:
         world.instance.faults.add(faults.data_policy_violated("Resolution code"), method="PATCH", times=1)
         world.receive(resolved())
 
-        action, _, result = self.decisions(world)[-1]
-        assert (action, "Resolution code" in result) == ("resolve", True)
+        decisions = {action: result for action, _, result in self.decisions(world)}
+        assert "Resolution code" in decisions["resolve"]
+        assert "Resolution code" in decisions["park"]
 
 
 class TestLease:
@@ -791,3 +825,215 @@ class TestWakeUps:
 
         assert world.store.read(KEY) is None
         assert world.store.read("a1" * 32) is not None
+
+    def test_a_row_that_cannot_be_written_keeps_no_other_asleep(self, world: Bench) -> None:
+        world.pressure.pause(HOUR)
+        keys = [f"{number:02x}" * 32 for number in range(10, 16)]
+        for key in keys:
+            world.receive(notification(key=key))
+        world.queue.clear_messages()
+        world.now += WAKE_UP_GRACE + SECOND
+
+        class OneFails:
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def replace(self, row: Record) -> Record:
+                if row.key == keys[1]:
+                    raise Unavailable("one partition is in trouble")
+                return world.store.replace(row)
+
+        world.make(store=OneFails()).resync()
+
+        assert [bool(world.row(key).wake_up_id) for key in keys] == [True, False, True, True, True, True]
+
+    def test_storage_that_fails_for_all_is_not_asked_for_each(self, world: Bench) -> None:
+        world.pressure.pause(HOUR)
+        for number in range(10, 20):
+            world.receive(notification(key=f"{number:02x}" * 32))
+        world.queue.clear_messages()
+        world.now += WAKE_UP_GRACE + SECOND
+        asked = []
+
+        class Down:
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def replace(self, row: Record) -> Record:
+                asked.append(row.key)
+                raise Unavailable("down")
+
+        with pytest.raises(Unavailable):
+            world.make(store=Down()).resync()
+
+        assert len(asked) < 10
+
+    def test_a_long_line_is_late_and_not_lost(self, world: Bench) -> None:
+        world.pressure.pause(HOUR)
+        for number in range(10, 16):
+            world.receive(notification(key=f"{number:02x}" * 32))
+            world.now += SECOND
+        lost, *late = world.take()
+        world.queue.delete_message(lost)
+        for message in late:
+            world.queue.update_message(message, visibility_timeout=0)
+        world.now += HOUR
+
+        world.reconciler.resync()
+        while_they_stand = world.messages()
+        world.queue.clear_messages()
+        world.reconciler.resync()
+
+        assert (while_they_stand, world.messages()) == (5, 6)
+
+    @pytest.mark.parametrize(("state", "is_kept"), [("1", True), ("6", True), ("7", False), ("8", False), ("", False)])
+    def test_the_row_of_an_alert_that_never_ends_goes_once_its_incident_is_closed_or_gone(
+        self, world: Bench, state: str, is_kept: bool
+    ) -> None:
+        world.receive(notification())
+        if state:
+            world.instance.edit(world.row().sys_id, {"state": state, "close_code": "Duplicate", "close_notes": "x"})
+        else:
+            world.instance.delete(world.row().sys_id)
+        world.now += timedelta(days=91)
+
+        world.reconciler.resync()
+
+        assert (world.store.read(KEY) is not None) is is_kept
+
+    def test_one_whose_incident_is_open_is_asked_about_once_a_week(self, world: Bench) -> None:
+        world.receive(notification())
+        world.now += timedelta(days=91)
+        world.instance.forget_calls()
+        asked = []
+        for _ in range(3):
+            world.reconciler.resync()
+            asked.append(len(world.instance.calls))
+            world.now += LOOK_AGAIN / 2 + HOUR
+
+        assert asked == [1, 1, 2]
+
+
+class TestDamage:
+    """A row that cannot be read, or that a newer version wrote."""
+
+    def damage(self, world: Bench, **changes: object) -> None:
+        table = TableClient.from_connection_string(world.place.connection_string, world.place.table)
+        with table:
+            entity = table.get_entity(KEY[:2], KEY)
+            entity.update(changes)
+            table.update_entity(entity, mode=UpdateMode.REPLACE)
+
+    def rows(self, world: Bench) -> list[str]:
+        with TableClient.from_connection_string(world.place.connection_string, world.place.table) as table:
+            return [str(row["RowKey"]) for row in table.list_entities()]
+
+    @pytest.mark.parametrize("sys_ids", SysIds)
+    def test_its_key_goes_on_with_the_incident_that_it_has(self, world: Bench, sys_ids: SysIds) -> None:
+        world.instance.switches.sys_ids = sys_ids
+        world.receive(notification())
+        world.drain()
+        self.damage(world, document_0="{")
+
+        outcome = world.receive(resolved()).outcome
+
+        assert (outcome, states(world)) == (Outcome.RESOLVED, ["6"])
+        assert sorted(is_key(row) for row in self.rows(world)) == [False, True]
+
+    @pytest.mark.parametrize("sys_ids", SysIds)
+    def test_a_new_firing_finds_the_incident_too(self, world: Bench, sys_ids: SysIds) -> None:
+        world.instance.switches.sys_ids = sys_ids
+        world.receive(notification())
+        world.drain()
+        self.damage(world, document_0="{")
+
+        world.receive(notification(at=NOW + HOUR, digest="anew", fields={**notification().fields, "urgency": "1"}))
+
+        assert (states(world), world.instance.incidents[0]["urgency"]) == (["1"], "1")
+
+    def test_a_later_generation_is_found_as_well(self, world: Bench) -> None:
+        for hours in range(3):
+            world.receive(notification(at=NOW + hours * HOUR, digest=f"{hours}"))
+            if hours < 2:
+                world.instance.close(world.instance.incidents[-1]["sys_id"])
+        self.damage(world, document_0="{")
+
+        world.receive(resolved(at=NOW + 4 * HOUR))
+
+        assert states(world) == ["7", "7", "6"]
+
+    def test_a_wake_up_for_it_is_done_with(self, world: Bench) -> None:
+        world.receive(notification())
+        self.damage(world, document_0="{", awaits_work=True)
+
+        world.reconciler.reconcile(KEY, wake_up_id="")
+        world.now += HOUR
+        world.reconciler.resync()
+
+        assert states(world) == ["1"]
+
+    def test_one_of_a_newer_version_is_left_to_that(self, world: Bench) -> None:
+        world.receive(notification())
+        self.damage(world, needs_version=VERSION + 1)
+
+        with pytest.raises(NewerVersion):
+            world.receive(resolved())
+        with pytest.raises(NewerVersion):
+            world.reconciler.reconcile(KEY, wake_up_id="")
+
+        assert self.rows(world) == [KEY]
+
+
+class TestStumble:
+    """An error that nobody foresaw."""
+
+    class Broken:
+        def __init__(self, target: object) -> None:
+            self._target = target
+            self.is_broken = True
+
+        def __getattr__(self, name: str) -> object:
+            if self.is_broken and name in ("create", "find"):
+                raise RuntimeError("text of the alert")
+            return getattr(self._target, name)
+
+    def test_it_counts_as_a_failed_attempt_with_its_place_and_no_word_of_its_message(self, world: Bench) -> None:
+        result = world.receive(notification(), world.make(servicenow=self.Broken(world.servicenow)))
+
+        row = world.row()
+        assert (result.outcome, row.attempts, row.lease_holder) == (Outcome.ACCEPTED, 1, "")
+        assert "unexpected RuntimeError at test_reconcile.py:" in row.last_error
+        assert "text of the alert" not in row.last_error
+
+    def test_what_it_kept_from_being_done_is_done_when_it_is_gone(self, world: Bench) -> None:
+        broken = self.Broken(world.servicenow)
+        reconciler = world.make(servicenow=broken)
+        world.receive(notification(), reconciler)
+        broken.is_broken = False
+        world.now += HOUR
+
+        world.wake(reconciler=reconciler)
+
+        assert states(world) == ["1"]
+
+    def test_beyond_the_horizon_it_is_parked(self, world: Bench) -> None:
+        reconciler = world.make(servicenow=self.Broken(world.servicenow))
+        world.receive(notification(), reconciler)
+        world.now += timedelta(hours=73)
+
+        world.wake(reconciler=reconciler)
+
+        assert world.row().is_parked
+
+
+def test_a_repetition_of_a_parked_alert_gives_it_another_attempt(world: Bench) -> None:
+    world.instance.faults.add(faults.data_policy_violated("Caller"), method="POST")
+    world.receive(notification())
+    assert world.row().is_parked
+    before = world.messages()
+
+    outcome = world.receive(notification()).outcome
+
+    assert (outcome, world.row().is_parked, world.messages()) == (Outcome.ACCEPTED, False, before + 1)
+    world.wake()
+    assert states(world) == ["1"]

@@ -106,7 +106,7 @@ class TestObservedHalf:
         assert change(once) == once
 
     def test_a_new_generation_has_an_identity_of_its_own(self) -> None:
-        row = known_record().succeeded(incident(state=7))
+        row = known_record().succeeded(incident(state=7), now=NOW)
 
         assert (row.generation, row.previous_number, row.sys_id) == (2, "INC0010001", "")
         assert row.incident_sys_id != known_record().incident_sys_id

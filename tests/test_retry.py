@@ -1,8 +1,7 @@
-from datetime import timedelta
 from itertools import pairwise
 
-from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY, PARADE, backoff, spread, turn
-from tests.builders import HOUR, MINUTE, SECOND
+from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY, backoff, with_jitter
+from tests.builders import HOUR, MINUTE
 
 
 def test_it_is_tried_later_and_later_but_not_for_ever() -> None:
@@ -18,13 +17,4 @@ def test_never_before_the_other_side_asked_to_be() -> None:
 
 
 def test_those_who_fail_together_do_not_return_together() -> None:
-    assert len({spread(MINUTE) for _ in range(100)}) > 90
-
-
-def test_the_older_the_sooner_from_seconds_to_days() -> None:
-    ages = [timedelta(0), SECOND, MINUTE, HOUR, 10 * HOUR, 71 * HOUR]
-    turns = [turn(age, 72 * HOUR) for age in ages]
-
-    assert turns[0] == PARADE
-    assert all(older < younger for younger, older in pairwise(turns))
-    assert turn(72 * HOUR, 72 * HOUR) == turn(100 * HOUR, 72 * HOUR) == timedelta(0)
+    assert len({with_jitter(MINUTE) for _ in range(100)}) > 90

@@ -14,7 +14,7 @@ def test_a_new_incident_has_its_identity_and_what_the_alert_says() -> None:
 
 
 def test_a_next_generation_names_the_one_before() -> None:
-    fields = writes.creation(known_record().succeeded(incident(state=7)))
+    fields = writes.creation(known_record().succeeded(incident(state=7), now=NOW))
 
     assert fields["work_notes"] == "INC0010001 is closed; this incident follows it."
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from itsm_bridge.errors import Conflict, Unavailable, Unconfirmed
 from itsm_bridge.incident import OWNED_FIELDS, Incident, IncidentState
-from itsm_bridge.record import Record
-from itsm_bridge.row import from_entity, to_entity
+from itsm_bridge.record import Record, place_in_line
+from itsm_bridge.row import aside, from_entity, to_entity
 from itsm_bridge.wakeups import WakeUp
 
 Clock = Callable[[], datetime]
@@ -28,6 +28,7 @@ class MemoryStore:
     def __init__(self, *, on_commit: Callable[[Record | None, Record | None], None] | None = None) -> None:
         self._rows: dict[str, tuple[dict[str, Any], str]] = {}
         self._etags = count(1)
+        self.aside: list[dict[str, Any]] = []
         self._on_commit = on_commit
 
     def insert(self, record: Record) -> Record:
@@ -59,6 +60,24 @@ class MemoryStore:
 
     def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
         return self._query(lambda row: row["awaits_work"] and row["wake_up_at"] < due_before)
+
+    def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
+        rows = self._query(lambda row: row["awaits_work"] and row["is_waiting"])
+        return sorted((row for row in rows if row.wake_up_at < due_before), key=place_in_line)[:limit]
+
+    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
+        return self._query(
+            lambda row: (
+                row["is_firing"]
+                and not (row["awaits_work"] or row["is_parked"])
+                and row["changed_at"] < changed_before
+                and row["looked_at"] < looked_before
+            )
+        )
+
+    def set_aside(self, key: str) -> None:
+        entity, etag = self._rows.pop(key)
+        self.aside.append(aside(entity, etag=etag))
 
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         return self._query(
@@ -127,6 +146,10 @@ class MemoryWakeUps:
         if message.pop_receipt != wake_up.pop_receipt:
             raise Unavailable("the queue refused: the host has the message")
         del self.messages[wake_up.message_id]
+
+    def peek(self) -> list[tuple[str, str]]:
+        visible = [each for each in self.messages.values() if each.visible_at <= self._now()]
+        return [(each.key, each.message_id) for each in sorted(visible, key=lambda each: each.visible_at)[:32]]
 
     # What the host does.
 

@@ -250,6 +250,18 @@ class _RemoteStore:
     def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
         return self._call("query rows", lambda: self._process.cloud.store.awaiting_work(due_before=due_before))
 
+    def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.waiting(due_before=due_before, limit=limit))
+
+    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
+        store = self._process.cloud.store
+        return self._call(
+            "query rows", lambda: store.idle_firing(changed_before=changed_before, looked_before=looked_before)
+        )
+
+    def set_aside(self, key: str) -> None:
+        self._call("set aside", lambda: self._process.cloud.store.set_aside(key))
+
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         return self._call("query rows", lambda: self._process.cloud.store.idle_since(changed_before=changed_before))
 
@@ -277,6 +289,9 @@ class _RemoteWakeUps:
     def send(self, key: str, *, delay: timedelta) -> WakeUp:
         what = f"send wake-up of {key[:4]} in {delay.total_seconds():.0f} s"
         return self._call(what, lambda: self._process.cloud.wakeups.send(key, delay=delay))
+
+    def peek(self) -> list[tuple[str, str]]:
+        return self._call("peek", self._process.cloud.wakeups.peek)
 
     def take_back(self, wake_up: WakeUp) -> None:
         self._call(f"take back {wake_up.message_id}", lambda: self._process.cloud.wakeups.take_back(wake_up))
