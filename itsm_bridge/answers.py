@@ -3,6 +3,9 @@
 Rule 1: whether a request took effect is judged here, by one table, from the answer alone. Nothing here has an effect.
 Rule 2: "unknown" is the answer to doubt. A status says who answered, not what happened: an edge stands before the
         application nodes, a transaction outlives its client, and 200 is sent before the work is done.
+Rule 3: "rejected" is what an application node said itself, with its header and in ServiceNow's envelope. What an edge,
+        a proxy or a firewall refuses, it refuses to everybody and for a while; and a firewall may hold back the answer
+        to a write that took effect.
 
     the answer                                       read         insert       change
     ──────────────────────────────────────────────   ──────────   ──────────   ──────────
@@ -10,13 +13,13 @@ Rule 2: "unknown" is the answer to doubt. A status says who answered, not what h
     200 or 201 with a result and no error            confirmed    confirmed    confirmed
     any other success: 202, empty, cut, cancelled    retry safe   unknown      unknown
     401, 407, 429                                    retry safe   retry safe   retry safe
-    400 or 404: there is no such API                 rejected     rejected     rejected
+    a node: there is no such API or table            retry safe   retry safe   retry safe
     404: there is no such row, or it is hidden       confirmed    unknown      retry safe
     403: a data policy or a business rule forbids    retry safe   rejected     rejected
     403: the database failed                         retry safe   unknown      unknown
-    403, for any other reason                        retry safe   unknown      retry safe
-    400 and all 4xx but 404, 408 and 499             rejected     rejected     rejected
-    anything else: 5xx, 3xx, 408, 499, …             retry safe   unknown      unknown
+    403, a node, for any other reason                retry safe   unknown      retry safe
+    a node: 400 and all 4xx but 404, 408 and 499     rejected     rejected     rejected
+    anything else: 5xx, 3xx, 4xx of an edge, …       retry safe   unknown      unknown
     none, and nothing was sent                       retry safe   retry safe   retry safe
     none, or half of one                             retry safe   unknown      unknown
 
@@ -79,6 +82,12 @@ class Answer:
     result: Result | None = None
     #: Whether the answer says that there is no such row, or none for us.
     is_absent: bool = False
+    #: Whether a node says that it has no such table or API: for good, or because it is just starting.
+    is_no_table: bool = False
+    #: Whether there is an answer that is larger than anything we read.
+    is_too_large: bool = False
+    #: How many rows match, those that are hidden from us included; None if that was not told.
+    count: int | None = None
     #: How long we were asked to wait; None if nothing was said.
     retry_after: timedelta | None = None
     #: Whether an application node refused this one request: the instance is well.
@@ -101,6 +110,11 @@ class _Seen:
     def is_from_node(self) -> bool:
         """Whether an application node answered; the edge alone sends no such header."""
         return "x-transaction-id" in self.headers
+
+    @property
+    def is_said(self) -> bool:
+        """Whether an application node said this in ServiceNow's envelope."""
+        return self.is_from_node and bool(self.message)
 
     @property
     def error(self) -> Mapping[str, object]:
@@ -150,11 +164,15 @@ def _has_result(seen: _Seen) -> bool:
 
 def _says(pattern: str, *statuses: int) -> Callable[[_Seen], bool]:
     said = re.compile(pattern, re.IGNORECASE)
-    return lambda seen: seen.status in statuses and bool(said.search(seen.message))
+    return lambda seen: seen.status in statuses and seen.is_said and bool(said.search(seen.message))
 
 
 def _is(*statuses: int) -> Callable[[_Seen], bool]:
     return lambda seen: seen.status in statuses
+
+
+def _says_anything(*statuses: int) -> Callable[[_Seen], bool]:
+    return lambda seen: seen.status in statuses and seen.is_said
 
 
 _CONFIRMED, _REJECTED, _SAFE, _UNKNOWN = Outcome.CONFIRMED, Outcome.REJECTED, Outcome.RETRY_SAFE, Outcome.UNKNOWN
@@ -166,18 +184,24 @@ _ABSENT = _Rule(
     *(_CONFIRMED, _UNKNOWN, _SAFE),
 )
 
+_NO_TABLE = _Rule(
+    "there is no such API or table",
+    _says("does not represent any resource|invalid table", 400, 404),
+    *(_SAFE, _SAFE, _SAFE),
+)
+
 _RULES: tuple[_Rule, ...] = (
     _Rule("the instance hibernates", lambda seen: is_hibernating(seen.headers, seen.body), _SAFE, _SAFE, _SAFE),
     _RESULT,
     _Rule("no complete result", _is(*range(200, 300)), _SAFE, _UNKNOWN, _UNKNOWN),
     _Rule("not authenticated", _is(401, 407), _SAFE, _SAFE, _SAFE),
     _Rule("too many requests", _is(429), _SAFE, _SAFE, _SAFE),
-    _Rule("there is no such API", _says("does not represent any resource", 400, 404), _REJECTED, _REJECTED, _REJECTED),
+    _NO_TABLE,
     _ABSENT,
     _Rule("a rule forbids it", _says("data policy|aborted by business rule", 403), _SAFE, _REJECTED, _REJECTED),
     _Rule("the database failed", _says("error during", 403), _SAFE, _UNKNOWN, _UNKNOWN),
-    _Rule("forbidden", _is(403), _SAFE, _UNKNOWN, _SAFE),
-    _Rule("refused", _is(*(set(range(400, 500)) - {404, 408, 499})), _REJECTED, _REJECTED, _REJECTED),
+    _Rule("forbidden", _says_anything(403), _SAFE, _UNKNOWN, _SAFE),
+    _Rule("refused", _says_anything(*(set(range(400, 500)) - {404, 408, 499})), _REJECTED, _REJECTED, _REJECTED),
     _Rule("no usable answer", lambda _: True, _SAFE, _UNKNOWN, _UNKNOWN),
 )
 
@@ -196,15 +220,17 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
         status=status,
         result=seen.result if rule is _RESULT else None,
         is_absent=rule is _ABSENT,
+        is_no_table=rule is _NO_TABLE,
+        count=_count_of(names),
         retry_after=wait,
         is_refusal=seen.is_from_node and status in _REFUSALS,
     )
 
 
-def unanswered(method: str, *, was_sent: bool, reason: str) -> Answer:
+def unanswered(method: str, *, was_sent: bool, reason: str, is_too_large: bool = False) -> Answer:
     """Judge a request that got no complete answer. `was_sent`: whether any of it may have reached the other side."""
-    is_safe = method in _READS or not was_sent
-    return Answer(outcome=Outcome.RETRY_SAFE if is_safe else Outcome.UNKNOWN, reason=_printable(reason))
+    outcome = Outcome.RETRY_SAFE if method in _READS or not was_sent else Outcome.UNKNOWN
+    return Answer(outcome=outcome, reason=_printable(reason), is_too_large=is_too_large)
 
 
 def parsed(body: bytes) -> object:
@@ -228,6 +254,11 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> timedelta | Non
     else:
         return None
     return min(max(span, timedelta(0)), _LONGEST_WAIT)
+
+
+def _count_of(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("x-total-count", "").strip()
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _http_date(text: str) -> datetime | None:

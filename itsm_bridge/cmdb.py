@@ -33,8 +33,8 @@ from typing import Generic, TypeVar
 
 from itsm_bridge.bindings import FIELDS, SYS_ID, Answer, Binding, answer_of, first_of, judged, key_of, not_found
 from itsm_bridge.ci_classes import SOURCES, Question, lineage, questions_of, resource_of
-from itsm_bridge.errors import InvalidSettings, Rejected, Unavailable
-from itsm_bridge.table_api import NotAllowed, TableApi, UnknownField, is_plain
+from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
+from itsm_bridge.table_api import NoSuchTable, NotAllowed, TableApi, UnknownField, is_plain
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,13 @@ _OTHERWISE_FRESH = 300.0
 _CACHE_SIZE = 2000
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
+
+#: Why there is no asking by a field.
+_REMARKS: Mapping[type[BridgeError], str] = {
+    UnknownField: "there is no such field",
+    NotAllowed: "we may not read it",
+    NoSuchTable: "there is no such table",
+}
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -231,10 +238,8 @@ class Cmdb:
                 limit=_MOST_ROWS,
                 within=allowance.for_request(),
             )
-        except UnknownField:
-            return self._close(place, "there is no such field")
-        except NotAllowed:
-            return self._close(place, "we may not read it")
+        except (UnknownField, NotAllowed, NoSuchTable) as error:
+            return self._close(place, _REMARKS[type(error)])
         except Rejected:
             return Answer(remark="ServiceNow refuses the question")
         return answer_of(rows, limit=_MOST_ROWS)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from itsm_bridge.incident import OWNED_FIELDS, Incident, sys_id_for
+from itsm_bridge.incident import OWNED_FIELDS, Incident, IncidentState, sys_id_for
 
 #: How long a write may go on inside ServiceNow after its sender gave up:
 #: 60 s of quota, queueing before it, and an edge that cuts requests at about 5 minutes.
@@ -380,6 +380,7 @@ class Record:
         A creation, made at `created_at` by our clock, tells of its firing in whatever state a rule of the instance
         left the incident.
         """
+        resolves = fields.get("state") == str(int(IncidentState.RESOLVED))
         ours = [name for name in fields if name in OWNED_FIELDS or name == "cmdb_ci"]
         stored = {name: fingerprint(incident.fields.get(name, "")) for name in ours}
         asked = {name: f"{fingerprint(fields[name])}:{stored[name]}" for name in stored}
@@ -392,7 +393,7 @@ class Record:
             dropped=tuple(sorted({*(name for name in self.dropped if name not in fields), *incident.dropped})),
             wished={name: prints for name, prints in self.wished.items() if name not in fields},
             # The person who resolved or closed it meanwhile did not know of this firing.
-            reported_firing=sent.firing if incident.is_open or "state" in fields else self.reported_firing,
+            reported_firing=sent.firing if incident.is_open or resolves else self.reported_firing,
             in_doubt_until=None,
             is_restored=False,
             mod_count=incident.fields.get("sys_mod_count", ""),

@@ -5,6 +5,8 @@
 2. A write that was refused may have taken effect, or may have been refused because somebody was faster:
    a look at the incident tells.
 3. The priority, the caller and whatever else is not given is not sent.
+4. What is hidden from us is not taken for absent: ServiceNow counts the rows that match before it hides any, so an
+   incident that people deleted is told from one that our account may not read.
 
 Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
 """
@@ -19,7 +21,7 @@ from datetime import timedelta
 
 from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.incident import OWNED_FIELDS, Incident
-from itsm_bridge.table_api import NotAllowed, Row, TableApi
+from itsm_bridge.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
 from itsm_bridge.transport import Deadline
 
 log = logging.getLogger(__name__)
@@ -27,21 +29,27 @@ log = logging.getLogger(__name__)
 #: What is read of every incident.
 FIELDS = (
     *("number", "state", "correlation_id", *OWNED_FIELDS),
-    *("close_code", "close_notes", "cmdb_ci", "sys_created_on"),
+    *("close_code", "close_notes", "cmdb_ci", "sys_created_on", "sys_mod_count"),
 )
 
 #: They are appended to and read as "".
 _JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
 
 #: What closes an incident whose alert went away by itself, the best first: newer instances ship the first,
-#: older ones the second.
-_CLOSE_CODES = ("Solution provided", "Solved (Permanently)", "Resolved by caller", "Closed/Resolved by Caller")
+#: older ones the second. None of them says anything that may be false, as "Duplicate" or "User error" would.
+_CLOSE_CODES = (
+    *("Solution provided", "Solved (Permanently)", "Resolved by caller", "Closed/Resolved by Caller"),
+    *("Solved", "Resolved", "Fixed", "Closed"),
+)
 
 #: How long the choices of the instance are believed.
 _CHOICES_FRESH = timedelta(hours=1)
 
-#: Incidents of one key: its generations, and perhaps what was doubled by hand.
+#: Incidents of one key: its newest generations, and perhaps what was doubled by hand.
 _SEARCH_LIMIT = 20
+
+#: Entries of a journal that is too large to be read whole: 4000 characters each are far less than an answer may hold.
+_NEWEST_NOTES = 200
 
 
 class ServiceNow:
@@ -71,26 +79,68 @@ class ServiceNow:
         return self._honours_sys_id
 
     def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
-        """Return the incident, or None if there is none that we may read.
+        """Return the incident, or None if there is none.
+
+        With notes, `work_notes` is the journal, of a very long one the newest part; None if it is hidden from us.
 
         Raises:
             Unavailable: ServiceNow did not answer.
+            NotAllowed: there is one, and it is hidden from us.
             Rejected: it refuses the question for good.
         """
-        displayed = ("work_notes",) if with_notes else ()
-        row = self._table_api.read("incident", sys_id, fields=FIELDS, displayed=displayed, within=within)
-        if row is None:
+        deadline = Deadline.after(within)
+        try:
+            return self._found(sys_id, displayed=("work_notes",) if with_notes else (), within=within)
+        except TooLargeAnswer:
+            if not with_notes:
+                raise
+        incident = self._found(sys_id, displayed=(), within=deadline.left)
+        return incident and replace(incident, work_notes=self._newest_notes(sys_id, within=deadline.left))
+
+    def _found(self, sys_id: str, *, displayed: Sequence[str], within: timedelta) -> Incident | None:
+        rows = self._table_api.query(
+            "incident",
+            {"sys_id": sys_id},
+            fields=FIELDS,
+            displayed=displayed,
+            limit=1,
+            must_see_all=True,
+            within=within,
+        )
+        if not rows:
             return None
-        incident = _incident(row)
+        incident = _incident(rows[0])
         if incident is None or incident.sys_id != sys_id:
             raise Unavailable("ServiceNow answered a row that is not the incident asked for")
         return incident
 
-    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
-        """Return the incidents with this correlation id that we may read, oldest first.
+    def _newest_notes(self, sys_id: str, *, within: timedelta) -> str | None:
+        """Return the newest entries of a long journal, newest first; None if we may not read them apart.
 
         Raises:
             Unavailable: ServiceNow did not answer.
+        """
+        try:
+            rows = self._table_api.query(
+                "sys_journal_field",
+                {"element_id": sys_id, "element": "work_notes"},
+                fields=("value",),
+                order_by="sys_created_on",
+                newest_first=True,
+                limit=_NEWEST_NOTES,
+                must_see_all=True,
+                within=within,
+            )
+        except (NotAllowed, NoSuchTable, UnknownField):
+            return None
+        return "\n\n".join(row.get("value", "") for row in rows)
+
+    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
+        """Return the newest incidents with this correlation id, at most 20, the oldest of them first.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+            NotAllowed: some are hidden from us, and the one that is meant may be among them.
             Rejected: it refuses the question for good.
         """
         rows = self._table_api.query(
@@ -98,7 +148,9 @@ class ServiceNow:
             {"correlation_id": correlation_id},
             fields=FIELDS,
             order_by="sys_created_on",
+            newest_first=True,
             limit=_SEARCH_LIMIT,
+            must_see_all=True,
             within=within,
         )
         incidents = [incident for row in rows if (incident := _incident(row))]
@@ -154,18 +206,43 @@ class ServiceNow:
     def close_code(self, *, within: timedelta, preferred: str = "") -> str:
         """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a one.
 
-        The choices are at most an hour old.
+        "" if the instance has none of which we know that it says the truth: then it is left to the instance.
+        The choices are at most an hour old; while they cannot be read, the last known ones count.
 
         Raises:
-            Unavailable: ServiceNow did not answer.
+            Unavailable: the choices cannot be read and nobody set one. Without knowing them nothing is resolved,
+                because a wrong code is dropped, and then missing.
+        """
+        codes = self._choices_now(within)
+        if codes is None:
+            return self._close_code
+        return preferred if preferred in codes else self._chosen(codes)
+
+    def _choices_now(self, within: timedelta) -> Sequence[str] | None:
+        """Return the choices, if need be old ones; None if they were never read and the operator set a code.
+
+        Raises:
+            Unavailable: they were never read, and the operator set none.
         """
         with self._lock:
             known = self._choices
-        if known is None or self._clock() - known[1] >= _CHOICES_FRESH.total_seconds():
-            known = (self._close_codes(within), self._clock())
-            with self._lock:
-                self._choices = known
-        return preferred if preferred in known[0] else self._chosen(known[0])
+        if known is not None and self._clock() - known[1] < _CHOICES_FRESH.total_seconds():
+            return known[0]
+        try:
+            codes = self._close_codes(within)
+        except (Unavailable, Rejected) as error:
+            self._warn("close codes", "the choices of close_code cannot be read: %s", str(error))
+            if known is not None:
+                return known[0]
+            if self._close_code:
+                return None
+            message = f"{error}. Let our account read sys_choice, or set SERVICENOW_CLOSE_CODE"
+            retry_after = error.retry_after if isinstance(error, Unavailable) else None
+            is_refusal = not isinstance(error, Unavailable) or error.is_refusal
+            raise Unavailable(message, retry_after=retry_after, is_refusal=is_refusal) from error
+        with self._lock:
+            self._choices = (codes, self._clock())
+        return codes
 
     def probe(self, *, within: timedelta) -> None:
         """Make sure that the instance is awake, knows us and lets us ask for incidents.
@@ -192,31 +269,35 @@ class ServiceNow:
             raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
 
     def _close_codes(self, within: timedelta) -> Sequence[str]:
-        """Return the choices that the instance has; none if they cannot be read."""
-        try:
-            rows = self._table_api.query(
-                "sys_choice",
-                {"name": ("incident", "task"), "element": "close_code", "inactive": "false"},
-                fields=("value",),
-                order_by="sequence",
-                limit=500,
-                within=within,
-            )
-        except (NotAllowed, Rejected):
-            return ()
+        """Return the choices that the instance has.
+
+        Raises:
+            Unavailable: they cannot be read now.
+            Rejected: they cannot be read at all.
+        """
+        rows = self._table_api.query(
+            "sys_choice",
+            {"name": ("incident", "task"), "element": "close_code", "inactive": "false"},
+            fields=("value",),
+            order_by="sequence",
+            limit=500,
+            must_see_all=True,
+            within=within,
+        )
         # A table without choices of its own has those of the table that it extends.
         own = [row for row in rows if row["name"] == "incident"]
         return [value for row in own or rows if (value := row.get("value"))]
 
     def _chosen(self, codes: Sequence[str]) -> str:
-        if not codes:
-            code = self._close_code or _CLOSE_CODES[0]
-            self._warn("close codes", "the choices of close_code cannot be read; incidents are resolved with %r", code)
-            return code
         preferred = (self._close_code, *_CLOSE_CODES) if self._close_code else _CLOSE_CODES
-        code = next((code for code in preferred if code in codes), codes[0])
-        if code != preferred[0] and (self._close_code or code not in preferred):
-            self._warn("close code", "the instance has no close code %r; %r is used instead", preferred[0], code)
+        if not codes:  # any text will do
+            return preferred[0]
+        spelled = {code.casefold(): code for code in reversed(codes)}
+        code = next((spelled[each.casefold()] for each in preferred if each.casefold() in spelled), "")
+        if self._close_code and code.casefold() != self._close_code.casefold():
+            self._warn("close code", "the instance has no close code %r; %r is used instead", self._close_code, code)
+        elif not code:
+            self._warn("close code", "the instance has no close code that we know: set SERVICENOW_CLOSE_CODE to one")
         return code
 
     def _learn(self, *, honours_sys_id: bool) -> None:

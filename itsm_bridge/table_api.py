@@ -43,6 +43,14 @@ class NotAllowed(Unavailable):
     """ServiceNow knows who we are and does not let us: a role is missing, or for now."""
 
 
+class NoSuchTable(Unavailable):
+    """A node says that it has no such table or API: for good, or because it is just starting."""
+
+
+class TooLargeAnswer(Unavailable):
+    """What was asked for is larger than anything we read: ask for less of it."""
+
+
 class UnknownField(Rejected):
     """The table has no such field, or hides it, so that a query by it says nothing."""
 
@@ -67,7 +75,7 @@ class TableApi:
         self._credentials = credentials
         self._transport = Transport()
 
-    def query(
+    def query(  # noqa: PLR0913 - all that one question can say
         self,
         table: str,
         conditions: Mapping[str, str | Collection[str]],
@@ -76,6 +84,9 @@ class TableApi:
         limit: int,
         within: timedelta,
         order_by: str = "",
+        newest_first: bool = False,
+        displayed: Sequence[str] = (),
+        must_see_all: bool = False,
     ) -> tuple[Row, ...]:
         """Return the rows that fulfil all `conditions`, at most `limit`; only those that we may read.
 
@@ -85,55 +96,40 @@ class TableApi:
             fields: What to return, besides the fields of the conditions and `sys_id`.
             limit: Rows. ServiceNow counts to it before it hides what we may not read.
             within: How long it may take.
-            order_by: Field to sort by, ascending.
+            order_by: Field to sort by.
+            newest_first: Whether to sort descending.
+            displayed: What to return as people see it: a journal has no raw value.
+            must_see_all: Whether rows that are hidden from us are an error, because one may be the row that is meant.
+                ServiceNow counts the rows that match before it hides some.
 
         Raises:
             Unavailable: ServiceNow did not answer.
+            NoSuchTable: it says that it has no such table.
+            NotAllowed: rows are hidden from us, and all must be seen.
             Rejected: it refuses the question for good.
             UnknownField: the rows lack a field of the conditions.
             ValueError: there is no condition, or one without a value, or a value that is not plain. A bug.
         """
         wanted = {name: (values,) if isinstance(values, str) else tuple(values) for name, values in conditions.items()}
         params = {
-            "sysparm_query": _encoded(wanted, order_by),
-            "sysparm_fields": _listed("sys_id", *fields, *wanted),
+            "sysparm_query": _encoded(wanted, order_by, newest_first=newest_first),
+            "sysparm_fields": _listed("sys_id", *fields, *wanted, *displayed),
             "sysparm_limit": str(limit),
-            "sysparm_no_count": "true",
-            **_RAW,
+            "sysparm_no_count": "false" if must_see_all else "true",
+            **(_BOTH if displayed else _RAW),
         }
         request = _Request(method="GET", path=_name(table), params=params)
-        result = self._confirmed(request, within).result
+        answer = self._confirmed(request, within)
+        result = answer.result
         if isinstance(result, Mapping):
             raise Unavailable(f"{request}: one row where a list belongs")
-        rows = [{name: _text(value) for name, value in row.items()} for row in result or ()]
+        rows = [_shown(row, displayed) for row in result or ()]
+        if must_see_all and len(rows) < min(answer.count or 0, limit):
+            log.error("%s: of %d rows that match %d are shown to our account", request, answer.count, len(rows))
+            raise NotAllowed(f"{request}: what is asked for exists and is hidden from our account", is_refusal=True)
         if any(name not in row for row in rows for name in wanted):
             raise UnknownField(f"{request}: the rows lack a field that was asked for")
         return tuple(row for row in rows if _fulfils(row, wanted))
-
-    def read(
-        self, table: str, sys_id: str, *, fields: Sequence[str], within: timedelta, displayed: Sequence[str] = ()
-    ) -> Row | None:
-        """Return one row, or None if there is none that we may read.
-
-        Args:
-            table: The table.
-            sys_id: The row.
-            fields: What to return as raw values, besides `sys_id`.
-            within: How long it may take.
-            displayed: What to return as people see it: a journal has no raw value.
-
-        Raises:
-            Unavailable: ServiceNow did not answer.
-            Rejected: it refuses the question for good.
-        """
-        params = {"sysparm_fields": _listed("sys_id", *fields, *displayed), **(_BOTH if displayed else _RAW)}
-        request = _Request(method="GET", path=f"{_name(table)}/{_checked(sys_id)}", params=params)
-        result = self._confirmed(request, within).result
-        if result is not None and not isinstance(result, Mapping):
-            raise Unavailable(f"{request}: a list where one row belongs")
-        if result is None:
-            return None
-        return {name: _text(value, "display_value" if name in displayed else "value") for name, value in result.items()}
 
     def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], within: timedelta) -> Row:
         """Insert a row and return its `fields` and `sys_id` as stored.
@@ -199,7 +195,9 @@ class TableApi:
         try:
             received = self._received(request, authorization, deadline)
         except NoAnswer as error:
-            return unanswered(request.method, was_sent=error.was_sent, reason=str(error))
+            return unanswered(
+                request.method, was_sent=error.was_sent, reason=str(error), is_too_large=error.was_too_large
+            )
         return classify(request.method, received.status, received.headers, received.body, now=datetime.now(UTC))
 
     def _received(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Received:
@@ -229,6 +227,10 @@ def _error_of(request: _Request, answer: Answer) -> BridgeError:
         return Unconfirmed(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
     if answer.is_absent:
         return Conflict(message)
+    if answer.is_no_table:
+        return NoSuchTable(message)
+    if answer.is_too_large:
+        return TooLargeAnswer(message)
     kind = NotAllowed if answer.status == HTTPStatus.FORBIDDEN else Unavailable
     return kind(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
 
@@ -238,7 +240,11 @@ def is_plain(value: str) -> bool:
     return bool(_PLAIN_VALUE.fullmatch(value))
 
 
-def _encoded(conditions: Mapping[str, tuple[str, ...]], order_by: str) -> str:
+def _shown(row: Mapping[str, object], displayed: Sequence[str]) -> Row:
+    return {name: _text(value, "display_value" if name in displayed else "value") for name, value in row.items()}
+
+
+def _encoded(conditions: Mapping[str, tuple[str, ...]], order_by: str, *, newest_first: bool) -> str:
     """Return conditions as an encoded query.
 
     Raises:
@@ -253,7 +259,8 @@ def _encoded(conditions: Mapping[str, tuple[str, ...]], order_by: str) -> str:
         f"{_name(name)}={values[0]}" if len(values) == 1 else f"{_name(name)}IN{','.join(values)}"
         for name, values in conditions.items()
     ]
-    return "^".join([*terms, *([f"ORDERBY{_name(order_by)}"] if order_by else [])])
+    keyword = "ORDERBYDESC" if newest_first else "ORDERBY"
+    return "^".join([*terms, *([f"{keyword}{_name(order_by)}"] if order_by else [])])
 
 
 def _fulfils(row: Row, conditions: Mapping[str, tuple[str, ...]]) -> bool:

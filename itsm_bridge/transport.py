@@ -68,12 +68,14 @@ class Received:
 class NoAnswer(Exception):
     """The exchange came to no complete answer."""
 
-    def __init__(self, reason: str, *, was_sent: bool, was_dropped: bool = False) -> None:
+    def __init__(self, reason: str, *, was_sent: bool, was_dropped: bool = False, was_too_large: bool = False) -> None:
         super().__init__(reason)
         #: Whether any of the request may have reached the other side.
         self.was_sent = was_sent
         #: Whether the connection ended before an answer began, as a kept connection may at any time.
         self.was_dropped = was_dropped
+        #: Whether an answer came that is larger than anything we read.
+        self.was_too_large = was_too_large
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class Transport:
         finally:
             _current.reset(reset)
         if len(received.body) > LARGEST_BODY:
-            raise NoAnswer(f"the answer is over {LARGEST_BODY} bytes", was_sent=True)
+            raise NoAnswer(f"the answer is over {LARGEST_BODY} bytes", was_sent=True, was_too_large=True)
         return received
 
     def _session(self) -> requests.Session:

@@ -361,6 +361,13 @@ def edge_refused() -> Fault:
     return Fault(name="400 of the edge", answer=_always(from_edge(400)))
 
 
+def page(status: int, *, executed: bool = False) -> Fault:
+    """An HTML page of a proxy or a firewall, which no application node gave; executed, it hides a write."""
+    headers: Headers = (("Server", "proxy"), ("Content-Type", "text/html"))
+    answer = Response(status=status, headers=headers, body=b"<html><body>blocked</body></html>")
+    return Fault(name=f"page with {status}", executed=executed, answer=_always(answer))
+
+
 # 5xx
 
 

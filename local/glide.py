@@ -27,6 +27,10 @@ from local.encoded_query import Query, parse_query
 
 Row = dict[str, str]
 
+#: A business rule that runs before a row is written: the table, the row as it was (None for a new one), and the row as
+#: it will be, which the rule may change. It may refuse the write.
+Rule = Callable[[str, Row | None, Row], None]
+
 #: Resolution codes as newer and as older instances ship them.
 NEWER_CLOSE_CODES = (
     "Duplicate",
@@ -184,6 +188,8 @@ class Switches:
     unreadable_rows: set[str] = field(default_factory=set)
     #: Columns that it may not write: what it sends is dropped.
     unwritable_columns: set[str] = field(default_factory=set)
+    #: Columns that it may not read, journals included: answers leave them out.
+    unreadable_columns: set[str] = field(default_factory=set)
     #: glide.invalid_query.returns_no_rows
     invalid_query_returns_no_rows: bool = False
     #: Whether queries tell "A" from "a"; the documentation says both.
@@ -219,6 +225,8 @@ class Glide:
     def __init__(self, *, switches: Switches, now: Callable[[], datetime]) -> None:
         self.lock = RLock()
         self.switches = switches
+        #: In the order in which they run. Maintenance windows, noise filters, other integrations.
+        self.rules: list[Rule] = []
         self.tables = shipped_tables()
         #: Scripts that a query would have run.
         self.injections: list[str] = []
@@ -428,6 +436,8 @@ class Glide:
             if name == "incident":
                 self._derive(None, row, by)
                 self._check_close_fields(row)
+            for rule in self.rules:
+                rule(name, None, row)
             if self.find(name, row["sys_id"]):
                 raise self._not_inserted(name, row)
             self._check_unique(name, row)
@@ -458,6 +468,8 @@ class Glide:
                 self._check_closed(row, by)
                 self._derive(row, after, by)
                 self._check_close_fields(after)
+            for rule in self.rules:
+                rule(name, row, after)
             self._check_unique(name, after)
             after["sys_mod_count"] = str(int(row["sys_mod_count"]) + 1)
             after |= {"sys_updated_on": self._moment(), "sys_updated_by": by.user_name}

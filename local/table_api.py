@@ -280,7 +280,9 @@ class Node:
         return {
             path: self._show(request, row, path)
             for path in paths
-            if path and self._glide.resolve_column(request.table, path) is not None
+            if path
+            and path not in self._switches.unreadable_columns
+            and self._glide.resolve_column(request.table, path) is not None
         }
 
     def _show(self, request: Request, row: Row, path: str) -> object:

@@ -121,8 +121,7 @@ RULE = refusal(
             *(SAFE, UNKNOWN, UNKNOWN),
             id="403 of the database",
         ),
-        pytest.param(403, NODE, b"", SAFE, UNKNOWN, SAFE, id="403 without a word"),
-        pytest.param(403, EDGE, b"<html>", SAFE, UNKNOWN, SAFE, id="403 of the edge"),
+        pytest.param(403, NODE, b"", SAFE, UNKNOWN, UNKNOWN, id="403 without a word"),
         # 404 and 400.
         pytest.param(
             404,
@@ -138,20 +137,28 @@ RULE = refusal(
             404,
             NODE,
             refusal("Requested URI does not represent any resource", None),
-            *(REJECTED, REJECTED, REJECTED),
+            *(SAFE, SAFE, SAFE),
             id="404 no API",
         ),
         pytest.param(
             400,
             NODE,
             refusal("Requested URI does not represent any resource", None),
-            *(REJECTED, REJECTED, REJECTED),
+            *(SAFE, SAFE, SAFE),
             id="400 no API",
         ),
         pytest.param(404, EDGE, b"<html>", SAFE, UNKNOWN, UNKNOWN, id="404 of the edge"),
         pytest.param(404, {}, {"error": "not found"}, SAFE, UNKNOWN, UNKNOWN, id="404 of somebody else"),
-        pytest.param(400, NODE, refusal("Invalid table x", None), REJECTED, REJECTED, REJECTED, id="400 no such table"),
-        pytest.param(400, EDGE, b"<html>", REJECTED, REJECTED, REJECTED, id="400 of the edge"),
+        pytest.param(400, NODE, refusal("Invalid table x", None), SAFE, SAFE, SAFE, id="400 no such table"),
+        pytest.param(400, EDGE, b"<html>", SAFE, UNKNOWN, UNKNOWN, id="400 of the edge"),
+        *(
+            pytest.param(status, EDGE, b"<html>blocked", SAFE, UNKNOWN, UNKNOWN, id=f"{status} of a firewall")
+            for status in (402, 403, 405, 406, 409, 410, 413, 415, 421, 422, 423, 451)
+        ),
+        pytest.param(400, NODE, b"<html>Bad request", SAFE, UNKNOWN, UNKNOWN, id="400 of what runs the node"),
+        pytest.param(400, {}, refusal("Bad", "no"), SAFE, UNKNOWN, UNKNOWN, id="400 in an envelope that no node sent"),
+        pytest.param(403, {}, POLICY, SAFE, UNKNOWN, UNKNOWN, id="403 data policy that no node sent"),
+        pytest.param(409, NODE, refusal("Conflict", "no"), REJECTED, REJECTED, REJECTED, id="409 of a node"),
         pytest.param(
             400,
             NODE,
@@ -159,7 +166,8 @@ RULE = refusal(
             *(REJECTED, REJECTED, REJECTED),
             id="400 too large",
         ),
-        pytest.param(422, NODE, b"", REJECTED, REJECTED, REJECTED, id="422"),
+        pytest.param(422, NODE, refusal("Unprocessable", None), REJECTED, REJECTED, REJECTED, id="422"),
+        pytest.param(422, NODE, b"", SAFE, UNKNOWN, UNKNOWN, id="422 without a word"),
         # Doubt.
         pytest.param(408, EDGE, b"", SAFE, UNKNOWN, UNKNOWN, id="408"),
         pytest.param(499, EDGE, b"", SAFE, UNKNOWN, UNKNOWN, id="499"),
@@ -186,15 +194,26 @@ def test_each_known_answer_has_its_outcome(
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
 def test_every_status_without_a_word_has_an_outcome(method: str) -> None:
-    is_read, is_insert = method == "GET", method == "POST"
-    doubt = SAFE if is_read else UNKNOWN
-    known = {401: SAFE, 403: UNKNOWN if is_insert else SAFE, 404: doubt, 407: SAFE, 408: doubt, 429: SAFE, 499: doubt}
-    expected = dict.fromkeys(range(100, 600), doubt)
-    expected |= {status: known.get(status, REJECTED) for status in range(400, 500)}
+    expected = dict.fromkeys(range(100, 600), SAFE if method == "GET" else UNKNOWN)
+    expected |= dict.fromkeys((401, 407, 429), SAFE)
 
     outcomes = {status: judged(method, status).outcome for status in range(100, 600)}
 
     assert outcomes == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_nothing_is_final_that_no_node_said(method: str) -> None:
+    bodies = (b"", b"<html>", POLICY, RULE, refusal("Invalid table incident", None), refusal("Bad", "no"))
+
+    outcomes = {judged(method, status, body, {}).outcome for status in range(400, 600) for body in bodies}
+
+    assert REJECTED not in outcomes
+
+
+@pytest.mark.parametrize(("header", "count"), [("103", 103), (" 0 ", 0), ("", None), ("-1", None), ("many", None)])
+def test_the_rows_that_match_are_counted_by_the_header(header: str, count: int | None) -> None:
+    assert judged("GET", 200, b'{"result":[]}', {**NODE, "X-Total-Count": header}).count == count
 
 
 @pytest.mark.parametrize("status", range(100, 600))

@@ -494,7 +494,7 @@ class TestTraps:
     def test_a_class_that_the_instance_lacks_is_told(self, instance: ServiceNowStandIn, clock: Clock) -> None:
         cmdb = cmdb_of(instance, clock, **{"Microsoft.KeyVault/vaults": "cmdb_ci_vault"})
 
-        assert "cmdb_ci_vault by Azure id (ServiceNow refuses the question)" in bound(cmdb, UNKNOWN_VAULT).reason
+        assert "cmdb_ci_vault by Azure id (there is no such table)" in bound(cmdb, UNKNOWN_VAULT).reason
 
     def test_an_override_must_name_a_class(self, instance: ServiceNowStandIn, clock: Clock) -> None:
         with pytest.raises(InvalidSettings, match=r"^no names of CMDB classes: a\^b, vault!$"):

@@ -8,7 +8,7 @@ from itsm_bridge.credentials import Header
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.incident import Incident, sys_id_for
 from itsm_bridge.servicenow import ServiceNow
-from itsm_bridge.table_api import TableApi
+from itsm_bridge.table_api import NotAllowed, TableApi
 from local import faults
 from local.exchange import Request, Response
 from local.faults import Fault
@@ -94,6 +94,7 @@ class TestCreate:
                 "close_notes": "",
                 "cmdb_ci": "",
                 "sys_created_on": "2026-03-01 10:00:00",
+                "sys_mod_count": "0",
             },
         )
 
@@ -388,6 +389,17 @@ class TestSearch:
         found = servicenow.search(KEY, within=LONG)
 
         assert [incident.fields["short_description"] for incident in found] == ["2", "1", "0"]
+
+    def test_of_very_many_the_newest_come(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock
+    ) -> None:
+        for number in range(23):
+            clock.now += timedelta(hours=1)
+            instance.insert("incident", {"correlation_id": KEY, "short_description": str(number)})
+
+        found = servicenow.search(KEY, within=LONG)
+
+        assert [incident.fields["short_description"] for incident in found] == [str(each) for each in range(3, 23)]
         assert calls(instance) == [("GET", "incident")]
 
     def test_nobody_else_s_incident_is_found(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
@@ -406,6 +418,66 @@ class TestSearch:
         assert instance.calls == []
 
 
+class TestHidden:
+    """What our account may not read is not taken for what is not there."""
+
+    def test_an_incident_that_is_hidden_is_told_from_one_that_is_gone(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+    ) -> None:
+        servicenow.create(fields(), within=LONG)
+        instance.switches.unreadable_rows.add(SYS_ID)
+        instance.forget_calls()
+
+        with pytest.raises(NotAllowed):
+            servicenow.find(SYS_ID, within=LONG)
+        with pytest.raises(NotAllowed):
+            servicenow.search(KEY, within=LONG)
+        asked = len(instance.calls)
+        instance.delete(SYS_ID)
+
+        assert (asked, servicenow.find(SYS_ID, within=LONG), servicenow.search(KEY, within=LONG)) == (2, None, ())
+
+    def test_a_journal_that_is_hidden_is_unknown(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+        servicenow.create(fields(work_notes="Seen twice."), within=LONG)
+        instance.switches.unreadable_columns.add("work_notes")
+
+        found = servicenow.find(SYS_ID, with_notes=True, within=LONG)
+
+        assert found is not None
+        assert found.work_notes is None
+
+
+class TestLongJournal:
+    """People and mails write megabytes; the newest notes are enough."""
+
+    @pytest.fixture
+    def long(self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock) -> ServiceNow:
+        servicenow.create(fields(), within=LONG)
+        for _ in range(1200):
+            instance.edit(SYS_ID, {"work_notes": "x" * 3900})
+        clock.now += timedelta(seconds=1)
+        instance.edit(SYS_ID, {"work_notes": "the newest"})
+        instance.forget_calls()
+        return servicenow
+
+    def test_its_newest_part_is_read(self, instance: ServiceNowStandIn, long: ServiceNow) -> None:
+        found = long.find(SYS_ID, with_notes=True, within=LONG)
+
+        assert found is not None
+        assert (found.work_notes or "").startswith("the newest\n\n")
+        assert [table for _, table in calls(instance)] == ["incident", "incident", "sys_journal_field"]
+
+    def test_where_the_journal_may_not_be_read_apart_it_is_unknown(
+        self, instance: ServiceNowStandIn, long: ServiceNow
+    ) -> None:
+        instance.switches.unreadable_tables.add("sys_journal_field")
+
+        found = long.find(SYS_ID, with_notes=True, within=LONG)
+
+        assert found is not None
+        assert (found.state, found.work_notes) == (1, None)
+
+
 class TestCloseCode:
     @pytest.mark.parametrize(
         ("choices", "configured", "expected", "warnings"),
@@ -413,10 +485,14 @@ class TestCloseCode:
             (("Duplicate", "Resolved by caller", "Solution provided"), "", "Solution provided", 0),
             (OLDER_CLOSE_CODES, "", "Solved (Permanently)", 0),
             (("Duplicate", "Resolved by caller"), "", "Resolved by caller", 0),
-            (("Fixed", "Other"), "", "Fixed", 1),
+            (("Fixed", "Other"), "", "Fixed", 0),
             (("Fixed", "Other"), "Other", "Other", 0),
             (("Solution provided", "Other"), "Gone", "Solution provided", 1),
             (("Fixed", "Other"), "Gone", "Fixed", 1),
+            (("solution PROVIDED",), "", "solution PROVIDED", 0),
+            (("Duplicate", "User error", "Known error", "Not Solved (Too Costly)", "Erledigt"), "", "", 1),
+            (("Duplicate", "Erledigt"), "Erledigt", "Erledigt", 0),
+            (("Duplicate", "Erledigt"), "Gone", "", 1),
         ],
     )
     def test_it_is_a_choice_of_the_instance(
@@ -466,23 +542,45 @@ class TestCloseCode:
 
         assert asked == [1, 1, 2]
 
-    @pytest.mark.parametrize("fault", [faults.acl_validation_failed(), faults.invalid_table(table="sys_choice"), None])
-    def test_without_a_look_at_the_choices_it_is_the_usual_one(
-        self,
-        instance: ServiceNowStandIn,
-        servicenow: ServiceNow,
-        caplog: pytest.LogCaptureFixture,
-        fault: Fault | None,
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            faults.acl_validation_failed(),
+            faults.invalid_table(table="sys_choice"),
+            faults.node_failed(),
+            faults.page(403),
+            None,
+        ],
+    )
+    def test_without_a_look_at_the_choices_nothing_is_guessed_and_they_are_asked_for_again(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault | None
     ) -> None:
         if fault is None:
             instance.switches.unreadable_tables.add("sys_choice")
         else:
             instance.faults.add(fault, table="sys_choice")
 
+        with pytest.raises(Unavailable, match="SERVICENOW_CLOSE_CODE"):
+            servicenow.close_code(within=LONG)
+        instance.switches.unreadable_tables.clear()
         assert servicenow.close_code(within=LONG) == "Solution provided"
-        assert [record.name for record in caplog.records if record.levelno == logging.WARNING] == [
-            "itsm_bridge.servicenow"
-        ]
+
+    def test_the_last_known_choices_are_better_than_none(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock
+    ) -> None:
+        instance.glide.set_choices("incident", "close_code", OLDER_CLOSE_CODES)
+        servicenow.close_code(within=LONG)
+        instance.switches.unreadable_tables.add("sys_choice")
+        clock.now += timedelta(days=2)
+
+        assert servicenow.close_code(within=LONG) == "Solved (Permanently)"
+
+    def test_where_any_text_will_do_it_is_the_usual_one(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+    ) -> None:
+        instance.glide.set_choices("incident", "close_code", ())
+
+        assert servicenow.close_code(within=LONG) == "Solution provided"
 
     def test_without_a_look_at_the_choices_the_configured_one_is_trusted(
         self, instance: ServiceNowStandIn, clock: Clock
