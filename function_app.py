@@ -47,6 +47,7 @@ from itsm_bridge.settings import EntraSettings, Settings
 from itsm_bridge.storage import QUEUE, connect_queue, connect_table
 from itsm_bridge.store import AlertStore
 from itsm_bridge.table_api import TableApi
+from itsm_bridge.threads import ensure_threads, requests_at_once
 from itsm_bridge.wakeups import WakeUps
 
 gc.freeze()
@@ -62,6 +63,9 @@ RETRY_AFTER: Final = "10"
 # The libraries of Azure tell each request at INFO: a line per storage call, and nothing an operator asks for.
 for _name in ("azure.core", "azure.identity", "azure.storage", "azure.data", "urllib3"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+#: The threads that calls run in. Before the first call nothing runs in them, and the app's settings are there.
+_THREADS: Final = ensure_threads(os.environ)
 
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
@@ -115,7 +119,11 @@ def _built() -> Bridge:
     wakeups = WakeUps(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance))
     servicenow = ServiceNow(table_api, close_code=instance.close_code)
-    pressure = Pressure(slots=instance.max_concurrency, now=_now)
+    slots = requests_at_once(instance.max_concurrency, threads=_THREADS)
+    # Not at import: the host drops log lines that belong to no call.
+    level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
+    log.log(level, "%d threads answer calls, %d requests at once go to ServiceNow", _THREADS, slots)
+    pressure = Pressure(slots=slots, now=_now)
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,

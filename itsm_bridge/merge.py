@@ -62,14 +62,31 @@ def merge(record: Record, notification: Notification, now: datetime) -> Record:
     if known is None and not _says_anything(notification):
         return record
     if known is not None:
-        if _was_said(known, notification) or _is_outdated(known, notification):
+        if _was_said(known, notification):
             return record
+        if _is_outdated(known, notification):
+            return _with_firing_between(record, known, notification, now)
         if not _says_anything(notification) and not record.is_firing:
             return record
         if _is_said_again(known, notification):
             said_again = replace(known, at=_later(known.at, notification.at), said=_with_saying(known, notification))
             return record if said_again.at == known.at else _with_signal(record, notification, said_again)
     return _with_news(record, known, notification, now)
+
+
+def _with_firing_between(record: Record, known: Signal, notification: Notification, now: datetime) -> Record:
+    """Return the record with one more firing if `notification` is the end of the one before that which goes on.
+
+    What came as a mere update was a new beginning then: people who ended the incident before did not know of it.
+    """
+    if notification.signal or notification.opens or not known.is_firing:
+        return record
+    if known.began_at is None or notification.at is None:
+        return record
+    if not (is_before(known.began_at, notification.at) and _is_earlier(known, notification)):
+        return record
+    signal = replace(known, began_at=known.at, said=_with_saying(known, notification))
+    return _anew(replace(_with_signal(record, notification, signal), firing=record.firing + 1), now)
 
 
 def _with_news(record: Record, known: Signal | None, notification: Notification, now: datetime) -> Record:
@@ -79,12 +96,20 @@ def _with_news(record: Record, known: Signal | None, notification: Notification,
     merged = replace(
         _with_signal(record, notification, _signal_of(notification, known)),
         firing=record.firing + (1 if fires_anew else 0),
-        revision=revision,
         fields=notification.fields if notification.opens else record.fields,
         facts=notification.facts,
         notes=_newest((*record.notes, note)) if note else record.notes,
         close_notes=notification.note if notification.closes else record.close_notes,
         resources=notification.resources or record.resources,
+    )
+    return _anew(merged, now)
+
+
+def _anew(record: Record, now: datetime) -> Record:
+    """Return the record with news that nobody has worked on yet."""
+    merged = replace(
+        record,
+        revision=record.revision + 1,
         changed_at=now,
         wake_up_at=now,
         wake_up_id="",
@@ -123,9 +148,16 @@ def _signal_of(notification: Notification, known: Signal | None) -> Signal:
         at=_later(known.at if known else None, notification.at),
         digest=notification.digest,
         said=said,
+        began_at=_began_at(notification, known),
         ended_firing=notification.closes and (was_firing or (known is not None and known.ended_firing)),
         unknown=known.unknown if known else {},
     )
+
+
+def _began_at(notification: Notification, known: Signal | None) -> datetime | None:
+    if not notification.opens or notification.closes:
+        return None
+    return known.began_at if known is not None and known.is_firing else notification.at
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -54,10 +54,14 @@ class _Count:
     failing: set[str] = field(default_factory=set)
     troubled: set[str] = field(default_factory=set)
 
-    def succeeded(self, key: str) -> None:
-        if len(self.failed | self.troubled) < TROUBLED_KEYS:
+    @property
+    def are_few(self) -> bool:
+        return len(self.failed | self.troubled) < TROUBLED_KEYS
+
+    def blame_keys(self) -> None:
+        """Take what failed, if it is little, for troubles of those keys and not of ServiceNow."""
+        if self.are_few:
             self.troubled |= self.failed
-        self.troubled.discard(key)
         self.failed.clear()
         self.failing.clear()
 
@@ -126,8 +130,14 @@ class Pressure:
     def succeeded(self, key: str, kind: Kind = Kind.WRITE) -> None:
         """Count that ServiceNow did its part for `key`. That it can be read does not tell that it can be changed."""
         with self._lock:
-            had_failed = kind is self._out_kind or bool(self._counts[kind].failed)
-            self._counts[kind].succeeded(key)
+            count, reads = self._counts[kind], self._counts[Kind.READ]
+            had_failed = kind is self._out_kind or bool(count.failed)
+            if kind is Kind.WRITE and reads.are_few:
+                # An instance that can be changed can be read: a few incidents that cannot have a trouble of their own.
+                had_failed = had_failed or self._out_kind is Kind.READ
+                reads.blame_keys()
+            count.blame_keys()
+            count.troubled.discard(key)
             was_away = self._pauses > 0 and had_failed
             if was_away:
                 self._ended()
@@ -169,18 +179,22 @@ class Pressure:
             is_away = self._out_until is not None and now < self._out_until + WAKE_UPS_FIRST
             return not (is_away or _left(self._slow_until, now) or _left(self._asked_until, now))
 
-    def paused_for(self) -> timedelta:
-        """Return for how long nobody may call; zero if anybody may."""
+    def paused_for(self, kind: Kind = Kind.READ) -> timedelta:
+        """Return for how long nobody may call who begins with a request of this kind; zero if anybody may."""
         now = self._now()
         with self._lock:
-            return max(_left(self._asked_until, now), _left(self._out_until, now))
+            return max(_left(self._asked_until, now), self._out_for(kind, now))
 
-    @property
-    def outage(self) -> str:
-        """Why nobody may call, if it is only because ServiceNow failed; else ""."""
+    def outage(self, kind: Kind = Kind.READ) -> str:
+        """Why nobody may call who begins with such a request, if it is only because ServiceNow failed; else ""."""
         now = self._now()
         with self._lock:
-            return self._reason if _left(self._out_until, now) and not _left(self._asked_until, now) else ""
+            return self._reason if self._out_for(kind, now) and not _left(self._asked_until, now) else ""
+
+    def _out_for(self, kind: Kind, now: datetime) -> timedelta:
+        # A worker that reads writes afterwards; one that creates without a look may go on while nothing can be read.
+        is_meant = self._out_kind is Kind.WRITE or kind is Kind.READ
+        return _left(self._out_until, now) if is_meant else _NO_TIME
 
     def _ended(self) -> None:
         self._pauses = 0

@@ -28,7 +28,7 @@ from itsm_bridge.cmdb import Cmdb
 from itsm_bridge.errors import Conflict, Damaged, NewerVersion, TemporaryError, Unavailable
 from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification
-from itsm_bridge.pressure import Pressure
+from itsm_bridge.pressure import Kind, Pressure
 from itsm_bridge.record import WAKE_UP_GRACE, Record
 from itsm_bridge.retry import FIRST_RETRY, with_jitter
 from itsm_bridge.run import Outcome, Result, Run, Runner
@@ -200,7 +200,7 @@ class Reconciler:
         expired = [row for row, is_up in zip(waiting, is_expired, strict=True) if is_up]
         others = [row for row, is_up in zip(waiting, is_expired, strict=True) if not is_up]
         self._each_alone(expired[:LAST_ATTEMPTS], lambda row: self._postpone(row, LEAST_DELAY))
-        tried = [self._tries(row) for row in others[:SCOUTS] if not self._pressure.paused_for()]
+        tried = [self._tries(row) for row in others[:SCOUTS]]
         if any(tried):
             self._wake_waiting()
 
@@ -280,23 +280,21 @@ class Reconciler:
             now = self._now()
             return row.leased(holder=holder, now=now, until=lease_until) if holder and not row.is_leased(now) else row
 
-        is_restored = False
         for _ in range(_ATTEMPTS_TO_WRITE):
             self._check_time(in_time)
             try:
                 known = None if notification.opens else self._store.read(notification.key)
                 with suppress(Conflict):
                     if known is None:
-                        first = replace(first_record(notification, self._now()), is_restored=is_restored)
-                        if first.is_settled:
-                            return first, False
-                        return self._store.insert(leased(first)), True
+                        first = first_record(notification, self._now())
+                        return (first, False) if first.is_settled else (self._store.insert(leased(first)), True)
                 self._check_time(in_time)
                 known = known or self._store.read(notification.key)
             except Damaged as error:
                 log.error("%s; it is set aside, and its key goes on", error)
-                self._store.set_aside(notification.key)
-                is_restored = True
+                restored = leased(first_record(notification, self._now()).restored(self._now()))
+                with suppress(Conflict):
+                    return self._store.restore(restored), True
                 continue
             if known is None:
                 continue
@@ -357,7 +355,8 @@ class Reconciler:
             return None
         if row.woken_at is not None:
             self._pressure.heard_of_success(row.woken_at)
-        pause, outage = self._pressure.paused_for(), self._pressure.outage
+        kind = Kind.READ if row.may_have_incident else Kind.WRITE
+        pause, outage = self._pressure.paused_for(kind), self._pressure.outage(kind)
         # A row whose time is up gets its last attempt, or it would wait for ever.
         if outage and row.failing_for(now) < self._retry_horizon:
             self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))

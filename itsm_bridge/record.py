@@ -64,6 +64,8 @@ class Signal:
     said: tuple[str, ...] = ()
     #: Whether its end ended a firing that we knew; if not, the beginning that belongs to it may still come.
     ended_firing: bool = False
+    #: When the firing that goes on began, as far as we know; None if it does not fire, or Azure did not tell.
+    began_at: datetime | None = None
     #: What a newer version of this program wrote here; it is kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -151,8 +153,12 @@ class Record:
     previous_number: str = ""
     #: Whether it was or will be created without a sys_id of ours, so that it is found by `correlation_id` alone.
     omits_sys_id: bool = False
+    #: Whether the instance itself refused a creation that named our sys_id, which may be why.
+    sys_id_refused: bool = False
     #: The sys_id of its configuration item; "" if nothing is bound, None as long as nobody looked.
     ci_sys_id: str | None = None
+    #: Whether a note about its configuration item may be in a journal that is hidden from us.
+    item_may_be_told: bool = False
     #: Whether the configuration item could not be looked for and is to be, although all else is told.
     binds_later: bool = False
     #: What we last asked ServiceNow to store in each owned field and what it stored, as `fingerprint`s.
@@ -346,20 +352,23 @@ class Record:
             mod_count=incident.fields.get("sys_mod_count", ""),
             applied=self.applied if self.sys_id or self._may_have_written(incident) else _as_found(incident),
             notes=tuple(note for note in self.notes if not self._may_be_there(note, incident)),
-            # Whoever created it and died knew its configuration item already.
+            # The process that created the incident crashed before saving the row; take the configuration item from
+            # the incident.
             ci_sys_id=incident.fields.get("cmdb_ci", "") if self._tells_of_its_item(journal) else self.ci_sys_id,
+            item_may_be_told=self.item_may_be_told or (incident.work_notes is None and self.in_doubt_until is not None),
             # As long as the row knows no incident, only a creation can be in doubt; and there it is.
             in_doubt_until=self.in_doubt_until if self.sys_id else None,
         )
 
     def _may_have_written(self, incident: Incident) -> bool:
-        return self.in_doubt_until is not None and self.is_of_this_row(incident)
+        return self.in_doubt_until is not None and not self.is_restored and self.is_of_this_row(incident)
 
     def _may_be_there(self, note: Note, incident: Incident) -> bool:
         """Whether a note must not be sent again: it is in the journal, or the journal is hidden and it may be."""
         if incident.work_notes is not None:
             return note.mark(self.key) in incident.work_notes
-        is_untouched = self.mod_count != "" and incident.fields.get("sys_mod_count") == self.mod_count
+        is_the_same = self.mod_count != "" and incident.number == self.number
+        is_untouched = is_the_same and incident.fields.get("sys_mod_count") == self.mod_count
         return self.in_doubt_until is not None and not is_untouched and note.revision <= self.doubted_revision
 
     def _tells_of_its_item(self, journal: str) -> bool:
@@ -369,7 +378,8 @@ class Record:
         """Return the record after its configuration item was looked for; `reason` becomes a note."""
         if self.ci_sys_id is not None:
             return self
-        notes = (*self.notes, Note(revision=_BINDING, text=reason)) if reason else self.notes
+        is_told = not reason or self.item_may_be_told
+        notes = self.notes if is_told else (*self.notes, Note(revision=_BINDING, text=reason))
         return replace(self, ci_sys_id=ci_sys_id, notes=notes)
 
     def written(
@@ -429,6 +439,14 @@ class Record:
         is_told = self.refusal_revision == revision
         notes = self.notes if is_told else (*self.notes, Note(revision=-revision, text=note, after_end=True))
         return replace(self, refusal=reason, refusal_revision=revision, notes=notes)
+
+    def with_sys_id_refused(self) -> Self:
+        """Return the record after ServiceNow itself refused a creation that named our sys_id."""
+        return replace(self, sys_id_refused=True)
+
+    def restored(self, now: datetime) -> Self:
+        """Return the record in place of one that could not be read: what a worker made of that may not be there yet."""
+        return replace(self, is_restored=True, in_doubt_until=now + SETTLE_TIME)
 
     def omitting_sys_id(self) -> Self:
         """Return the record before it is created under a sys_id of ServiceNow's choice."""

@@ -39,7 +39,7 @@ _TIMES = frozenset(field.name for field in fields(Record) if field.type in (date
 _NOT_STORED = frozenset({"etag", "unknown"})
 
 #: The fields of a signal that are stored as they are.
-_OF_SIGNAL = tuple(field.name for field in fields(Signal) if field.name not in ("at", "unknown"))
+_OF_SIGNAL = tuple(field.name for field in fields(Signal) if field.name not in ("at", "began_at", "unknown"))
 
 #: In the column of a row that counts on no wake-up: a query for overdue wake-ups does not find it.
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -116,7 +116,12 @@ def _to_document(record: Record) -> dict[str, Any]:
     document = {**record.unknown, **known}
     document |= {name: _to_text(document[name]) for name in _TIMES}
     document["signals"] = {
-        name: {**signal.unknown, **{each: getattr(signal, each) for each in _OF_SIGNAL}, "at": _to_text(signal.at)}
+        name: {
+            **signal.unknown,
+            **{each: getattr(signal, each) for each in _OF_SIGNAL},
+            "at": _to_text(signal.at),
+            "began_at": _to_text(signal.began_at),
+        }
         for name, signal in record.signals.items()
     }
     document["creations"] = [_to_text(moment) for moment in record.creations]
@@ -142,8 +147,9 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
 
 
 def _to_signal(content: Mapping[str, Any]) -> Signal:
-    unknown = {name: value for name, value in content.items() if name not in (*_OF_SIGNAL, "at")}
-    known = {**_known(Signal, content), "at": _to_time(content["at"]), "said": tuple(content.get("said", ()))}
+    unknown = {name: value for name, value in content.items() if name not in (*_OF_SIGNAL, "at", "began_at")}
+    times = {"at": _to_time(content["at"]), "began_at": _to_time(content.get("began_at"))}
+    known = {**_known(Signal, content), **times, "said": tuple(content.get("said", ()))}
     return Signal(**{**known, "unknown": unknown})
 
 

@@ -248,8 +248,8 @@ class Runner:
         except Unconfirmed as error:
             now = self._now()
             run.changes.append(partial(Record.doubted, now=now))
-            if action is Action.CREATE and self._makes_another_if_repeated(record):
-                run.changes.append(partial(Record.may_have_created, now=now))
+            if action is Action.CREATE:
+                self._note_creation(run, record, error, now)
             if run.doubt is not None:
                 raise
             run.note(f"unknown: {error}", now)
@@ -280,12 +280,16 @@ class Runner:
             return None
         if record.in_doubt_until is None:
             return partial(Record.begun, now=self._now()) if record.generation_firing < record.firing else None
-        honours = self._servicenow.honours_sys_id
-        return Record.omitting_sys_id if honours is not True and not record.omits_sys_id else None
+        is_why = record.sys_id_refused and self._servicenow.honours_sys_id is not True
+        return Record.omitting_sys_id if is_why and not record.omits_sys_id else None
 
-    def _makes_another_if_repeated(self, record: Record) -> bool:
+    def _note_creation(self, run: Run, record: Record, error: Unconfirmed, now: datetime) -> None:
+        """Remember what a creation of unknown outcome tells about the next one."""
         chooses = steps.may_choose_sys_id(self._servicenow, record)
-        return not (chooses and self._servicenow.honours_sys_id is True)
+        if not (chooses and self._servicenow.honours_sys_id is True):
+            run.changes.append(partial(Record.may_have_created, now=now))
+        if chooses and error.is_refusal:
+            run.changes.append(Record.with_sys_id_refused)
 
     def _counted(self, run: Run, action: Action, record: Record) -> steps.Step:
         """Carry out a step and count whether ServiceNow is there for steps of its kind."""
@@ -404,8 +408,10 @@ class Runner:
     def _tell_refusal(self, run: Run, action: Action, record: Record, reason: str) -> None:
         """Have the incident say what Azure Monitor reports and that its state could not follow."""
         note = writes.refusal(reopens=action is Action.REOPEN, reason=reason)
-        run.changes.append(partial(Record.refused, reason=reason, note=note, revision=record.revision))
         run.note(f"refused: {reason}", self._now())
+        # The row must know the note before it is sent: a process that dies then must not be followed by one that is
+        # refused too and tells it again.
+        self._write(run, partial(Record.refused, reason=reason, note=note, revision=record.revision))
 
     def _park(self, run: Run, reason: str) -> Result:
         revision = run.record.revision

@@ -7,6 +7,7 @@ the row changed since it was read. Without the match condition the library would
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
@@ -58,7 +59,7 @@ class AlertStore:
 
         Raises:
             Unavailable: the table did not answer.
-            Damaged: the row cannot be read; `set_aside` lets its key go on.
+            Damaged: the row cannot be read; `restore` lets its key go on.
             NewerVersion: only a newer version of this program may write the row.
         """
         try:
@@ -67,35 +68,33 @@ class AlertStore:
             return None
         return from_entity(entity, etag=_etag_of(entity))
 
-    def set_aside(self, key: str) -> None:
-        """Move a row that cannot be read out of the way of its key, whole, for people to look at; idempotent.
+    def restore(self, record: Record) -> Record:
+        """Put `record` in the place of a row that cannot be read, which is kept whole under another key.
+
+        Both at once: the key is never without a row, or who comes next would take it for a new one.
 
         Raises:
-            Conflict: somebody else wrote first.
-            Unavailable: the table did not answer; the row was moved or was not.
+            Conflict: somebody else wrote first; read again and decide again.
+            Unavailable: the table did not answer; both happened or neither.
         """
         try:
-            entity = self._asked(lambda: self._table.get_entity(partition_of(key), key))
-        except ResourceNotFoundError:
-            return
-        try:
+            entity = self._asked(lambda: self._table.get_entity(partition_of(record.key), record.key))
+        except ResourceNotFoundError as error:
+            raise Conflict(f"the row {record.key} is gone") from error
+        with suppress(Damaged):
             from_entity(entity, etag="")
-        except Damaged:
-            pass
-        else:
-            return
+            raise Conflict(f"the row {record.key} can be read")
         etag = _etag_of(entity)
-        operations: Sequence[Any] = (
-            ("create", aside(entity, etag=etag)),
-            ("delete", entity, {"etag": etag, "match_condition": MatchConditions.IfNotModified}),
-        )
+        condition = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+        operations: Sequence[Any] = (("create", aside(entity, etag=etag)), ("update", to_entity(record), condition))
         with answering("the table"):
             try:
-                self._table.submit_transaction(operations)
+                answers = self._table.submit_transaction(operations)
             except TableTransactionError as error:
                 if error.status_code in _CHANGED_MEANWHILE:
-                    raise Conflict(f"the row {key} changed since it was read") from error
+                    raise Conflict(f"the row {record.key} changed since it was read") from error
                 raise
+        return replace(record, etag=str(answers[-1]["etag"]))
 
     def replace(self, record: Record) -> Record:
         """Write `record` unless its row changed since it was read; return it with its new ETag.

@@ -6,7 +6,11 @@
 4. An app that the real host would refuse is refused: exit code 1, and the reason on stderr.
 5. On stdout: a line per function, what the app prints, and once everything listens `ready http://127.0.0.1:PORT`.
 
+6. With `--placeholder` the worker starts as on Flex Consumption: before it knows any app setting.
+7. Log lines of threads that work on no call are dropped, as the real host drops them.
+
     python -m local.host --app DIR [--port N] [--settings FILE] [--function-key KEY] [--message-lease SECONDS]
+                         [--placeholder] [--state DIR]
 
 Source: https://learn.microsoft.com/azure/azure-functions/functions-core-tools-reference#func-start
 """
@@ -32,7 +36,7 @@ from local.http_server import HttpServer
 from local.http_trigger import HttpTriggers, Route, read_routes
 from local.queue_trigger import LEASE, QueueTrigger
 from local.timer_trigger import TimerTrigger
-from local.worker import Function, Worker
+from local.worker import Function, Worker, belongs_to_a_call
 
 GRACE = timedelta(seconds=5)
 APP_SETTING = re.compile(r"%([^%]+)%")
@@ -49,6 +53,9 @@ class Options:
     settings: Path | None
     function_key: str | None
     message_lease: timedelta
+    is_placeholder: bool
+    #: Where timers remember when they were due; None if they do not.
+    state: Path | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +82,8 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--message-lease", type=float, default=LEASE.total_seconds(), help="seconds a message is hidden while it runs"
     )
+    parser.add_argument("--placeholder", action="store_true", help="start the worker before its app settings are known")
+    parser.add_argument("--state", type=Path, help="directory in which timers remember when they were due")
     parsed = parser.parse_args(arguments)
     return Options(
         app=parsed.app.resolve(),
@@ -82,6 +91,8 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         settings=parsed.settings,
         function_key=parsed.function_key,
         message_lease=timedelta(seconds=parsed.message_lease),
+        is_placeholder=parsed.placeholder,
+        state=parsed.state.resolve() if parsed.state else None,
     )
 
 
@@ -92,6 +103,8 @@ def _set_app_settings(local_settings: Mapping[str, Any]) -> None:
 
 def _log_to_stderr(level: int) -> None:
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(belongs_to_a_call)
     # The library's own reports go to Microsoft in production, not to the app's log.
     logging.getLogger("azure.functions").setLevel(max(level, logging.WARNING))
 
@@ -109,7 +122,7 @@ async def _serve(options: Options, host_json: HostJson) -> None:
         loop.add_signal_handler(number, stopped.set)
 
     worker = Worker(loop)
-    functions = await _load(options.app, worker)
+    functions = await _load(options, worker)
     routes = read_routes(functions, host_json.route_prefix)
     http = HttpTriggers(routes, worker, options.function_key)
     stopping = threading.Event()
@@ -119,7 +132,7 @@ async def _serve(options: Options, host_json: HostJson) -> None:
         if function.trigger["type"] == "queueTrigger"
     ]
     timers = [
-        TimerTrigger(function, worker, stopping=stopping)
+        TimerTrigger(function, worker, stopping=stopping, state=options.state)
         for function in functions
         if function.trigger["type"] == "timerTrigger"
     ]
@@ -139,11 +152,13 @@ async def _serve(options: Options, host_json: HostJson) -> None:
         await _drain(worker, server, *queues)
 
 
-async def _load(app: Path, worker: Worker) -> list[Function]:
+async def _load(options: Options, worker: Worker) -> list[Function]:
     """Load the app from its own directory, as production does, and return the functions that are not disabled."""
+    app = options.app
     os.chdir(app)
     sys.path.insert(0, str(app))
-    return [_resolve(function) for function in await worker.load(app) if not _is_disabled(function)]
+    loaded = await worker.load(app, is_placeholder=options.is_placeholder)
+    return [_resolve(function) for function in loaded if not _is_disabled(function)]
 
 
 def _is_disabled(function: Function) -> bool:

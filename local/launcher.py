@@ -19,7 +19,7 @@ READY_WITHIN = timedelta(seconds=30)
 class FunctionsHost:
     """One host process with one app; a context manager that starts and stops it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of the command line
         self,
         *,
         app: Path,
@@ -29,14 +29,22 @@ class FunctionsHost:
         message_lease: timedelta | None = None,
         python: str = sys.executable,
         log_file: Path | None = None,
+        is_placeholder: bool = False,
+        state: Path | None = None,
+        survives_its_worker: bool = False,
     ) -> None:
         self._settings = settings
         self._log_file = log_file
-        self._command = [python, "-m", "local.host", "--app", str(app.resolve()), "--port", str(port)]
+        module = "local.front" if survives_its_worker else "local.host"
+        self._command = [python, "-m", module, "--app", str(app.resolve()), "--port", str(port)]
         if function_key is not None:
             self._command += [f"--function-key={function_key}"]  # a key may begin with "-"
         if message_lease is not None:
             self._command += ["--message-lease", str(message_lease.total_seconds())]
+        if is_placeholder:
+            self._command += ["--placeholder"]
+        if state is not None:
+            self._command += ["--state", str(state)]
         self._child: ChildProcess | None = None
         #: Where the running host answers, without a slash at the end; empty while there is none.
         self.url = ""

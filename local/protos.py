@@ -55,6 +55,10 @@ class FunctionMetadataResponse(Message):
     """The functions of an app."""
 
 
+class FunctionEnvironmentReloadResponse(Message):
+    """Whether the app's settings could be taken over."""
+
+
 class InvocationResponse(Message):
     """How one invocation ended."""
 

@@ -6,7 +6,7 @@
    and at `maxDequeueCount` moves it to `<queue>-poison`, which is created when absent.
 4. An empty, missing or unreachable queue is asked again after 100 ms, then after ever longer,
    at most `maxPollingInterval`. Nothing ends the polling but the host.
-5. A message that cannot be decoded is deleted.
+5. A message that cannot be decoded goes to the poison queue without a try.
 
 Sources: https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger
          https://github.com/Azure/azure-sdk-for-net (Microsoft.Azure.WebJobs.Extensions.Storage.Queues)
@@ -136,8 +136,8 @@ class QueueTrigger:
         """
         text = self._decode(message)
         if text is None:
-            logger.warning("Message %s of queue %s cannot be decoded: deleted.", message.id, queue.queue_name)
-            queue.delete_message(message.id, message.pop_receipt)
+            logger.warning("Message %s of queue %s cannot be decoded.", message.id, queue.queue_name)
+            _move(message, queue, poison_queue)
             return
         dequeue_count = message.dequeue_count or 0
         if dequeue_count <= self._settings.max_dequeue_count:
@@ -202,7 +202,7 @@ def _connect(connection_string: str, queue_name: str) -> QueueClient:
 
 
 def _move(message: QueueMessage, queue: QueueClient, poison_queue: QueueClient) -> None:
-    logger.warning("Message %s has failed for the last time: moved to %s.", message.id, poison_queue.queue_name)
+    logger.warning("Message %s is moved to %s.", message.id, poison_queue.queue_name)
     try:
         poison_queue.send_message(message.content)
     except ResourceNotFoundError:

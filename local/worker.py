@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -27,7 +28,17 @@ from local.host_json import Misconfigured
 TRIGGERS = ("httpTrigger", "queueTrigger", "timerTrigger")
 SUPPORTED_BINDINGS = (*TRIGGERS, "http")
 
+THREAD_COUNT = "PYTHON_THREADPOOL_THREAD_COUNT"
+
 logger = logging.getLogger("host")
+
+
+def belongs_to_a_call(record: logging.LogRecord) -> bool:
+    """Whether a log line is the host's own or comes from a thread that works on a call: all others are dropped.
+
+    https://github.com/Azure/azure-functions-host (GrpcWorkerChannel: a log needs an executing invocation)
+    """
+    return record.name.split(".")[0] == "host" or runtime.invocation_id_cv.get() is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +76,24 @@ class Worker:
         """Whether any invocation is under way."""
         return bool(self._running)
 
-    async def load(self, app: Path) -> tuple[Function, ...]:
-        """Import the app and return its functions.
+    async def load(self, app: Path, *, is_placeholder: bool = False) -> tuple[Function, ...]:
+        """Import the app and return its functions; a placeholder makes its threads before it has any app setting.
 
         Raises:
             Misconfigured: it cannot be loaded, or has a binding that this host does not know.
         """
+        settings = dict(os.environ)
+        if is_placeholder:
+            os.environ.pop(THREAD_COUNT, None)
         runtime.start_threadpool_executor()
-        init_request = protos.Message(capabilities={}, function_app_directory=str(app))
-        loaded = await runtime.worker_init_request(_request(worker_init_request=init_request))
+        if is_placeholder:
+            reload = protos.Message(environment_variables=settings, function_app_directory=str(app))
+            loaded = await runtime.function_environment_reload_request(
+                _request(function_environment_reload_request=reload)
+            )
+        else:
+            init = protos.Message(capabilities={}, function_app_directory=str(app))
+            loaded = await runtime.worker_init_request(_request(worker_init_request=init))
         if loaded.result.status != protos.StatusResult.Success:
             raise Misconfigured(loaded.result.exception.stack_trace)
         answer = await runtime.functions_metadata_request(_request())

@@ -292,12 +292,15 @@ def receive(queue: QueueClient) -> str | None:
 
 
 @pytest.mark.usefixtures("url")
-def test_a_message_that_is_not_base64_is_thrown_away(sample: Sample) -> None:
-    raw = QueueClient.from_connection_string(sample.settings["AzureWebJobsStorage"], "messages")
-    with raw:
-        message_id = raw.send_message("not base64!").id
+def test_a_message_that_is_not_base64_is_poison(sample: Sample) -> None:
+    connection_string = sample.settings["AzureWebJobsStorage"]
+    with (
+        QueueClient.from_connection_string(connection_string, "messages") as raw,
+        QueueClient.from_connection_string(connection_string, "messages-poison") as poison,
+    ):
+        raw.send_message("not base64!")
 
-        wait_until(lambda: f"Message {message_id} of queue messages cannot be decoded: deleted." in sample.log())
+        assert wait_until(lambda: receive(poison)) == "not base64!"
         wait_until(lambda: raw.get_queue_properties().approximate_message_count == 0)
     assert sample.reports(body="not base64!") == []
 
@@ -418,6 +421,52 @@ def test_a_timer_fires_on_its_schedule(other: Sample) -> None:
 
     first = other.reports(function="tick")[0]
     assert datetime.fromisoformat(second["next"]) - datetime.fromisoformat(first["next"]) == timedelta(seconds=1)
+
+
+def test_a_time_that_passed_while_no_host_was_there_is_past_due_at_start(other: Sample, tmp_path: Path) -> None:
+    state = tmp_path / "timers"
+    with other.host(state=state):
+        due = wait_until(lambda: [file.read_text(encoding="utf-8") for file in state.glob("tick.timer")])
+    assert other.reports(function="tick") == []
+    (state / "tick.timer").write_text((datetime.now(UTC) - timedelta(minutes=1)).isoformat(), encoding="utf-8")
+
+    with other.host(state=state):
+        ticks = wait_until(lambda: other.reports(function="tick"))
+        wait_until(lambda: (state / "tick.timer").read_text(encoding="utf-8") == due[0])
+
+    assert [tick["past_due"] for tick in ticks] == [True]
+
+
+@pytest.mark.parametrize("is_placeholder", [False, True])
+def test_a_placeholder_has_its_threads_before_its_settings(other: Sample, *, is_placeholder: bool) -> None:
+    other.settings["PYTHON_THREADPOOL_THREAD_COUNT"] = "17"
+    with other.host(is_placeholder=is_placeholder) as host:
+        threads = requests.get(f"{host.url}/api/threads", timeout=10).json()
+
+    assert threads == {"setting": "17", "pool": min(32, (os.cpu_count() or 1) + 4) if is_placeholder else 17}
+
+
+def test_log_lines_of_threads_that_work_on_no_call_are_dropped(other: Sample) -> None:
+    with other.host() as host:
+        requests.get(f"{host.url}/api/log", timeout=10)
+
+    assert "said within the call" in other.log()
+    assert "said by a thread of its own" not in other.log()
+    assert "said at import" not in other.log()
+
+
+def test_a_worker_that_dies_leaves_500_and_is_followed_by_another(other: Sample) -> None:
+    with other.host(survives_its_worker=True) as host:
+        url = f"{host.url}/api"
+
+        def status(route: str) -> int:
+            return requests.get(f"{url}/{route}", timeout=10).status_code
+
+        wait_until(lambda: status("echo") == 201)
+        during = status("die")
+        after = wait_until(lambda: status("echo") == 201)
+
+    assert (during, after) == (500, True)
 
 
 def test_host_json_can_be_overridden_and_functions_disabled_by_app_settings(other: Sample) -> None:

@@ -505,7 +505,7 @@ class TestOutage:
         away.instance.faults.clear()
         away.wake()
 
-        assert (away.pressure.outage, outcome, tried) == ("", Outcome.ACCEPTED, [])
+        assert (away.pressure.outage(), outcome, tried) == ("", Outcome.ACCEPTED, [])
         assert (calls(away), away.pressure.admits_webhooks) == (["POST"], True)
 
     def test_a_process_without_wake_ups_finds_out_by_itself(self, away: Bench) -> None:
@@ -554,7 +554,7 @@ class TestOutage:
 
         away.wake()
 
-        assert away.pressure.outage
+        assert away.pressure.outage()
         assert calls(away) == ["POST"]
         assert away.row().is_parked
         assert "given up" in away.row().last_error

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
+from itsm_bridge.table_api import NoSuchTable, NotAllowed
 from local import faults as wire
 from local.faults import Fault
 
@@ -63,6 +64,12 @@ TROUBLES: dict[str, Trouble] = {
     "read: 202": _trouble(wire.accepted_202, Unavailable, "find", "search"),
     "read: cut": _trouble(partial(wire.closed, executed=False), Unavailable, "search"),
     "read: silent": _trouble(wire.silence, Unavailable, "find", "search", silent=True),
+    "edge, read": _trouble(wire.edge_refused, Unavailable, "find", "search", "close_code"),
+    "edge, write": _trouble(wire.edge_refused, Unconfirmed, "create", "update"),
+    "firewall, read": _trouble(partial(wire.page, 403), NotAllowed, "find", "search"),
+    "done, firewall": _trouble(partial(wire.page, 451, executed=True), Unconfirmed, "create", "update", executed=True),
+    "node that starts": _trouble(wire.no_resource, NoSuchTable, "find", "search", "create", "update"),
+    "choices forbidden": _trouble(wire.acl_validation_failed, Unavailable, "close_code"),
     "forbidden": _trouble(wire.acl_exception, Unavailable, "update"),
     "created, forbidden": _trouble(partial(wire.acl_exception, executed=True), Unconfirmed, "create", executed=True),
     "not created, forbidden": _trouble(wire.acl_exception, Unconfirmed, "create"),
@@ -125,6 +132,9 @@ class Weather:
     refusals: float = 0.0
     #: When ServiceNow does not answer at all, and how its absence looks: a name of TROUBLES or "refused".
     outages: list[tuple[datetime, datetime, str]] = field(default_factory=list)
+    #: When writes fail and reads work, and when only the choices cannot be read.
+    writes_fail: tuple[datetime, datetime] | None = None
+    choices_fail: tuple[datetime, datetime] | None = None
     #: From when on no incident can be read, although all else works; None if they always can.
     unreadable_from: datetime | None = None
     #: Seconds that ServiceNow takes beyond the usual, but for searches.
@@ -161,8 +171,8 @@ class Weather:
         outage = next((kind for begin, end, kind in self.outages if begin <= self.now() < end), "")
         if outage:
             return self._away(outage, method, there, back)
-        if method == "find" and self.unreadable_from is not None and self.now() >= self.unreadable_from:
-            return Trip(name="unreadable", there=None, back=back, error=Unavailable("500 for this one"))
+        if (error := self._partial_outage(method)) is not None:
+            return Trip(name="partial outage", there=None, back=back, error=error)
         if method in _WRITES and self._hits(self.refusals):
             return Trip(name="refused", there=None, back=back, error=Rejected("a data policy forbids it"))
         if not self._hits(self.servicenow):
@@ -171,6 +181,17 @@ class Weather:
             return Trip(there=there, back=back)
         name = rng.choice([name for name, each in TROUBLES.items() if method in each.hits])
         return self._troubled(name, TROUBLES[name], there, back)
+
+    def _partial_outage(self, method: str) -> BridgeError | None:
+        """Return what fails now although all else works."""
+        now = self.now()
+        if method == "find" and self.unreadable_from is not None and now >= self.unreadable_from:
+            return Unavailable("500 for this one")
+        if method in _WRITES and _is_within(self.writes_fail, now):
+            return Unconfirmed("500 for writes")
+        if method == "close_code" and _is_within(self.choices_fail, now):
+            return Unavailable("500 for the choices")
+        return None
 
     def _away(self, kind: str, method: str, there: float, back: float) -> Trip:
         if kind == "refused":
@@ -190,3 +211,7 @@ class Weather:
             return Trip(name=name, there=late, back=None if trouble.is_silent else -late + there, error=error)
         executes = there if trouble.executed else None
         return Trip(name=name, there=executes, back=None if trouble.is_silent else back, error=error)
+
+
+def _is_within(span: tuple[datetime, datetime] | None, now: datetime) -> bool:
+    return span is not None and span[0] <= now < span[1]

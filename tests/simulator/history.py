@@ -5,22 +5,24 @@ Azure Monitor repeats a call after 5, 20, 5, 40 and 5 seconds when it was answer
 """
 
 import hashlib
+import json
 import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from itsm_bridge.errors import TemporaryError, Unavailable
+from itsm_bridge.errors import Damaged, TemporaryError, Unavailable
 from itsm_bridge.incident import IncidentState
 from itsm_bridge.notification import Notification
 from itsm_bridge.reconcile import INLINE_BUDGET
-from itsm_bridge.record import SETTLE_TIME
+from itsm_bridge.record import SETTLE_TIME, Record
+from tests.simulator.azure import BEGIN, words_of
 from tests.simulator.faults import Weather
-from tests.simulator.memory import MemoryInstance, MemoryStore, MemoryWakeUps, Message, SysIds
+from tests.simulator.memory import MemoryInstance, MemoryStore, MemoryWakeUps, Message, Rules, SysIds
 from tests.simulator.oracle import Act, Oracle
 from tests.simulator.processes import (
     MESSAGE_LEASE,
@@ -34,19 +36,36 @@ from tests.simulator.schedule import Schedule
 
 _T = TypeVar("_T")
 
-BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 RETRIES = (5, 20, 5, 40, 5)
+#: How often a process that dies takes its host with it, so that the connection breaks and the call is repeated. Else
+#: the host answers 500, and Azure Monitor repeats nothing.
+_HOST_DIES = 0.5
 #: How long it takes Azure Monitor to give up a call, answers included.
 LAST_RETRY_WITHIN = timedelta(minutes=3)
 RESYNC_EVERY = timedelta(minutes=5)
 #: How long after the last trouble everything must have come to rest.
-REST_WITHIN = timedelta(hours=3)
+REST_WITHIN = timedelta(hours=6)
 
 
-ALL_WORK = frozenset({"webhooks", "wake-ups"})
+ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
 #: Instances of their own for each kind of work, as Flex Consumption has it
 #: (https://learn.microsoft.com/azure/azure-functions/event-driven-scaling#function-scaling-groups).
-SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}))
+SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}), frozenset({"timer"}))
+#: What an instance may do, one at a time, and mostly nothing.
+_RULES = (
+    *[""] * 10,
+    *("closed at birth", "resolve refused", "resolve put back", "hidden journal", "correlation rewritten"),
+    *("hidden rows", "close codes of its own", "writes fail", "choices fail"),
+)
+#: What the version before this one does not know.
+_NEWEST_FIELDS = frozenset(
+    {
+        *("asked_revision", "created_firing", "creations", "doubted_revision", "generation_since", "is_restored"),
+        "item_may_be_told",
+        "sys_id_refused",
+        *("is_waiting", "looked_at", "mod_count", "refusal", "refusal_revision", "woken_at"),
+    }
+)
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
     (ALL_WORK,),
     (ALL_WORK, ALL_WORK),
@@ -79,6 +98,10 @@ class Options:
     servicenow: float | None = None
     refusals: float | None = None
     processes: Sequence[frozenset[str]] | None = None
+    #: What the instance does: a draw of `_rules`, or none of it.
+    rules: str | None = None
+    #: What happens to rows: "damage", "older version" or "".
+    rows: str | None = None
 
 
 def play(seed: int, options: Options | None = None) -> Ending:
@@ -116,12 +139,19 @@ class History:
             servicenow=_or(options.servicenow, rng.choice([0, 0, 0.1, 0.3, 0.6])),
             refusals=_or(options.refusals, rng.choice([0, 0, 0, 0, 0, 0.1])),
         )
-        self.oracle.may_park = self.weather.refusals > 0
-        self.store = MemoryStore(on_commit=self.oracle.committed)
+        self._rule = _or(options.rules, rng.choice(_RULES))
+        self.rules = self._draw_rules(self._rule)
+        self._rows = _or(options.rows, rng.choice([*[""] * 12, "damage", "older version"]))
+        self.oracle.refuses_notes = self.weather.refusals > 0
+        self.oracle.may_park = bool(
+            self.weather.refusals > 0 or self.rules.on_resolve or self.rules.has_own_close_codes
+        )
+        self.store = MemoryStore()
         self.wakeups = MemoryWakeUps(now=self.clock)
         self.instance = MemoryInstance(
             now=self.clock,
-            sys_ids=_or(options.sys_ids, rng.choice([SysIds.HONOURED, SysIds.HONOURED, *SysIds])),
+            sys_ids=self._sys_ids(_or(options.sys_ids, rng.choice([SysIds.HONOURED, SysIds.HONOURED, *SysIds]))),
+            rules=self.rules,
             protects_closed=rng.random() < 0.7,
             rejects_duplicates=rng.random() < 0.2,
             on_created=self.oracle.created,
@@ -147,7 +177,8 @@ class History:
         self.weather.calm_at = self.end + timedelta(seconds=rng.uniform(0, 600))
         self.tell(
             f"{len(self.processes)} processes with {self._slots} slots, {self._deaths} deaths; trouble: storage "
-            f"{self.weather.storage}, ServiceNow {self.weather.servicenow}, refusals {self.weather.refusals}"
+            f"{self.weather.storage}, ServiceNow {self.weather.servicenow}, refusals {self.weather.refusals}; "
+            f"instance: {self._rule or 'as documented'}; rows: {self._rows or 'sound'}"
         )
 
     def clock(self) -> datetime:
@@ -166,18 +197,63 @@ class History:
         for number in range(rng.choice([1, 1, 2, 3, 6])):
             key = hashlib.sha256(f"{self.seed}|{number}".encode()).hexdigest()
             said = 0.0
-            for span, notification in _words(rng, key, f"k{number}"):
-                said = span
-                self.oracle.expect(notification)
+            for word in words_of(rng, key, f"k{number}"):
+                said = word.span
+                self.oracle.expect(word)
                 for _ in range(rng.choice([1, 1, 1, 2, 3])):
                     delay = rng.uniform(0, rng.choice([0.2, 0.2, 0.2, 15, 200]))
-                    self._at(span + delay, partial(self._deliver, notification, 0))
-                    last = max(last, span + delay)
+                    self._at(said + delay, partial(self._deliver, word.notification, 0))
+                    last = max(last, said + delay)
             for _ in range(rng.randrange(1, 5) if has_people else 0):
-                when = rng.uniform(0.1, said + rng.choice([1, 60, 900]))
+                when = rng.uniform(0.1, min(said, 1200) + rng.choice([1, 60, 900]))
                 self._at(when, partial(self._act, key))
                 last = max(last, when)
+            if self._rows:
+                self._at(rng.uniform(0.5, said + 60), partial(self._change_row, key))
         return BEGIN + timedelta(seconds=last)
+
+    def _draw_rules(self, name: str) -> Rules:
+        """Return what the instance does, and let the weather play its part of it."""
+        rng = self.rng
+        begin = BEGIN + timedelta(seconds=rng.uniform(0, 600))
+        end = begin + timedelta(seconds=rng.choice([60, 900, 7200]))
+        if name == "writes fail":
+            self.weather.writes_fail = (begin, end)
+        if name == "choices fail":
+            self.weather.choices_fail = (begin, end)
+        state, some = rng.choice([6, 7, 8]), rng.choice(["0123456789abcdef", "02468ace"])
+        is_hiding = name == "hidden rows"
+        return Rules(
+            state_at_birth=lambda key: state if name == "closed at birth" and key[0] in some else None,
+            on_resolve={"resolve refused": "refused", "resolve put back": "put back"}.get(name, ""),
+            hides_journal=name == "hidden journal",
+            rewrites_correlation=name == "correlation rewritten",
+            hidden_from=begin if is_hiding else None,
+            hidden_until=end if is_hiding else None,
+            has_own_close_codes=name == "close codes of its own",
+        )
+
+    def _sys_ids(self, drawn: SysIds) -> SysIds:
+        # Where the instance chooses the sys_id and another integration the correlation id, nothing tells our incident.
+        return SysIds.HONOURED if self.rules.rewrites_correlation else drawn
+
+    def _change_row(self, key: str) -> None:
+        """Let a row be damaged, or be as an older version of the program would have left it."""
+        row = self._readable(key)
+        if row is None or (self._rows == "older version" and (row.lease_holder or row.is_waiting)):
+            return
+        if self._rows == "damage" and self.rules.rewrites_correlation:
+            return
+        self.tell(f"{key[:4]}: {self._rows}")
+        self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=self._rows))
+        if self._rows == "damage":
+            self.cloud.damaged.add(key)
+        self.store.change_document(key, (lambda text: text[:-9]) if self._rows == "damage" else _as_older)
+
+    def _readable(self, key: str) -> Record | None:
+        with suppress(Damaged):
+            return self.store.read(key)
+        return None
 
     def _at(self, seconds: float, call: Callable[[], None]) -> None:
         self.schedule.after(timedelta(seconds=seconds), call)
@@ -223,6 +299,7 @@ class History:
         self.tries += 1
 
         def receive() -> None:
+            self.oracle.came(notification)
             try:
                 result = process.reconciler.receive(notification, deadline=process.clock() + INLINE_BUDGET)
             except TemporaryError as error:
@@ -236,7 +313,13 @@ class History:
                 self._deliver_again(notification, attempt)
 
         self.tell(f"{process.name}: {notification.digest} comes{f', attempt {attempt + 1}' if attempt else ''}")
-        process.run(receive, on_death=lambda: self._deliver_again(notification, attempt))
+        process.run(receive, on_death=lambda: self._died(notification, attempt))
+
+    def _died(self, notification: Notification, attempt: int) -> None:
+        if self.rng.random() < _HOST_DIES:
+            self._deliver_again(notification, attempt)
+        else:
+            self.tell(f"{notification.digest} was answered 500 by the host and is not repeated")
 
     def _deliver_again(self, notification: Notification, attempt: int) -> None:
         if attempt < len(RETRIES):
@@ -290,7 +373,7 @@ class History:
         self.wakeups.hide(message.message_id, MESSAGE_RETRY)
 
     def _resync(self) -> None:
-        process = self._living("wake-ups")
+        process = self._living("timer")
         if process is not None:
             process.run(lambda: self._resync_in(process))
         if not self._is_over:
@@ -320,7 +403,7 @@ class History:
         }
         name = self.rng.choice([name for name, is_possible in acts.items() if is_possible])
         self.tell(f"a person: {name} {row.number}")
-        known = self.store.read(key)
+        known = self._readable(key)
         is_old = self.schedule.now - row.created_at > SETTLE_TIME
         was_certain = is_old and known is not None and known.sys_id == row.sys_id
         self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=name, was_certain=was_certain))
@@ -333,6 +416,7 @@ class History:
             row.journal.append("A person was here.")
         else:
             row.state = states[name]
+        row.mod_count += 1
 
     # Playing.
 
@@ -364,44 +448,13 @@ def _or(given: _T | None, drawn: _T) -> _T:
     return drawn if given is None else given
 
 
-def _words(rng: random.Random, key: str, name: str) -> list[tuple[float, Notification]]:
-    """Draw what Azure Monitor says of one key and when, in seconds after the beginning."""
-    kind = rng.choice(["metric", "metric", "metric", "voices", "health", "test"])
-    if kind == "test":
-        return [(0.0, a_notification(key, f"{name}-test", signal="", at=0.0, opens=True, closes=True))]
-    signals = {"metric": ["a"], "voices": ["a", "b"], "health": [""]}[kind]
-    firing = dict.fromkeys(signals, False)
-    words: list[tuple[float, Notification]] = []
-    span = 0.0
-    for number in range(1, rng.randint(1, 8) + 1):
-        signal = rng.choice(signals)
-        fires = not firing[signal] or (rng.random() < 0.3 and number > 1)
-        since = max((said for said, each in words if each.signal == signal and each.opens), default=span)
-        # Many a Resolved knows only when its alert fired.
-        at = span if fires or kind == "health" or rng.random() < 0.7 else since
-        digest = f"{name}-{number}-{'fired' if fires else 'resolved'}{'-' + signal if signal else ''}"
-        words.append((span, a_notification(key, digest, signal=signal, at=at, opens=fires, closes=not fires)))
-        firing[signal] = fires
-        span += rng.uniform(0.001, rng.choice([0.3, 5, 30, 300, 1200]))
-    return words
-
-
-def a_notification(key: str, digest: str, *, signal: str, at: float, opens: bool, closes: bool) -> Notification:
-    worst = str(1 + len(digest) % 3)
-    return Notification(
-        key=key,
-        signal=signal,
-        opens=opens,
-        closes=closes,
-        at=BEGIN + timedelta(seconds=at),
-        digest=digest,
-        fields={
-            "short_description": f"Alert {digest}",
-            "description": "It is an alert.",
-            "impact": worst,
-            "urgency": str(1 + int(at) % 3),
-        },
-        facts={"Said": digest},
-        note=f"<{digest}>",
-        resources=(f"vm-{len(digest) % 2}",),
-    )
+def _as_older(document: str) -> str:
+    """Return a row's text as the version before this one wrote it."""
+    known = json.loads(document)
+    for name in _NEWEST_FIELDS & known.keys():
+        del known[name]
+    for signal in known["signals"].values():
+        signal.pop("said", None)
+        signal.pop("ended_firing", None)
+        signal.pop("began_at", None)
+    return json.dumps(known)

@@ -5,36 +5,40 @@ Nothing fails here on its own account: see `faults`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import count
 from typing import Any
 
-from itsm_bridge.errors import Conflict, Unavailable, Unconfirmed
+from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.incident import OWNED_FIELDS, Incident, IncidentState
 from itsm_bridge.record import Record, place_in_line
 from itsm_bridge.row import aside, from_entity, to_entity
+from itsm_bridge.table_api import NotAllowed
 from itsm_bridge.wakeups import WakeUp
 
 Clock = Callable[[], datetime]
 
 _READ = (*OWNED_FIELDS, "close_code", "close_notes", "cmdb_ci")
 
+#: How many incidents a search shows, as the real adapter asks.
+_SEARCH_LIMIT = 20
+
 
 class MemoryStore:
     """The table `alerts`."""
 
-    def __init__(self, *, on_commit: Callable[[Record | None, Record | None], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._rows: dict[str, tuple[dict[str, Any], str]] = {}
         self._etags = count(1)
         self.aside: list[dict[str, Any]] = []
-        self._on_commit = on_commit
 
     def insert(self, record: Record) -> Record:
         if record.key in self._rows:
             raise Conflict(f"the row {record.key} exists")
-        return self._commit(None, record)
+        return self._commit(record)
 
     def read(self, key: str) -> Record | None:
         found = self._rows.get(key)
@@ -46,7 +50,7 @@ class MemoryStore:
         known = self.read(record.key)
         if known is None or known.etag != record.etag:
             raise Conflict(f"the row {record.key} changed since it was read")
-        return self._commit(known, record)
+        return self._commit(record)
 
     def delete(self, record: Record) -> None:
         known = self.read(record.key)
@@ -55,8 +59,6 @@ class MemoryStore:
         if known.etag != record.etag:
             raise Conflict(f"the row {record.key} changed since it was read")
         del self._rows[record.key]
-        if self._on_commit:
-            self._on_commit(known, None)
 
     def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
         return self._query(lambda row: row["awaits_work"] and row["wake_up_at"] < due_before)
@@ -75,9 +77,17 @@ class MemoryStore:
             )
         )
 
-    def set_aside(self, key: str) -> None:
-        entity, etag = self._rows.pop(key)
-        self.aside.append(aside(entity, etag=etag))
+    def restore(self, record: Record) -> Record:
+        found = self._rows.get(record.key)
+        if found is None or _readable(*found) is not None:
+            raise Conflict("another process was faster")
+        self.aside.append(aside(found[0], etag=found[1]))
+        return self._commit(record)
+
+    def change_document(self, key: str, change: Callable[[str], str]) -> None:
+        """Change the text of a row, as a bug, a person or another version of the program may."""
+        entity, _ = self._rows[key]
+        self._rows[key] = ({**entity, "document_0": change(entity["document_0"])}, f'W/"{next(self._etags)}"')
 
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         return self._query(
@@ -91,17 +101,20 @@ class MemoryStore:
         """All rows, by key."""
         return list(self._query(lambda _: True))
 
-    def _commit(self, before: Record | None, after: Record) -> Record:
+    def _commit(self, after: Record) -> Record:
         etag = f'W/"{next(self._etags)}"'
         self._rows[after.key] = (to_entity(after), etag)
-        written = replace(after, etag=etag)
-        if self._on_commit:
-            self._on_commit(before, written)
-        return written
+        return replace(after, etag=etag)
 
     def _query(self, is_meant: Callable[[Mapping[str, Any]], bool]) -> Iterator[Record]:
         found = [pair for _, pair in sorted(self._rows.items()) if is_meant(pair[0])]
-        return iter([from_entity(entity, etag=etag) for entity, etag in found])
+        return iter([record for entity, etag in found if (record := _readable(entity, etag))])
+
+
+def _readable(entity: Mapping[str, Any], etag: str) -> Record | None:
+    with suppress(Damaged, NewerVersion):
+        return from_entity(entity, etag=etag)
+    return None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,7 +191,10 @@ class Row:
     number: str
     correlation_id: str
     created_at: datetime
+    #: Whose incident it is, whatever became of its correlation id.
+    key: str = ""
     state: int = IncidentState.NEW
+    mod_count: int = 0
     fields: dict[str, str] = field(default_factory=dict)
     journal: list[str] = field(default_factory=list)
 
@@ -195,6 +211,25 @@ class SysIds(Enum):
     REFUSED = "refused"
 
 
+@dataclass(slots=True, kw_only=True)
+class Rules:
+    """What this instance does that the documentation does not say."""
+
+    #: The state that a rule gives a new incident of a key; None if it leaves it alone.
+    state_at_birth: Callable[[str], int | None] = lambda _: None
+    #: Whether it refuses to resolve, "refused", or confirms and puts the state back, "put back".
+    on_resolve: str = ""
+    #: Whether our account may not read work notes.
+    hides_journal: bool = False
+    #: Whether another integration takes the correlation id of new incidents.
+    rewrites_correlation: bool = False
+    #: When incidents are hidden from our account.
+    hidden_from: datetime | None = None
+    hidden_until: datetime | None = None
+    #: Whether none of its close codes is one that we know.
+    has_own_close_codes: bool = False
+
+
 class MemoryInstance:
     """The incident table of one instance."""
 
@@ -206,7 +241,9 @@ class MemoryInstance:
         protects_closed: bool = True,
         rejects_duplicates: bool = False,
         on_created: Callable[[Row], None] = lambda _: None,
+        rules: Rules | None = None,
     ) -> None:
+        self.rules = rules or Rules()
         self._now = now
         self._sys_ids = sys_ids
         self._protects_closed = protects_closed
@@ -218,7 +255,13 @@ class MemoryInstance:
 
     def of(self, key: str) -> list[Row]:
         """Return the incidents of a key, oldest first."""
-        return [row for row in self.rows.values() if row.correlation_id == key]
+        return [row for row in self.rows.values() if row.key == key]
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether our account may not read incidents now."""
+        begin, end = self.rules.hidden_from, self.rules.hidden_until
+        return begin is not None and end is not None and begin <= self._now() < end
 
     def insert(self, fields: Mapping[str, str]) -> Row:
         """Insert an incident.
@@ -229,7 +272,7 @@ class MemoryInstance:
         """
         number = next(self._numbers)
         if "sys_id" in fields and self._sys_ids is SysIds.REFUSED:
-            raise Unconfirmed("403, forbidden: ACL Exception Insert Failed due to security constraints")
+            raise Unconfirmed("403, forbidden: ACL Exception Insert Failed", is_refusal=True)
         is_ours = "sys_id" in fields and self._sys_ids is SysIds.HONOURED
         sys_id = fields["sys_id"] if is_ours else f"{number:032x}"
         if sys_id in self.rows:
@@ -237,11 +280,14 @@ class MemoryInstance:
         row = Row(
             sys_id=sys_id,
             number=f"INC{number:07}",
-            correlation_id=fields["correlation_id"],
+            correlation_id="VENDOR" if self.rules.rewrites_correlation else fields["correlation_id"],
             created_at=self._now(),
+            key=fields["correlation_id"],
         )
         self.rows[sys_id] = row
         self._write(row, fields)
+        row.mod_count = 0
+        row.state = self.rules.state_at_birth(row.key) or row.state
         self._on_created(row)
         return row
 
@@ -250,10 +296,17 @@ class MemoryInstance:
 
         Raises:
             Conflict: it is gone, or closed and protected.
+            Rejected: a rule forbids it.
         """
         row = self.rows.get(sys_id)
         if row is None or (row.is_closed and self._protects_closed):
             raise Conflict("the incident was closed or deleted meanwhile")
+        state = row.state
+        if fields.get("state") == str(int(IncidentState.RESOLVED)) and state != IncidentState.RESOLVED:
+            if self.rules.on_resolve == "refused" or (self.rules.has_own_close_codes and "close_code" not in fields):
+                raise Rejected("403, a rule forbids it: Data Policy Exception")
+            if self.rules.on_resolve == "put back":
+                fields = {**fields, "state": str(state)}
         self._write(row, fields)
         return row
 
@@ -266,16 +319,19 @@ class MemoryInstance:
             correlation_id=row.correlation_id,
             fields={
                 **{name: row.fields.get(name, "") for name in _READ},
+                "sys_mod_count": str(row.mod_count),
                 "sys_created_on": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
             },
-            work_notes="\n\n".join(reversed(row.journal)) if with_notes else None,
+            work_notes="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
         )
 
     def _write(self, row: Row, fields: Mapping[str, str]) -> None:
+        before = (dict(row.fields), row.state, len(row.journal))
         row.fields |= {name: text for name, text in fields.items() if name not in ("sys_id", "work_notes", "state")}
         row.state = int(fields.get("state", row.state))
         if fields.get("work_notes"):
             row.journal.append(fields["work_notes"])
+        row.mod_count += before != (row.fields, row.state, len(row.journal))
 
 
 class Duplicate(Exception):
@@ -295,10 +351,15 @@ class MemoryServiceNow:
 
     def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:  # noqa: ARG002 - the adapter's
         row = self._instance.rows.get(sys_id)
+        if row and self._instance.is_hidden:
+            raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
         return self._instance.shown(row, with_notes=with_notes) if row else None
 
     def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:  # noqa: ARG002 - the adapter's
-        return tuple(self._instance.shown(row) for row in self._instance.of(correlation_id))
+        found = [row for row in self._instance.rows.values() if row.correlation_id == correlation_id]
+        if found and self._instance.is_hidden:
+            raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
+        return tuple(self._instance.shown(row) for row in found[-_SEARCH_LIMIT:])
 
     def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's
         try:
@@ -319,4 +380,6 @@ class MemoryServiceNow:
         return self._instance.shown(self._instance.change(sys_id, fields))
 
     def close_code(self, *, within: timedelta, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's
-        return preferred or "Solution provided"
+        if preferred or not self._instance.rules.has_own_close_codes:
+            return preferred or "Solution provided"
+        return ""

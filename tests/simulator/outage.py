@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from itsm_bridge.notification import Notification
-from tests.simulator.history import ALL_WORK, BEGIN, History, Options, a_notification
+from tests.simulator.azure import BEGIN, Role, Word, a_notification
+from tests.simulator.history import ALL_WORK, History, Options
 from tests.simulator.memory import Message, SysIds
 
 #: When ServiceNow goes away.
 LEAVES_AT = BEGIN + timedelta(minutes=1)
 
-_QUIET = Options(people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED)
+_QUIET = Options(
+    people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED, rules="", rows=""
+)
 
 
 class Outage(History):
@@ -50,10 +53,10 @@ class Outage(History):
             for number, span in enumerate(spans)
         ]
         for span, alert in [*zip(spans, self.alerts, strict=True), *self._troubles()]:
-            self.oracle.expect(alert)
+            self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
         for span, alert in self._afterwards():
-            self.oracle.expect(alert)
+            self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
         return self.returns_at + timedelta(minutes=90)
 
@@ -119,7 +122,7 @@ class Slow(History):
             at = (self._step * number).total_seconds()
             alert = a_notification(_key(number), f"k{number}-fired", signal="a", at=at, opens=True, closes=False)
             self.fired_at[alert.key] = BEGIN + self._step * number
-            self.oracle.expect(alert)
+            self.oracle.expect(_word(at, alert))
             self._at(at, partial(self._deliver, alert, 0))
         return BEGIN + self._step * 60
 
@@ -127,6 +130,10 @@ class Slow(History):
     def lateness(self) -> timedelta:
         """How long after its alert the last incident was created, at most."""
         return max(row.created_at - self.fired_at[row.correlation_id] for row in self.instance.rows.values())
+
+
+def _word(span: float, alert: Notification) -> Word:
+    return Word(span=span, role=Role.BEGIN if alert.opens else Role.END, notification=alert)
 
 
 def _key(number: int) -> str:

@@ -61,6 +61,8 @@ class Cloud:
         self.tell = tell
         #: By key, the processes that wait for an answer of ServiceNow about it.
         self.asking: dict[str, list[Process]] = {}
+        #: The keys whose row was damaged: a worker that held its lease goes on beside the next one.
+        self.damaged: set[str] = set()
         self.faults: list[str] = []
         self.requests = 0
 
@@ -259,8 +261,8 @@ class _RemoteStore:
             "query rows", lambda: store.idle_firing(changed_before=changed_before, looked_before=looked_before)
         )
 
-    def set_aside(self, key: str) -> None:
-        self._call("set aside", lambda: self._process.cloud.store.set_aside(key))
+    def restore(self, record: Record) -> Record:
+        return self._call("restore row", lambda: self._process.cloud.store.restore(record))
 
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         return self._call("query rows", lambda: self._process.cloud.store.idle_since(changed_before=changed_before))
@@ -385,7 +387,7 @@ def _asking(process: Process, key: str) -> Iterator[None]:
     if process.in_flight > process.slots:
         cloud.faults.append(f"{process.name} has {process.in_flight} requests in flight, with {process.slots} slots")
     others = cloud.asking.setdefault(key, [])
-    if key and any(not other.is_dead for other in others):
+    if key not in cloud.damaged and key and any(not other.is_dead for other in others):
         cloud.faults.append(f"two processes work on {key[:4]} at once, at {cloud.schedule.elapsed:.1f} s")
     others.append(process)
     try:
@@ -397,7 +399,7 @@ def _asking(process: Process, key: str) -> Iterator[None]:
 
 def _key_of(instance: MemoryInstance, subject: str) -> str:
     row = instance.rows.get(subject)
-    return row.correlation_id if row else subject if len(subject) == 64 else ""
+    return row.key if row else subject if len(subject) == 64 else ""
 
 
 def _word(error: BridgeError) -> str:

@@ -8,6 +8,9 @@ import threading
 from pathlib import Path
 
 import azure.functions as func
+import azure_functions_runtime
+
+logging.getLogger("sample").warning("said at import")
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 pair = threading.Barrier(2)
@@ -55,6 +58,27 @@ def wait(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the bin
     report(function="wait")
     threading.Event().wait(1)
     return func.HttpResponse("waited")
+
+
+@app.route(route="threads")
+def threads(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the binding's name
+    pool = getattr(azure_functions_runtime.get_threadpool_executor(), "_max_workers", None)
+    return func.HttpResponse(json.dumps({"setting": os.environ["PYTHON_THREADPOOL_THREAD_COUNT"], "pool": pool}))
+
+
+@app.route(route="log")
+def log(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the binding's name
+    logger = logging.getLogger("sample")
+    logger.warning("said within the call")
+    own = threading.Thread(target=logger.warning, args=("said by a thread of its own",))
+    own.start()
+    own.join()
+    return func.HttpResponse("logged")
+
+
+@app.route(route="die")
+def die(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the binding's name
+    os._exit(9)
 
 
 @app.queue_trigger(arg_name="msg", queue_name="%QUEUE%", connection="AzureWebJobsStorage")

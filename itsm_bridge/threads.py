@@ -1,0 +1,50 @@
+"""Are there as many threads as calls that may come at once?
+
+`function_app` asks when it is imported. Synchronous functions share one pool of threads per worker; its size is the app
+setting PYTHON_THREADPOOL_THREAD_COUNT. On Flex Consumption the worker starts as a placeholder and makes the pool before
+the app's settings arrive, so that the setting has no effect and calls wait unseen inside the worker
+(https://github.com/Azure/azure-functions-python-worker/pull/1741). When the app is imported its settings are there:
+then the worker is asked to make its pool once more.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+#: The library that is the worker from Python 3.13 on. It is there already wherever it can be asked.
+_WORKER: Final = "azure_functions_runtime"
+_SETTING: Final = "PYTHON_THREADPOOL_THREAD_COUNT"
+
+#: The part of the threads that may wait for ServiceNow: the others answer Azure Monitor.
+_PART_THAT_WAITS: Final = 2
+
+
+def ensure_threads(environ: Mapping[str, str]) -> int:
+    """Let the worker have as many threads as the app setting says, if it has fewer; return how many it has.
+
+    Nothing runs in the pool while an app is imported, so that it can be replaced. Idempotent.
+    """
+    worker = sys.modules.get(_WORKER)
+    if worker is None:
+        return _default_size()
+    wanted = environ.get(_SETTING, "")
+    if wanted.isdecimal() and _size_of(worker) < int(wanted):
+        worker.start_threadpool_executor()
+    return _size_of(worker)
+
+
+def requests_at_once(wanted: int, *, threads: int) -> int:
+    """Return how many requests may be in flight to ServiceNow: `wanted`, unless too few threads would be left."""
+    return max(1, min(wanted, threads // _PART_THAT_WAITS))
+
+
+def _size_of(worker: object) -> int:
+    """Return the size of the worker's pool; what Python takes by itself if the worker does not tell."""
+    pool = getattr(worker, "get_threadpool_executor", lambda: None)()
+    return getattr(pool, "_max_workers", 0) or _default_size()
+
+
+def _default_size() -> int:
+    """https://docs.python.org/3/library/concurrent.futures.html#threadpoolexecutor."""
+    return min(32, (os.cpu_count() or 1) + 4)

@@ -1,0 +1,54 @@
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from itsm_bridge.threads import ensure_threads, requests_at_once
+
+DEFAULT = min(32, (os.cpu_count() or 1) + 4)
+
+
+class Worker:
+    """What the runtime library shows of its threads."""
+
+    def __init__(self, size: int | None, *, obeys: bool = True) -> None:
+        self.pool = ThreadPoolExecutor(size) if size else None
+        self.obeys = obeys
+        self.started = 0
+
+    def get_threadpool_executor(self) -> ThreadPoolExecutor | None:
+        return self.pool
+
+    def start_threadpool_executor(self) -> None:
+        self.started += 1
+        if self.obeys:
+            self.pool = ThreadPoolExecutor(16)
+
+
+@pytest.mark.parametrize(
+    ("worker", "setting", "size", "started"),
+    [
+        (Worker(5), "16", 16, 1),
+        (Worker(16), "16", 16, 0),
+        (Worker(32), "16", 32, 0),
+        (Worker(5), "", 5, 0),
+        (Worker(5), "many", 5, 0),
+        (Worker(5, obeys=False), "16", 5, 1),
+        (Worker(None), "16", 16, 1),
+        (None, "16", DEFAULT, 0),
+    ],
+)
+def test_the_pool_is_as_large_as_is_said(
+    monkeypatch: pytest.MonkeyPatch, worker: Any, setting: str, size: int, started: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure_functions_runtime", worker)
+
+    assert ensure_threads({"PYTHON_THREADPOOL_THREAD_COUNT": setting}) == size
+    assert worker is None or worker.started == started
+
+
+@pytest.mark.parametrize(("wanted", "threads", "expected"), [(4, 16, 4), (4, 5, 2), (4, 1, 1), (64, 16, 8), (1, 32, 1)])
+def test_half_of_the_threads_at_most_wait_for_servicenow(wanted: int, threads: int, expected: int) -> None:
+    assert requests_at_once(wanted, threads=threads) == expected
