@@ -10,7 +10,9 @@ param settings object
 @secure()
 param secrets object
 param alwaysReadyInstances int
+param alwaysReadyWakeUpInstances int
 param maximumInstanceCount int
+param siteUpdateStrategy string
 param storageRedundancy string
 param logRetentionDays int
 param restrictToAzureMonitor bool
@@ -18,6 +20,9 @@ param restrictToAzureMonitor bool
 // Threads that answer calls and wake-ups in each Python worker, and the calls that an instance is given at once.
 // The defaults, a handful of threads and one call at a time, would start an instance for each alert of a storm.
 var threads = 16
+// Said only when it is asked for: it is in preview, and not every region knows it.
+// https://learn.microsoft.com/azure/azure-functions/flex-consumption-site-updates
+var rolling = siteUpdateStrategy == 'RollingUpdate' ? { siteUpdateStrategy: { type: 'RollingUpdate' } } : {}
 var storageName = 'st${token}'
 var packages = 'packages'
 var secretNames = ['servicenow-client-secret', 'servicenow-api-key', 'servicenow-password']
@@ -180,7 +185,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identity.id
-    functionAppConfig: {
+    functionAppConfig: union(rolling, {
       runtime: { name: 'python', version: '3.13' }
       deployment: {
         storage: {
@@ -196,10 +201,15 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         // One core. The 512 MB size has a quarter of it, and a start must be over before Azure Monitor stops waiting.
         instanceMemoryMB: 2048
         maximumInstanceCount: maximumInstanceCount
-        alwaysReady: alwaysReadyInstances > 0 ? [{ name: 'http', instanceCount: alwaysReadyInstances }] : []
+        alwaysReady: concat(
+          alwaysReadyInstances > 0 ? [{ name: 'http', instanceCount: alwaysReadyInstances }] : [],
+          alwaysReadyWakeUpInstances > 0
+            ? [{ name: 'function:reconcile_alert', instanceCount: alwaysReadyWakeUpInstances }]
+            : []
+        )
         triggers: { http: { perInstanceConcurrency: threads } }
       }
-    }
+    })
     siteConfig: {
       minTlsVersion: '1.2'
       ftpsState: 'Disabled'
@@ -222,14 +232,15 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
           value: 'Authorization=AAD;ClientId=${identity.properties.clientId}'
         }
-        // Addresses instead of the account's name: those are right in every cloud.
+        // Addresses, because those are right in every cloud. In the public one the host is given the account's name
+        // too: with addresses alone it was seen not to start (azure-functions-host, issues 11782 and 11787).
         { name: 'AzureWebJobsStorage__blobServiceUri', value: 'https://${storageName}.blob.${environment().suffixes.storage}' }
         { name: 'AzureWebJobsStorage__queueServiceUri', value: 'https://${storageName}.queue.${environment().suffixes.storage}' }
         { name: 'AzureWebJobsStorage__tableServiceUri', value: 'https://${storageName}.table.${environment().suffixes.storage}' }
         { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
         { name: 'AzureWebJobsStorage__clientId', value: identity.properties.clientId }
         { name: 'PYTHON_THREADPOOL_THREAD_COUNT', value: string(threads) }
-      ])
+      ], environment().name == 'AzureCloud' ? [{ name: 'AzureWebJobsStorage__accountName', value: storageName }] : [])
     }
   }
   dependsOn: [storage::blobs::container, storageAccess, vaultAccess, telemetryAccess]

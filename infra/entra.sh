@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 
 venv=.azure/venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+# Without the library of the Functions host, which wants the app's own Python.
+grep -v '^azure-functions-runtime==' requirements.txt >"$venv/requirements.txt"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$venv/requirements.txt"
 exec "$venv/bin/python" -m itsm_bridge.setup_entra --azd --name "itsm-bridge-$AZURE_ENV_NAME" \
     --cloud "${ENTRA_CLOUD:-public}"

@@ -91,10 +91,18 @@ param retentionDays int = 90
 @minValue(0)
 param alwaysReadyInstances int = 1
 
-@description('Instances at most. Each has servicenowMaxConcurrency requests in flight.')
-@minValue(40)
+@description('Instances at most, of each group of functions: webhooks and wake-ups. One node of ServiceNow bears the default.')
+@minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 40
+param maximumInstanceCount int = 6
+
+@description('Instances that are always running for wake-ups. With none, a wake-up after a quiet time waits for an instance to start.')
+@minValue(0)
+param alwaysReadyWakeUpInstances int = 0
+
+@description('How a new version replaces the old one. Recreate ends what is in progress; RollingUpdate, in preview, lets it end.')
+@allowed(['Recreate', 'RollingUpdate'])
+param siteUpdateStrategy string = 'Recreate'
 
 @description('Redundancy of the storage account that holds alerts until ServiceNow knows them.')
 @allowed(['Standard_ZRS', 'Standard_GZRS', 'Standard_LRS'])
@@ -185,7 +193,9 @@ module bridge 'bridge.bicep' = {
       'servicenow-password': servicenowPassword
     }
     alwaysReadyInstances: alwaysReadyInstances
+    alwaysReadyWakeUpInstances: alwaysReadyWakeUpInstances
     maximumInstanceCount: maximumInstanceCount
+    siteUpdateStrategy: siteUpdateStrategy
     storageRedundancy: storageRedundancy
     logRetentionDays: logRetentionDays
     restrictToAzureMonitor: restrictToAzureMonitor

@@ -1,13 +1,18 @@
 import fnmatch
 import json
+import os
 import re
+import subprocess
+import threading
 from collections.abc import Iterator, Mapping
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 
 from itsm_bridge.settings import Settings
 from itsm_bridge.setup_entra import CLOUDS, Result, Wanted
+from local.http_server import Answer, HttpServer, Request
 from tests.bicep import TYPES, Expression, Resource, Template, problems, text_of
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +36,11 @@ OPTIONAL = {
 REQUIRED = {"ENTRA_TENANT_ID", "ENTRA_AUDIENCE", "SERVICENOW_INSTANCE_URL"}
 OF_THE_HOST = {
     *("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
-    *("AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__queueServiceUri"),
+    *(
+        "AzureWebJobsStorage__accountName",
+        "AzureWebJobsStorage__blobServiceUri",
+        "AzureWebJobsStorage__queueServiceUri",
+    ),
     *("AzureWebJobsStorage__tableServiceUri", "AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId"),
     "PYTHON_THREADPOOL_THREAD_COUNT",
 }
@@ -339,3 +348,45 @@ def test_nothing_but_the_app_is_deployed() -> None:
     }
 
     assert deployed == {"function_app.py", "host.json", "requirements.txt", "itsm_bridge"}
+
+
+def test_what_is_deployed_does_not_install_on_an_older_python() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    [line] = [each for each in lines if each.startswith("azure-functions-runtime==")]
+
+    assert ";" not in line
+    assert metadata("azure-functions-runtime")["Requires-Python"].startswith(">=3.13")
+
+
+def test_a_deployment_is_over_when_the_app_is_healthy(tmp_path: Path) -> None:
+    answers = iter([503, 503, 200])
+
+    def answer(_: Request) -> Answer:
+        return Answer(status=next(answers), body=b'{"status":"x"}')
+
+    with HttpServer(0, answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        environment = {**os.environ, "HEALTH_URI": f"{server.url}/api/health", "HEALTH_PAUSE": "0"}
+        done = subprocess.run(
+            ["sh", str(ROOT / "infra" / "healthy.sh")], env=environment, cwd=tmp_path, capture_output=True, check=False
+        )
+        server.shutdown()
+
+    assert (done.returncode, done.stdout) == (0, b"The app is healthy.\n")
+    assert "infra/healthy.sh" in (ROOT / "azure.yaml").read_text(encoding="utf-8")
+
+
+def test_the_most_requests_in_flight_are_what_one_node_of_servicenow_bears() -> None:
+    parameters = TEMPLATES["main.bicep"].parameters
+    groups = 2  # webhooks and wake-ups; timers run in one instance
+
+    instances = int(parameters["maximumInstanceCount"].default)
+    most = (groups * instances + 1) * int(parameters["servicenowMaxConcurrency"].default)
+
+    # Four run and fifty wait; the next is answered 429.
+    assert most <= 4 + 50
+    assert f"{most} requests" in (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def test_the_hosts_name_for_the_account_is_given_in_the_public_cloud_alone() -> None:
+    assert "environment().name == 'AzureCloud' ? [{ name: 'AzureWebJobsStorage__accountName'" in FILES["bridge.bicep"]
