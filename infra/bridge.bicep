@@ -20,9 +20,6 @@ param restrictToAzureMonitor bool
 // Threads that answer calls and wake-ups in each Python worker, and the calls that an instance is given at once.
 // The defaults, a handful of threads and one call at a time, would start an instance for each alert of a storm.
 var threads = 16
-// Said only when it is asked for: it is in preview, and not every region knows it.
-// https://learn.microsoft.com/azure/azure-functions/flex-consumption-site-updates
-var rolling = siteUpdateStrategy == 'RollingUpdate' ? { siteUpdateStrategy: { type: 'RollingUpdate' } } : {}
 var storageName = 'st${token}'
 var packages = 'packages'
 var secretNames = ['servicenow-client-secret', 'servicenow-api-key', 'servicenow-password']
@@ -185,7 +182,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identity.id
-    functionAppConfig: union(rolling, {
+    functionAppConfig: {
       runtime: { name: 'python', version: '3.13' }
       deployment: {
         storage: {
@@ -209,7 +206,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         )
         triggers: { http: { perInstanceConcurrency: threads } }
       }
-    })
+      // Said only when it is asked for: it is in preview, and not every region knows it.
+      // https://learn.microsoft.com/azure/azure-functions/flex-consumption-site-updates
+      siteUpdateStrategy: siteUpdateStrategy == 'RollingUpdate' ? { type: siteUpdateStrategy } : null
+    }
     siteConfig: {
       minTlsVersion: '1.2'
       ftpsState: 'Disabled'
