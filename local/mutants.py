@@ -34,6 +34,10 @@ class Mutant:
     suite: tuple[str, ...] = ()
 
 
+def _pytest(path: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", path)
+
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no lease",
@@ -69,8 +73,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="nobody looks for what fell out of the queue",
         file="itsm_bridge/reconcile.py",
-        before="        for row in overdue:",
-        after="        for row in []:",
+        before="        self._each_alone(overdue, lambda",
+        after="        self._each_alone([], lambda",
     ),
     Mutant(
         name="no ETag: the last writer wins",
@@ -85,7 +89,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "                    match_condition=MatchConditions.IfNotModified,\n"
         "                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
         after="                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
-        suite=("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_contract_store.py"),
+        suite=_pytest("tests/test_contract_store.py"),
     ),
     Mutant(
         name="answered before it is durable",
@@ -98,20 +102,99 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a write without an answer is taken for one that failed",
         file="itsm_bridge/record.py",
-        before="return replace(self, in_doubt_until=now + SETTLE_TIME)",
+        before="return replace(self, in_doubt_until=now + SETTLE_TIME, doubted_revision=self.asked_revision)",
         after="return self",
     ),
     Mutant(
         name="notes that are there are not recognised",
         file="itsm_bridge/record.py",
-        before="notes=tuple(note for note in self.notes if note.mark(self.key) not in journal)",
+        before="notes=tuple(note for note in self.notes if not self._may_be_there(note, incident))",
         after="notes=self.notes",
     ),
     Mutant(
         name="the late Fired reopens what is over",
         file="itsm_bridge/merge.py",
-        before="return notification.at < known.at or (reopens and notification.at == known.at)",
+        before="return bool(notification.signal) or notification.at is None or known.at is None or not known.ended_firing",
         after="return False",
+    ),
+    Mutant(
+        name="an end counts only if it is not dated before its beginning",
+        file="itsm_bridge/merge.py",
+        before="END_WINS_WITHIN = timedelta(seconds=2)",
+        after="END_WINS_WITHIN = timedelta(0)",
+    ),
+    Mutant(
+        name="the same words at a later time do not move the time of their signal",
+        file="itsm_bridge/merge.py",
+        before="return record if said_again.at == known.at else _with_signal(record, notification, said_again)",
+        after="return record",
+    ),
+    Mutant(
+        name="of what was said only the last is recognised",
+        file="itsm_bridge/merge.py",
+        before="return _saying(notification) in known.said",
+        after="return _saying(notification) in known.said[-1:]",
+    ),
+    Mutant(
+        name="an outdated end tells nothing of a beginning after it",
+        file="itsm_bridge/merge.py",
+        before="    if notification.signal or notification.opens or not known.is_firing:",
+        after="    if True:",
+        suite=_pytest("tests/test_merge.py"),
+    ),
+    Mutant(
+        name="a resource that was available and is ends its event",
+        file="itsm_bridge/correlation.py",
+        before="says_nothing = _was_and_is_available(alert)",
+        after="says_nothing = False",
+        suite=_pytest("tests/test_correlation.py"),
+    ),
+    Mutant(
+        name="a rule that ends an incident at birth is fought",
+        file="itsm_bridge/record.py",
+        before="created_firing=self.created_firing if created_at is None else sent.firing,",
+        after="created_firing=self.created_firing,",
+    ),
+    Mutant(
+        name="what is hidden is taken for deleted",
+        file="itsm_bridge/table_api.py",
+        before="if must_see_all and len(rows)",
+        after="if False and len(rows)",
+        suite=_pytest("tests/test_wider_world.py"),
+    ),
+    Mutant(
+        name="what an edge refuses is refused for good",
+        file="itsm_bridge/answers.py",
+        before="return lambda seen: seen.status in statuses and seen.is_said\n",
+        after="return lambda seen: seen.status in statuses\n",
+        suite=_pytest("tests/test_wider_world.py"),
+    ),
+    Mutant(
+        name="an instance that can be read is taken for one that can be changed",
+        file="itsm_bridge/pressure.py",
+        before="was_away = self._pauses > 0 and had_failed",
+        after="was_away = self._pauses > 0",
+        suite=_pytest("tests/test_wider_world.py"),
+    ),
+    Mutant(
+        name="what waits for ServiceNow stands in the queue and votes for instances",
+        file="itsm_bridge/reconcile.py",
+        before="            self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))",
+        after="            self._postpone(row.held(reason=outage, now=now), pause)",
+        suite=_pytest("tests/test_reconcile.py"),
+    ),
+    Mutant(
+        name="a row in the place of a damaged one does not look for its incident",
+        file="itsm_bridge/record.py",
+        before="return replace(self, is_restored=True, in_doubt_until=now + SETTLE_TIME)",
+        after="return self",
+        suite=_pytest("tests/test_reconcile.py"),
+    ),
+    Mutant(
+        name="a refused state is not told",
+        file="itsm_bridge/run.py",
+        before="            if action not in _STATES_REFUSED or record.refusal:",
+        after="            if True:",
     ),
     Mutant(
         name="a firing during the work is forgotten",

@@ -1,10 +1,16 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from itsm_bridge.alert import parse_alert
 from itsm_bridge.correlation import Correlation, correlate
+from itsm_bridge.merge import first_record, merge
+from itsm_bridge.notification import Notification, notification_of
+from itsm_bridge.record import Record
 from tests.alert_files import NAMES, PAIRS, alert_of, document_of
+from tests.builders import NOW
 
 
 def of(sample: Any) -> Correlation:
@@ -207,3 +213,49 @@ def test_key_parts_cannot_flow_into_each_other() -> None:
         return changed
 
     assert of(document("ab", "c")).key != of(document("a", "bc")).key
+
+
+class TestHealthChain:
+    """Resource Health sends beginning and update in one second, and its end two minutes later."""
+
+    def said(self, number: int, status: str, before: str, now: str, at: str) -> Notification:
+        sub = "/subscriptions/00000000-0000-0000-0000-000000000001"
+        essentials = {
+            "alertId": f"{sub}/providers/Microsoft.AlertsManagement/alerts/f0500000-0000-4000-8000-00000000000{number}",
+            "monitorCondition": "Fired",
+            "monitoringService": "Resource Health",
+            "firedDateTime": f"2026-11-20T01:08:0{number}Z",
+            "alertRule": "db-health",
+            "alertTargetIDs": [f"{sub}/resourcegroups/rg/providers/microsoft.sql/servers/s/databases/d"],
+        }
+        properties = {"currentHealthStatus": now, "previousHealthStatus": before, "title": f"Database {now}"}
+        context = {"eventTimestamp": at, "status": status, "properties": properties, "eventSource": "ResourceHealth"}
+        data = {"essentials": essentials, "alertContext": context}
+        body = {"schemaId": "azureMonitorCommonAlertSchema", "data": data}
+        return notification_of(parse_alert(json.dumps(body).encode()))
+
+    @pytest.mark.parametrize("available", ["Available", "available", "AVAILABLE"])
+    @pytest.mark.parametrize("order", ["12", "21", "123", "213", "132", "1213", "2123", "12323"])
+    def test_it_is_one_firing_that_its_end_ends(self, order: str, available: str) -> None:
+        words = {
+            "1": self.said(1, "Active", available, "Unavailable", "2026-11-20T01:05:35Z"),
+            "2": self.said(2, "Updated", available, available, "2026-11-20T01:05:35Z"),
+            "3": self.said(3, "Resolved", "Unavailable", available, "2026-11-20T01:07:35Z"),
+        }
+        row: Record | None = None
+        for word in (words[each] for each in order):
+            if row is not None:
+                row = merge(row, word, NOW)
+            elif word.opens:  # an update alone leaves no row
+                row = first_record(word, NOW)
+        assert row is not None
+        assert (row.firing, row.is_firing) == (1, "3" not in order)
+
+        assert not merge(row, words["3"], NOW).is_firing
+
+    def test_a_resource_that_becomes_available_is_over_by_whatever_name(self) -> None:
+        words = [
+            self.said(1, status, "Unavailable", "Available", "2026-11-20T01:05:35Z") for status in ("Active", "Updated")
+        ]
+
+        assert [(word.opens, word.closes) for word in words] == [(False, True)] * 2
