@@ -6,10 +6,13 @@ A failure prints its story; `python -m tests.simulator --seed N` tells it again.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from itsm_bridge.retry import LAST_RETRY
+from local.host_json import read_host_json
+from local.scale_vote import scale_vote
 from tests.simulator.history import ALL_WORK, SPLIT, Options, play
 from tests.simulator.memory import SysIds
 from tests.simulator.outage import Outage, Slow
@@ -59,6 +62,18 @@ def test_after_three_days_without_servicenow_everything_arrives_soon(
     assert outage.cloud.requests < 2 * outage.slots * (timedelta(hours=71) / LAST_RETRY)
     # And then everything is as before, also in a process that is given no wake-ups.
     assert max(map(outage.lateness_of, outage.later)) < timedelta(seconds=30)
+
+
+def test_five_hundred_alerts_that_wait_for_hours_start_no_instances() -> None:
+    outage = Outage(span=timedelta(hours=5), looks="refused", step=timedelta(seconds=36), processes=SPLIT)
+    outage.play()
+
+    settings = read_host_json(Path(__file__).parents[1], {}).queues
+    votes = [scale_vote(count, are_visible=is_any, settings=settings) for count, is_any in outage.lengths]
+    assert len(outage.alerts) == 500
+    assert max(votes) <= 3
+    assert scale_vote(len(outage.alerts), are_visible=True, settings=settings) == 125
+    assert outage.ending().faults == ()
 
 
 def test_old_alerts_with_troubles_of_their_own_keep_nobody_waiting() -> None:

@@ -16,7 +16,7 @@ from tests.simulator.memory import Message, SysIds
 LEAVES_AT = BEGIN + timedelta(minutes=1)
 
 _QUIET = Options(
-    people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED, rules="", rows=""
+    people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED, rules="", rows="", slots=4
 )
 
 
@@ -41,6 +41,8 @@ class Outage(History):
         self._step = step
         self._span = span
         self._troubled = troubled
+        #: By the minute while ServiceNow is away: how many messages the queue holds, and whether any can be seen.
+        self.lengths: list[tuple[int, bool]] = []
         super().__init__(0, replace(_QUIET, processes=processes))
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
@@ -55,6 +57,9 @@ class Outage(History):
         for span, alert in [*zip(spans, self.alerts, strict=True), *self._troubles()]:
             self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
+        minutes = range(5, int(self._span / timedelta(minutes=1)))
+        for minute in minutes:
+            self._at((LEAVES_AT - BEGIN).total_seconds() + 60 * minute, self._measure)
         for span, alert in self._afterwards():
             self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
@@ -77,6 +82,10 @@ class Outage(History):
             for at, opens in ((1.0, True), (100.0, False)):
                 word = f"t{number}-{'fired' if opens else 'resolved'}"
                 yield at, a_notification(key, word, signal="a", at=at, opens=opens, closes=not opens)
+
+    def _measure(self) -> None:
+        messages = self.wakeups.messages.values()
+        self.lengths.append((len(messages), any(each.visible_at <= self.schedule.now for each in messages)))
 
     def _next(self, message_id: str) -> Message | None:  # noqa: ARG002 - whichever is due, the first goes first
         """Return the message that has been visible for longest: as a queue does unless something is in the way."""
@@ -113,7 +122,7 @@ class Slow(History):
         random.seed(0)  # the reconciler's own jitter
         self._slowness = slowness
         self._step = step
-        super().__init__(0, _QUIET)
+        super().__init__(0, replace(_QUIET, processes=(ALL_WORK, ALL_WORK)))
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
         self.weather.slowness = self._slowness
