@@ -1,4 +1,4 @@
-"""Nothing lost, nothing doubled: a thousand histories, and ServiceNow away for days.
+"""Nothing lost, nothing doubled: four hundred histories, and ServiceNow away for days.
 
 A failure prints its story; `python -m tests.simulator --seed N` tells it again.
 """
@@ -17,7 +17,7 @@ from tests.simulator.history import ALL_WORK, SPLIT, Options, play
 from tests.simulator.memory import SysIds
 from tests.simulator.outage import Outage, Slow
 
-HISTORIES = 1000
+HISTORIES = 400
 _EACH = 50
 
 
