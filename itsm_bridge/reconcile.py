@@ -207,7 +207,7 @@ class Reconciler:
     def _tries(self, row: Record) -> bool:
         """Look at a row that waits; return whether ServiceNow did its part."""
         try:
-            result = self._look_at(row, is_trial=True)
+            result = self._look_at(row)
         except TemporaryError as error:
             log.warning("%s could not be tried: %s", row.key, error)
             return False
@@ -344,10 +344,8 @@ class Reconciler:
                 self._wakeups.take_back(wake_up)
         return result
 
-    def _look_at(self, row: Record, *, is_trial: bool = False) -> Result | None:
+    def _look_at(self, row: Record) -> Result | None:
         """Reconcile a row that awaits work, or have it looked at later; return what came of it if it was reconciled.
-
-        A trial finds out whether an outage is over, so no outage keeps it from being made.
 
         Raises:
             Conflict: the row changed since it was read; nothing was done.
@@ -361,7 +359,7 @@ class Reconciler:
         kind = Kind.READ if row.may_have_incident else Kind.WRITE
         pause, outage = self._pressure.paused_for(kind), self._pressure.outage(kind)
         # A row whose time is up gets its last attempt, or it would wait for ever.
-        if outage and not is_trial and row.failing_for(now) < self._retry_horizon:
+        if outage and row.failing_for(now) < self._retry_horizon:
             self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))
             return None
         if pause > LONGEST_STAY and not outage:
