@@ -131,7 +131,8 @@ class Pressure:
         """Count that ServiceNow did its part for `key`. That it can be read does not tell that it can be changed."""
         with self._lock:
             count, reads = self._counts[kind], self._counts[Kind.READ]
-            had_failed = kind is self._out_kind or bool(count.failed)
+            # One slow read among many that fail to write, and a good one after it, say nothing of an outage.
+            had_failed = kind is self._out_kind or len(count.failed) >= OUTAGE_KEYS
             if kind is Kind.WRITE and reads.are_few:
                 # An instance that can be changed can be read: a few incidents that cannot have a trouble of their own.
                 had_failed = had_failed or self._out_kind is Kind.READ

@@ -226,10 +226,18 @@ class TestReadsAndWrites:
 
     def test_where_both_failed_the_success_of_either_ends_it(self) -> None:
         pressure = self.failing([NOW], Kind.WRITE)
-        pressure.failed("key 0", "no answer", Kind.READ)
+        for number in range(OUTAGE_KEYS):
+            pressure.failed(f"key {number}", "no answer", Kind.READ)
         pressure.succeeded("key 0", Kind.READ)
 
         assert pressure.outage() == ""
+
+    def test_one_slow_read_and_a_good_one_after_it_do_not_end_an_outage_of_writes(self) -> None:
+        pressure = self.failing([NOW], Kind.WRITE)
+        pressure.failed("key 0", "no answer", Kind.READ)
+        pressure.succeeded("key 0", Kind.READ)
+
+        assert pressure.outage() == "read-only"
 
     @pytest.mark.parametrize(("heard", "is_believed"), [(timedelta(seconds=-1), False), (timedelta(seconds=1), True)])
     def test_another_process_is_believed_unless_it_failed_here_since(self, heard: timedelta, is_believed: bool) -> None:
