@@ -423,11 +423,15 @@ class History:
 
     def play(self) -> None:
         """Let everything happen, then wait until all is at rest."""
-        self._at(self.rng.uniform(0, 300), self._resync)
+        self.start_timer()
         self.schedule.run(until=self.weather.calm_at + LAST_RETRY_WITHIN)
         self.rest()
         self._is_over = True
         self.schedule.run(until=self.schedule.now + MESSAGE_LEASE)
+
+    def start_timer(self) -> None:
+        """Let the timer come every five minutes: without it what waits for ServiceNow waits for ever."""
+        self._at(self.rng.uniform(0, 300), self._resync)
 
     def rest(self) -> None:
         """Let everything happen that is still to come, without new trouble."""
