@@ -18,14 +18,14 @@ The way in for everybody who learns that something is to be done about a key; th
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from itsm_bridge.cmdb import Cmdb
-from itsm_bridge.errors import Conflict, Damaged, NewerVersion, TemporaryError, Unavailable
+from itsm_bridge.errors import Conflict, Damaged, TemporaryError, Unavailable
 from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Kind, Pressure
@@ -158,35 +158,42 @@ class Reconciler:
     def resync(self) -> None:
         """Wake what awaits work and has no wake-up coming; once an hour, purge what has long been settled.
 
-        A row that cannot be written keeps no other from being woken.
+        Neither a row that cannot be read or written nor a part that fails keeps the others from being done.
 
         Raises:
-            Unavailable: storage did not answer.
+            Unavailable: storage did not answer for some of it.
         """
         now = self._now()
-        self._wake_overdue(now)
-        self._try_waiting()
+        parts = [self._wake_overdue, self._try_waiting]
         if now.minute < _PURGING_MINUTES:
-            self._purge(now)
+            parts += [self._purge_settled, self._purge_never_ending]
+        failures = []
+        for part in parts:
+            try:
+                part()
+            except TemporaryError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     # What nobody would wake any more.
 
-    def _wake_overdue(self, now: datetime) -> None:
+    def _wake_overdue(self) -> None:
         """Give another wake-up to the rows whose wake-up is lost: those due after it have come already."""
-        due_before = self._worked_up_to(now) - WAKE_UP_GRACE
+        due_before = self._worked_up_to() - WAKE_UP_GRACE
         overdue = list(islice(self._store.awaiting_work(due_before=due_before), RESYNC_LIMIT))
         self._each_alone(overdue, lambda row: self._postpone(row, FIRST_RETRY))
         if overdue:
             log.warning("resync: %d alerts had an overdue wake-up and got another", len(overdue))
 
-    def _worked_up_to(self, now: datetime) -> datetime:
+    def _worked_up_to(self) -> datetime:
         """Return until when the wake-ups that were due have come; a long line of them is late and not lost.
 
         The queue gives out what is visible about in the order in which it became so, and its head tells how late it is.
         """
-        due = [now]
+        due = [self._now()]
         for key, message_id in self._wakeups.peek():
-            with suppress(Damaged, NewerVersion):
+            with suppress(TemporaryError):
                 row = self._store.read(key) if key else None
                 if row is not None and row.wake_up_id in ("", message_id):
                     due.append(row.wake_up_at)
@@ -211,7 +218,8 @@ class Reconciler:
         except TemporaryError as error:
             log.warning("%s could not be tried: %s", row.key, error)
             return False
-        return result is not None and result.record.failing_since is None
+        # What it refused for good was parked: it did its part then too.
+        return result is not None and (result.record.is_parked or result.record.failing_since is None)
 
     def _wake_waiting(self) -> None:
         """Wake the rows that waited for ServiceNow to be back: first what was never tried, the oldest of it first."""
@@ -225,8 +233,8 @@ class Reconciler:
         if waiting:
             log.warning("%d alerts that waited for ServiceNow are woken", len(waiting))
 
-    def _each_alone(self, rows: Sequence[Record], wake: Callable[[Record], None]) -> None:
-        """Wake each row, also when others cannot be; give up when storage does not answer for several in a row.
+    def _each_alone(self, rows: Iterable[Record], change: Callable[[Record], None]) -> None:
+        """Change each row, also when others cannot be; give up when storage does not answer for several in a row.
 
         Raises:
             Unavailable: storage did not answer.
@@ -234,7 +242,7 @@ class Reconciler:
         failures = 0
         for row in rows:
             try:
-                wake(row)
+                change(row)
             except TemporaryError as error:
                 log.warning("resync: %s stays as it is: %s", row.key, error)
                 failures += 1
@@ -243,13 +251,16 @@ class Reconciler:
             else:
                 failures = 0
 
-    def _purge(self, now: datetime) -> None:
-        before = now - self._retention
-        for row in islice(self._store.idle_since(changed_before=before), PURGE_LIMIT):
-            with suppress(Conflict):
-                self._store.delete(row)
-        never_ending = self._store.idle_firing(changed_before=before, looked_before=now - LOOK_AGAIN)
-        self._each_alone(list(islice(never_ending, LOOKS_LIMIT)), self._purge_if_closed)
+    def _purge_settled(self) -> None:
+        """Delete the rows of alerts that have long been over."""
+        settled = self._store.idle_since(changed_before=self._now() - self._retention)
+        self._each_alone(islice(settled, PURGE_LIMIT), self._store.delete)
+
+    def _purge_never_ending(self) -> None:
+        """Look at the incidents of alerts that have long fired and said nothing."""
+        now = self._now()
+        found = self._store.idle_firing(changed_before=now - self._retention, looked_before=now - LOOK_AGAIN)
+        self._each_alone(list(islice(found, LOOKS_LIMIT)), self._purge_if_closed)
 
     def _purge_if_closed(self, row: Record) -> None:
         """Delete the row of an alert that Azure never ends once people have ended its incident.
@@ -292,6 +303,7 @@ class Reconciler:
                 self._check_time(in_time)
                 known = known or self._store.read(notification.key)
             except Damaged as error:
+                self._check_time(in_time)
                 log.error("%s; it is set aside, and its key goes on", error)
                 restored = leased(first_record(notification, self._now()).restored(self._now()))
                 with suppress(Conflict):

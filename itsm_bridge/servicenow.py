@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.incident import OWNED_FIELDS, Incident
@@ -38,8 +39,8 @@ _JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
 #: What closes an incident whose alert went away by itself, the best first: newer instances ship the first,
 #: older ones the second. None of them says anything that may be false, as "Duplicate" or "User error" would.
 _CLOSE_CODES = (
-    *("Solution provided", "Solved (Permanently)", "Resolved by caller", "Closed/Resolved by Caller"),
-    *("Solved", "Resolved", "Fixed", "Closed"),
+    *("Solution provided", "Solved (Permanently)", "Solved Remotely (Permanently)"),
+    *("Resolved by caller", "Closed/Resolved by Caller", "Solved", "Resolved", "Closed"),
 )
 
 #: How long the choices of the instance are believed.
@@ -226,7 +227,8 @@ class ServiceNow:
         codes = self._choices_now(within)
         if codes is None:
             return self._close_code
-        return preferred if preferred in codes else self._chosen(codes)
+        spelled = next((code for code in codes if preferred and code.casefold() == preferred.casefold()), "")
+        return spelled or self._chosen(codes)
 
     def _choices_now(self, within: timedelta) -> Sequence[str] | None:
         """Return the choices, if need be old ones; None if they were never read and the operator set a code.
@@ -279,21 +281,22 @@ class ServiceNow:
             raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
 
     def _close_codes(self, within: timedelta) -> Sequence[str]:
-        """Return the choices that the instance has.
+        """Return the choices that the instance shows us.
 
         Raises:
-            Unavailable: they cannot be read now.
+            Unavailable: they cannot be read now, or all of them are hidden.
             Rejected: they cannot be read at all.
         """
-        rows = self._table_api.query(
+        deadline = Deadline.after(within)
+        asked = partial(
+            self._table_api.query,
             "sys_choice",
             {"name": ("incident", "task"), "element": "close_code", "inactive": "false"},
             fields=("value",),
             order_by="sequence",
-            limit=500,
-            must_see_all=True,
-            within=within,
         )
+        # One that is hidden does not matter as long as others are shown; that all are is not the same as that none is.
+        rows = asked(limit=500, within=within) or asked(limit=1, must_see_all=True, within=deadline.left)
         # A table without choices of its own has those of the table that it extends.
         own = [row for row in rows if row["name"] == "incident"]
         return [value for row in own or rows if (value := row.get("value"))]

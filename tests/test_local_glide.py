@@ -421,3 +421,34 @@ def test_an_unknown_table_is_refused(glide: Glide) -> None:
         glide.columns("u_none")
 
     assert (refused.value.status, refused.value.message, refused.value.detail) == (400, "Invalid table u_none", None)
+
+
+class TestBusinessRules:
+    """What runs before a row is written, for everybody."""
+
+    def test_it_changes_what_is_inserted_and_what_is_updated(self, glide: Glide) -> None:
+        def cancels(table: str, before: dict[str, str] | None, after: dict[str, str]) -> None:
+            after["state" if before is None else "category"] = "8" if before is None else "network"
+            assert table == "incident"
+
+        glide.rules.append(cancels)
+        row = insert(glide)
+        was_born = row["state"]
+
+        glide.update("incident", A, {"short_description": "x"}, by=PERSON)
+
+        assert (was_born, glide.copies("incident")[0]["category"]) == ("8", "network")
+
+    def test_one_that_refuses_leaves_everything_as_it_was(self, glide: Glide) -> None:
+        insert(glide, short_description="before")
+
+        def refuses(_table: str, _before: dict[str, str] | None, _after: dict[str, str]) -> None:
+            raise Refused(403, "Operation Failed", "aborted by Business Rule")
+
+        glide.rules.append(refuses)
+        with pytest.raises(Refused):
+            glide.update("incident", A, {"short_description": "after"}, by=ACCOUNT)
+        with pytest.raises(Refused):
+            insert(glide, B)
+
+        assert [row["short_description"] for row in glide.copies("incident")] == ["before"]

@@ -868,6 +868,23 @@ class TestWakeUps:
 
         assert len(asked) < 10
 
+    def test_a_part_that_fails_keeps_no_other_from_being_done(self, world: Bench) -> None:
+        world.receive(notification())
+        world.receive(resolved())
+        world.now += timedelta(days=91)
+
+        class QueueIsDown:
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.wakeups, name)
+
+            def peek(self) -> object:
+                raise Unavailable("the queue did not answer")
+
+        with pytest.raises(Unavailable):
+            world.make(wakeups=QueueIsDown()).resync()
+
+        assert world.store.read(KEY) is None
+
     def test_a_long_line_is_late_and_not_lost(self, world: Bench) -> None:
         world.pressure.pause(HOUR)
         for number in range(10, 16):

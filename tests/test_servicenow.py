@@ -537,10 +537,11 @@ class TestCloseCode:
             (("Duplicate", "Resolved by caller", "Solution provided"), "", "Solution provided", 0),
             (OLDER_CLOSE_CODES, "", "Solved (Permanently)", 0),
             (("Duplicate", "Resolved by caller"), "", "Resolved by caller", 0),
-            (("Fixed", "Other"), "", "Fixed", 0),
+            (("Closed", "Other"), "", "Closed", 0),
+            (("Fixed", "Other"), "", "", 1),
             (("Fixed", "Other"), "Other", "Other", 0),
             (("Solution provided", "Other"), "Gone", "Solution provided", 1),
-            (("Fixed", "Other"), "Gone", "Fixed", 1),
+            (("Closed", "Other"), "Gone", "Closed", 1),
             (("solution PROVIDED",), "", "solution PROVIDED", 0),
             (("Duplicate", "User error", "Known error", "Not Solved (Too Costly)", "Erledigt"), "", "", 1),
             (("Duplicate", "Erledigt"), "Erledigt", "Erledigt", 0),
@@ -626,6 +627,21 @@ class TestCloseCode:
         clock.now += timedelta(days=2)
 
         assert servicenow.close_code(within=LONG) == "Solved (Permanently)"
+
+    def test_a_choice_that_is_hidden_does_not_hide_the_others(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+    ) -> None:
+        hidden = next(row for row in instance.rows("sys_choice") if row["value"] == "Duplicate")
+        instance.switches.unreadable_rows.add(hidden["sys_id"])
+
+        assert servicenow.close_code(within=LONG) == "Solution provided"
+
+    def test_the_preferred_one_is_found_however_it_is_cased(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+    ) -> None:
+        instance.glide.set_choices("incident", "close_code", ("duplicate", "Solution provided"))
+
+        assert servicenow.close_code(within=LONG, preferred="Duplicate") == "duplicate"
 
     def test_where_any_text_will_do_it_is_the_usual_one(
         self, instance: ServiceNowStandIn, servicenow: ServiceNow

@@ -234,6 +234,17 @@ class TestHidden:
         assert told
         assert world.states == ["6"] * len(KEYS)
 
+    @pytest.mark.parametrize("fault", [faults.no_record(), faults.page(404), faults.empty_200()])
+    def test_an_answer_that_is_no_list_deletes_nothing(self, world: OverHttp, fault: Fault) -> None:
+        world.receive(notification())
+        planned = world.instance.faults.add(fault, times=None, method="GET", table="incident")
+        outcome = world.receive(resolved())
+        world.pass_time(10 * MINUTE)
+        world.instance.faults.remove(planned)
+        world.pass_time(HOUR)
+
+        assert (outcome, world.states) == ("accepted", ["6"])
+
     def test_what_people_deleted_is_deleted(self, world: OverHttp) -> None:
         world.receive(notification())
         world.instance.delete(world.row().sys_id)
