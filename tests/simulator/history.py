@@ -98,6 +98,8 @@ class Options:
     servicenow: float | None = None
     refusals: float | None = None
     processes: Sequence[frozenset[str]] | None = None
+    #: How many requests each process may have in flight.
+    slots: int | None = None
     #: What the instance does: a draw of `_rules`, or none of it.
     rules: str | None = None
     #: What happens to rows: "damage", "older version" or "".
@@ -167,7 +169,7 @@ class History:
             tell=self.tell,
         )
         self.wakeups.on_hidden = self._expect_message
-        self._slots = rng.choice([1, 2, 4])
+        self._slots = _or(options.slots, rng.choice([1, 2, 4]))
         self._skew = rng.choice([0, 0, 0.5, 1.5])
         self.processes = [
             self._make_process(f"app-{number}", takes)
