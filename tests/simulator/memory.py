@@ -35,6 +35,8 @@ class MemoryStore:
         self._rows: dict[str, tuple[dict[str, Any], str]] = {}
         self._etags = count(1)
         self.aside: list[dict[str, Any]] = []
+        #: The keys whose rows cannot be written, because their part of the table is in trouble.
+        self.unwritable: set[str] = set()
 
     def insert(self, record: Record) -> Record:
         if record.key in self._rows:
@@ -113,6 +115,8 @@ class MemoryStore:
         return list(self._query(lambda _: True))
 
     def _commit(self, after: Record) -> Record:
+        if after.key in self.unwritable:
+            raise Unavailable("the table did not answer")
         etag = f'W/"{next(self._etags)}"'
         self._rows[after.key] = (to_entity(after), etag)
         return replace(after, etag=etag)
