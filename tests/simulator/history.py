@@ -45,7 +45,7 @@ _HOST_DIES = 0.5
 LAST_RETRY_WITHIN = timedelta(minutes=3)
 RESYNC_EVERY = timedelta(minutes=5)
 #: How long after the last trouble everything must have come to rest.
-REST_WITHIN = timedelta(hours=6)
+REST_WITHIN = timedelta(hours=12)
 
 
 ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
@@ -272,10 +272,19 @@ class History:
 
     def _lose_wake_ups(self, key: str) -> None:
         """Let the queue be emptied, as by its owner or a failover, and one row refuse writes for a while."""
-        self.tell(f"all wake-ups are lost, and {key[:4]} cannot be written")
+        self.tell(f"all wake-ups are lost, and {key[:4]} may not be written")
         self.wakeups.messages.clear()
-        self.store.unwritable.add(key)
-        self._at(self.rng.choice([60, 1800]), lambda: self.store.unwritable.discard(key))
+        if key == min(self.oracle.stories):
+            self.store.unwritable.add(key)
+            self._at(self.rng.choice([60, 9 * 3600]), partial(self._mend, key))
+
+    def _mend(self, key: str) -> None:
+        """Let a row be written again; by now the others must not have waited for it."""
+        self.store.unwritable.discard(key)
+        an_hour_ago = self.schedule.now - timedelta(hours=1)
+        for row in self.store.records if self.weather.calm_at < an_hour_ago else ():
+            if row.awaits_work and row.key != key and row.wake_up_at < an_hour_ago:
+                self.oracle.fault(f"LOST: {row.key[:4]} sleeps as long as {key[:4]} cannot be written")
 
     def _readable(self, key: str) -> Record | None:
         with suppress(Damaged, NewerVersion):
