@@ -94,7 +94,7 @@ param alwaysReadyInstances int = 1
 @description('Instances at most, of each group of functions: webhooks and wake-ups. One node of ServiceNow bears the default.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 6
+param maximumInstanceCount int = 5
 
 @description('Instances that are always running for wake-ups. With none, a wake-up after a quiet time waits for an instance to start.')
 @minValue(0)

@@ -14,7 +14,7 @@ Rule 3: "rejected" is what an application node said itself, with its header and 
     any other success: 202, empty, cut, cancelled    retry safe   unknown      unknown
     401, 407, 429                                    retry safe   retry safe   retry safe
     a node: there is no such API or table            retry safe   retry safe   retry safe
-    404: there is no such row, or it is hidden       confirmed    unknown      retry safe
+    404, a node: no such row, or it is hidden        confirmed    unknown      retry safe
     403: a data policy or a business rule forbids    retry safe   rejected     rejected
     403: the database failed                         retry safe   unknown      unknown
     403, a node, for any other reason                retry safe   unknown      retry safe
@@ -113,8 +113,8 @@ class _Seen:
 
     @property
     def is_said(self) -> bool:
-        """Whether an application node said this in ServiceNow's envelope."""
-        return self.is_from_node and bool(self.message)
+        """Whether an application node said this in ServiceNow's envelope: with a message, and a detail if only null."""
+        return self.is_from_node and bool(self.message) and "detail" in self.error
 
     @property
     def error(self) -> Mapping[str, object]:
@@ -180,7 +180,7 @@ _CONFIRMED, _REJECTED, _SAFE, _UNKNOWN = Outcome.CONFIRMED, Outcome.REJECTED, Ou
 _RESULT = _Rule("a result", _has_result, _CONFIRMED, _CONFIRMED, _CONFIRMED)
 _ABSENT = _Rule(
     "there is no such row, or it is hidden",
-    lambda seen: seen.status == HTTPStatus.NOT_FOUND and "detail" in seen.error,
+    lambda seen: seen.status == HTTPStatus.NOT_FOUND and seen.is_said,
     *(_CONFIRMED, _UNKNOWN, _SAFE),
 )
 
@@ -223,7 +223,7 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
         is_no_table=rule is _NO_TABLE,
         count=_count_of(names),
         retry_after=wait,
-        is_refusal=seen.is_from_node and status in _REFUSALS,
+        is_refusal=seen.is_said and status in _REFUSALS and rule is not _NO_TABLE,
     )
 
 

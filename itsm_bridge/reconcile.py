@@ -30,7 +30,7 @@ from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification
 from itsm_bridge.pressure import Kind, Pressure
 from itsm_bridge.record import WAKE_UP_GRACE, Record
-from itsm_bridge.retry import FIRST_RETRY, with_jitter
+from itsm_bridge.retry import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.run import Outcome, Result, Run, Runner
 from itsm_bridge.servicenow import ServiceNow
 from itsm_bridge.store import AlertStore
@@ -66,8 +66,8 @@ RETURN_WINDOW = timedelta(seconds=30)
 #: A pause that is longer is not waited out in the queue, where messages that nobody can see yet still count as work:
 #: the platform would start instances for them.
 LONGEST_STAY = timedelta(minutes=1)
-#: Longer than any pause that ServiceNow can ask for.
-LONGEST_WAIT = timedelta(days=1)
+#: Longer than any pause of an outage, jitter included.
+LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
 #: How often it is asked whether the incident of an alert that never ends is closed, and about how many per hour.
 LOOK_AGAIN = timedelta(days=7)
 LOOKS_LIMIT = 100
@@ -217,8 +217,9 @@ class Reconciler:
         """Wake the rows that waited for ServiceNow to be back: first what was never tried, the oldest of it first."""
         self._pressure.takes_return()
         now = self._now()
-        # What waits must not wait for the end of a pause that is over.
-        waiting = self._store.waiting(due_before=now + LONGEST_WAIT, limit=RESYNC_LIMIT)
+        # What waits for the end of an outage must not wait for the end of its pause too; what waits longer does so
+        # because ServiceNow asked for it.
+        waiting = self._store.waiting(due_before=now + LONGEST_PAUSE, limit=RESYNC_LIMIT)
         delays = {row.key: RETURN_WINDOW * place / len(waiting) for place, row in enumerate(waiting)}
         self._each_alone(waiting, lambda row: self._postpone(replace(row, woken_at=now), delays[row.key]))
         if waiting:
@@ -361,7 +362,7 @@ class Reconciler:
         if outage and row.failing_for(now) < self._retry_horizon:
             self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))
             return None
-        if pause > LONGEST_STAY:
+        if pause > LONGEST_STAY and not outage:
             self._store.replace(row.waiting(until=now + pause))
             return None
         if pause and not outage:

@@ -148,7 +148,9 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
 
 def _to_signal(content: Mapping[str, Any]) -> Signal:
     unknown = {name: value for name, value in content.items() if name not in (*_OF_SIGNAL, "at", "began_at")}
-    times = {"at": _to_time(content["at"]), "began_at": _to_time(content.get("began_at"))}
+    # A row of an older version does not tell when its firing began: when it last spoke is the best guess.
+    began_at = content.get("began_at", content["at"] if content["is_firing"] else None)
+    times = {"at": _to_time(content["at"]), "began_at": _to_time(began_at)}
     known = {**_known(Signal, content), **times, "said": tuple(content.get("said", ()))}
     return Signal(**{**known, "unknown": unknown})
 

@@ -48,8 +48,9 @@ _CHOICES_FRESH = timedelta(hours=1)
 #: Incidents of one key: its newest generations, and perhaps what was doubled by hand.
 _SEARCH_LIMIT = 20
 
-#: Entries of a journal that is too large to be read whole: 4000 characters each are far less than an answer may hold.
-_NEWEST_NOTES = 200
+#: Entries of a journal that is too large to be read whole. We write 4000 characters at most, people and mails up to
+#: 65,000, of which the second number always fits into an answer.
+_NEWEST_NOTES = (200, 20)
 
 
 class ServiceNow:
@@ -98,15 +99,18 @@ class ServiceNow:
         return incident and replace(incident, work_notes=self._newest_notes(sys_id, within=deadline.left))
 
     def _found(self, sys_id: str, *, displayed: Sequence[str], within: timedelta) -> Incident | None:
-        rows = self._table_api.query(
-            "incident",
-            {"sys_id": sys_id},
-            fields=FIELDS,
-            displayed=displayed,
-            limit=1,
-            must_see_all=True,
-            within=within,
-        )
+        try:
+            rows = self._table_api.query(
+                "incident",
+                {"sys_id": sys_id},
+                fields=FIELDS,
+                displayed=displayed,
+                limit=1,
+                must_see_all=True,
+                within=within,
+            )
+        except UnknownField as error:
+            raise Unavailable("ServiceNow answered a row without sys_id") from error
         if not rows:
             return None
         incident = _incident(rows[0])
@@ -120,20 +124,26 @@ class ServiceNow:
         Raises:
             Unavailable: ServiceNow did not answer.
         """
-        try:
-            rows = self._table_api.query(
-                "sys_journal_field",
-                {"element_id": sys_id, "element": "work_notes"},
-                fields=("value",),
-                order_by="sys_created_on",
-                newest_first=True,
-                limit=_NEWEST_NOTES,
-                must_see_all=True,
-                within=within,
-            )
-        except (NotAllowed, NoSuchTable, UnknownField):
-            return None
-        return "\n\n".join(row.get("value", "") for row in rows)
+        deadline = Deadline.after(within)
+        for limit in _NEWEST_NOTES:
+            try:
+                rows = self._table_api.query(
+                    "sys_journal_field",
+                    {"element_id": sys_id, "element": "work_notes"},
+                    fields=("value",),
+                    order_by="sys_created_on",
+                    newest_first=True,
+                    limit=limit,
+                    must_see_all=True,
+                    within=deadline.left,
+                )
+            except TooLargeAnswer:
+                continue
+            except (NotAllowed, NoSuchTable, Rejected):
+                return None
+            # A journal that is too large to be read whole is not empty, nor are its entries.
+            return "\n\n".join(row.get("value", "") for row in rows) or None
+        return None
 
     def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
         """Return the newest incidents with this correlation id, at most 20, the oldest of them first.

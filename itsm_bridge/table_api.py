@@ -120,16 +120,19 @@ class TableApi:
         }
         request = _Request(method="GET", path=_name(table), params=params)
         answer = self._confirmed(request, within)
-        result = answer.result
-        if isinstance(result, Mapping):
-            raise Unavailable(f"{request}: one row where a list belongs")
-        rows = [_shown(row, displayed) for row in result or ()]
+        if not isinstance(answer.result, list):
+            # Also a 404: a list that holds nothing is answered 200, so it is about something else than rows.
+            raise Unavailable(f"{request}: no list where one belongs")
+        rows = [_shown(row, displayed) for row in answer.result]
         if must_see_all and len(rows) < min(answer.count or 0, limit):
             log.error("%s: of %d rows that match %d are shown to our account", request, answer.count, len(rows))
             raise NotAllowed(f"{request}: what is asked for exists and is hidden from our account", is_refusal=True)
         if any(name not in row for row in rows for name in wanted):
             raise UnknownField(f"{request}: the rows lack a field that was asked for")
-        return tuple(row for row in rows if _fulfils(row, wanted))
+        found = tuple(row for row in rows if _fulfils(row, wanted))
+        if must_see_all and rows and not found:
+            raise Unavailable(f"{request}: nothing but rows that were not asked for")
+        return found
 
     def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], within: timedelta) -> Row:
         """Insert a row and return its `fields` and `sys_id` as stored.
@@ -231,7 +234,7 @@ def _error_of(request: _Request, answer: Answer) -> BridgeError:
         return NoSuchTable(message)
     if answer.is_too_large:
         return TooLargeAnswer(message)
-    kind = NotAllowed if answer.status == HTTPStatus.FORBIDDEN else Unavailable
+    kind = NotAllowed if answer.status == HTTPStatus.FORBIDDEN and answer.is_refusal else Unavailable
     return kind(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
 
 

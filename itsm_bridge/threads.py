@@ -7,9 +7,9 @@ the app's settings arrive, so that the setting has no effect and calls wait unse
 then the worker is asked to make its pool once more.
 """
 
-import os
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 #: The library that is the worker from Python 3.13 on. It is there already wherever it can be asked.
@@ -26,11 +26,13 @@ def ensure_threads(environ: Mapping[str, str]) -> int:
     Nothing runs in the pool while an app is imported, so that it can be replaced. Idempotent.
     """
     worker = sys.modules.get(_WORKER)
-    if worker is None:
-        return _default_size()
-    wanted = environ.get(_SETTING, "")
-    if wanted.isdecimal() and _size_of(worker) < int(wanted):
-        worker.start_threadpool_executor()
+    setting = environ.get(_SETTING, "")
+    wanted = int(setting) if setting.isdecimal() else 0
+    if worker is None:  # before 3.13 the worker cannot be asked, and may or may not have heeded the setting
+        return min(wanted or _default_size(), _default_size())
+    start = getattr(worker, "start_threadpool_executor", None)
+    if start is not None and _size_of(worker) < wanted:
+        start()
     return _size_of(worker)
 
 
@@ -46,5 +48,7 @@ def _size_of(worker: object) -> int:
 
 
 def _default_size() -> int:
-    """https://docs.python.org/3/library/concurrent.futures.html#threadpoolexecutor."""
-    return min(32, (os.cpu_count() or 1) + 4)
+    """Return what Python takes by itself, which depends on its version; no thread is started for that."""
+    pool = ThreadPoolExecutor()
+    pool.shutdown(wait=False)
+    return int(getattr(pool, "_max_workers", 1))

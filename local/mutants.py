@@ -114,8 +114,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="the late Fired reopens what is over",
         file="itsm_bridge/merge.py",
-        before="return bool(notification.signal) or notification.at is None or known.at is None or not known.ended_firing",
-        after="return False",
+        before="return bool(notification.signal) or notification.at is None or known.at is None",
+        after="return False and known.at is None",
     ),
     Mutant(
         name="an end counts only if it is not dated before its beginning",

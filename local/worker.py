@@ -126,6 +126,8 @@ class Worker:
         logger.info("Executing 'Functions.%s' (Id=%s)", function.name, invocation_id)
         started_at = time.monotonic()
         self._running.add(invocation_id)
+        # Each invocation is a task with a context of its own: an asynchronous function logs on behalf of it.
+        runtime.invocation_id_cv.set(invocation_id)
         response = await runtime.invocation_request(_request(invocation_request=invocation))
         self._running.discard(invocation_id)
         milliseconds = round((time.monotonic() - started_at) * 1000)

@@ -149,6 +149,9 @@ RULE = refusal(
         ),
         pytest.param(404, EDGE, b"<html>", SAFE, UNKNOWN, UNKNOWN, id="404 of the edge"),
         pytest.param(404, {}, {"error": "not found"}, SAFE, UNKNOWN, UNKNOWN, id="404 of somebody else"),
+        pytest.param(404, {}, refusal("Not found", None), SAFE, UNKNOWN, UNKNOWN, id="404 of a gateway"),
+        pytest.param(404, EDGE, refusal("No Record found", "x"), SAFE, UNKNOWN, UNKNOWN, id="404 no row, by the edge"),
+        pytest.param(403, NODE, {"error": {"message": "No"}}, SAFE, UNKNOWN, UNKNOWN, id="403 without a detail"),
         pytest.param(400, NODE, refusal("Invalid table x", None), SAFE, SAFE, SAFE, id="400 no such table"),
         pytest.param(400, EDGE, b"<html>", SAFE, UNKNOWN, UNKNOWN, id="400 of the edge"),
         *(
@@ -214,6 +217,69 @@ def test_nothing_is_final_that_no_node_said(method: str) -> None:
 @pytest.mark.parametrize(("header", "count"), [("103", 103), (" 0 ", 0), ("", None), ("-1", None), ("many", None)])
 def test_the_rows_that_match_are_counted_by_the_header(header: str, count: int | None) -> None:
     assert judged("GET", 200, b'{"result":[]}', {**NODE, "X-Total-Count": header}).count == count
+
+
+METHODS = pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
+SAID = refusal("Operation Failed", "No.")
+
+
+@METHODS
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        pytest.param(NODE, b"", id="a node without a word"),
+        pytest.param(NODE, b"<html><body>blocked</body></html>", id="a page that kept the header"),
+        pytest.param(NODE, {"error": {"message": "Forbidden", "code": 1}}, id="the envelope of somebody else"),
+        pytest.param(NODE, {"error": "no"}, id="a bare error"),
+        pytest.param({}, SAID, id="the envelope without the header"),
+        pytest.param(EDGE, SAID, id="the envelope of an edge"),
+        pytest.param(EDGE, b"<html><body>blocked</body></html>", id="a page"),
+        pytest.param({}, b"", id="nothing at all"),
+    ],
+)
+def test_no_status_is_final_unless_a_node_says_so(
+    method: str, headers: dict[str, str], body: bytes | dict[str, Any]
+) -> None:
+    doubt = SAFE if method == "GET" else UNKNOWN
+    expected = dict.fromkeys(range(100, 600), doubt) | dict.fromkeys((401, 407, 429), SAFE)
+
+    answers = {status: judged(method, status, body, headers) for status in range(100, 600)}
+
+    assert {status: answer.outcome for status, answer in answers.items()} == expected
+    assert not any(answer.is_refusal or answer.is_absent for answer in answers.values())
+
+
+@METHODS
+def test_what_a_node_says_is_final_but_for_what_may_pass(method: str) -> None:
+    is_read, is_insert = method == "GET", method == "POST"
+    doubt = SAFE if is_read else UNKNOWN
+    forbidden = UNKNOWN if is_insert else SAFE
+    absent = CONFIRMED if is_read else forbidden
+    known = {401: SAFE, 403: forbidden, 404: absent, 407: SAFE, 408: doubt, 429: SAFE, 499: doubt}
+    expected = dict.fromkeys(range(100, 600), doubt)
+    expected |= {status: known.get(status, REJECTED) for status in range(400, 500)}
+
+    outcomes = {status: judged(method, status, SAID).outcome for status in range(100, 600)}
+
+    assert outcomes == expected
+
+
+@METHODS
+@pytest.mark.parametrize("message", ["Requested URI does not represent any resource", "Invalid table incident"])
+@pytest.mark.parametrize("status", [400, 404])
+def test_that_there_is_no_such_table_is_temporary_and_about_the_instance(
+    method: str, message: str, status: int
+) -> None:
+    answer = judged(method, status, refusal(message, None))
+
+    assert (answer.outcome, answer.is_no_table) == (SAFE, True)
+    assert (answer.is_refusal, answer.is_absent) == (False, False)
+
+
+def test_a_refusal_of_one_request_is_told_from_one_of_all() -> None:
+    refused = {status: judged("PATCH", status, SAID).is_refusal for status in range(100, 600)}
+
+    assert [status for status, is_refusal in refused.items() if is_refusal] == [403, 404]
 
 
 @pytest.mark.parametrize("status", range(100, 600))

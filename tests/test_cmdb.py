@@ -496,6 +496,18 @@ class TestTraps:
 
         assert "cmdb_ci_vault by Azure id (there is no such table)" in bound(cmdb, UNKNOWN_VAULT).reason
 
+    @pytest.mark.parametrize("status", [403, 404, 405])
+    def test_what_stands_before_the_instance_says_nothing_of_a_class(
+        self, instance: ServiceNowStandIn, clock: Clock, status: int
+    ) -> None:
+        cmdb = cmdb_of(instance, clock, **{"Microsoft.KeyVault/vaults": "cmdb_ci_service"})
+        sys_id = insert(instance, "cmdb_ci_service", "kv-unknown")
+        instance.faults.add(faults.page(status))
+
+        with pytest.raises(Unavailable):
+            bound(cmdb, UNKNOWN_VAULT)
+        assert bound(cmdb, UNKNOWN_VAULT).sys_id == sys_id
+
     def test_an_override_must_name_a_class(self, instance: ServiceNowStandIn, clock: Clock) -> None:
         with pytest.raises(InvalidSettings, match=r"^no names of CMDB classes: a\^b, vault!$"):
             cmdb_of(instance, clock, **{"a/b": "vault!", "a/c": "cmdb_ci", "a/d": "a^b"})

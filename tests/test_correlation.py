@@ -8,7 +8,6 @@ from itsm_bridge.alert import parse_alert
 from itsm_bridge.correlation import Correlation, correlate
 from itsm_bridge.merge import first_record, merge
 from itsm_bridge.notification import Notification, notification_of
-from itsm_bridge.record import Record
 from tests.alert_files import NAMES, PAIRS, alert_of, document_of
 from tests.builders import NOW
 
@@ -242,7 +241,7 @@ class TestHealthChain:
             "2": self.said(2, "Updated", available, available, "2026-11-20T01:05:35Z"),
             "3": self.said(3, "Resolved", "Unavailable", available, "2026-11-20T01:07:35Z"),
         }
-        row: Record | None = None
+        row = None
         for word in (words[each] for each in order):
             if row is not None:
                 row = merge(row, word, NOW)

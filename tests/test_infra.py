@@ -359,7 +359,8 @@ def test_what_is_deployed_does_not_install_on_an_older_python() -> None:
 
 
 def test_a_deployment_is_over_when_the_app_is_healthy(tmp_path: Path) -> None:
-    answers = iter([503, 503, 200])
+    # An instance of the version before answers once more.
+    answers = iter([503, 200, 503, 200, 200, 200])
 
     def answer(_: Request) -> Answer:
         return Answer(status=next(answers), body=b'{"status":"x"}')
@@ -381,7 +382,10 @@ def test_the_most_requests_in_flight_are_what_one_node_of_servicenow_bears() -> 
     groups = 2  # webhooks and wake-ups; timers run in one instance
 
     instances = int(parameters["maximumInstanceCount"].default)
-    most = (groups * instances + 1) * int(parameters["servicenowMaxConcurrency"].default)
+    always_ready = int(parameters["alwaysReadyInstances"].default) + int(
+        parameters["alwaysReadyWakeUpInstances"].default
+    )
+    most = (groups * instances + always_ready + 1) * int(parameters["servicenowMaxConcurrency"].default)
 
     # Four run and fifty wait; the next is answered 429.
     assert most <= 4 + 50

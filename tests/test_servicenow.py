@@ -437,6 +437,34 @@ class TestHidden:
 
         assert (asked, servicenow.find(SYS_ID, within=LONG), servicenow.search(KEY, within=LONG)) == (2, None, ())
 
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            pytest.param(faults.no_record(), id="of a node"),
+            pytest.param(faults.page(404), id="of an edge"),
+            pytest.param(faults.no_resource(status=404), id="of a node that starts"),
+        ],
+    )
+    def test_a_404_deletes_nothing(self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault) -> None:
+        servicenow.create(fields(), within=LONG)
+        instance.faults.add(fault, times=2)
+
+        with pytest.raises(Unavailable):
+            servicenow.find(SYS_ID, within=LONG)
+        with pytest.raises(Unavailable):
+            servicenow.search(KEY, within=LONG)
+
+    @pytest.mark.parametrize(
+        "row", ["{}", '{"sys_id":"x","number":"INC1","state":"1"}', '{"number":"INC1","state":"1"}']
+    )
+    def test_a_row_of_somebody_else_deletes_nothing(
+        self, instance: ServiceNowStandIn, servicenow: ServiceNow, row: str
+    ) -> None:
+        instance.faults.add(answering(f'{{"result":[{row}]}}'))
+
+        with pytest.raises(Unavailable):
+            servicenow.find(SYS_ID, within=LONG)
+
     def test_a_journal_that_is_hidden_is_unknown(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
         servicenow.create(fields(work_notes="Seen twice."), within=LONG)
         instance.switches.unreadable_columns.add("work_notes")
@@ -466,6 +494,30 @@ class TestLongJournal:
         assert found is not None
         assert (found.work_notes or "").startswith("the newest\n\n")
         assert [table for _, table in calls(instance)] == ["incident", "incident", "sys_journal_field"]
+
+    def test_of_one_with_huge_entries_fewer_are_read(
+        self, instance: ServiceNowStandIn, long: ServiceNow, clock: Clock
+    ) -> None:
+        for number in range(30):
+            clock.now += timedelta(seconds=1)
+            instance.edit(SYS_ID, {"work_notes": f"huge {number} " + "\u20ac" * 60000})
+
+        found = long.find(SYS_ID, with_notes=True, within=LONG)
+
+        assert found is not None
+        notes = found.work_notes or ""
+        assert notes.index("huge 29 ") < notes.index("huge 10 ")
+        assert "huge 9 " not in notes
+
+    def test_where_nobody_counts_an_empty_list_is_not_believed(
+        self, instance: ServiceNowStandIn, long: ServiceNow
+    ) -> None:
+        instance.faults.add(answering('{"result":[]}'), table="sys_journal_field")
+
+        found = long.find(SYS_ID, with_notes=True, within=LONG)
+
+        assert found is not None
+        assert found.work_notes is None
 
     def test_where_the_journal_may_not_be_read_apart_it_is_unknown(
         self, instance: ServiceNowStandIn, long: ServiceNow

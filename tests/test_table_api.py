@@ -237,6 +237,27 @@ class TestRead:
 
         assert one(api, SYS_ID, "state") is None
 
+    def test_rows_that_were_not_asked_for_are_not_none(self, instance: ServiceNowStandIn, api: TableApi) -> None:
+        instance.faults.add(answering(b'{"result":[{"sys_id":"x"}]}', headers=(("X-Total-Count", "1"),)))
+
+        with pytest.raises(Unavailable, match="not asked for"):
+            one(api, SYS_ID)
+
+    def test_a_list_that_is_refused_as_absent_is_no_empty_one(self, instance: ServiceNowStandIn, api: TableApi) -> None:
+        instance.faults.add(faults.no_record())
+
+        with pytest.raises(Unavailable, match="no list"):
+            one(api, SYS_ID)
+
+    def test_what_stands_before_the_instance_says_nothing_about_our_rights(
+        self, instance: ServiceNowStandIn, api: TableApi
+    ) -> None:
+        instance.faults.add(faults.page(403))
+
+        with pytest.raises(Unavailable) as caught:
+            one(api, SYS_ID)
+        assert not isinstance(caught.value, NotAllowed)
+
     def test_more_that_match_than_were_asked_for_are_not_hidden(
         self, instance: ServiceNowStandIn, api: TableApi
     ) -> None:
@@ -347,7 +368,7 @@ class TestTrouble:
             (faults.business_rule_aborted(), NotAllowed, Rejected, Rejected),
             (faults.data_policy_violated(), NotAllowed, Rejected, Rejected),
             (faults.error_during_insert(), NotAllowed, Unconfirmed, Unconfirmed),
-            (faults.no_record(), None, Unconfirmed, Conflict),
+            (faults.no_record(), Unavailable, Unconfirmed, Conflict),
             (faults.no_resource(), NoSuchTable, NoSuchTable, NoSuchTable),
             (faults.no_resource(status=404), NoSuchTable, NoSuchTable, NoSuchTable),
             (faults.invalid_table(), NoSuchTable, NoSuchTable, NoSuchTable),

@@ -1,4 +1,3 @@
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,7 +6,7 @@ import pytest
 
 from itsm_bridge.threads import ensure_threads, requests_at_once
 
-DEFAULT = min(32, (os.cpu_count() or 1) + 4)
+DEFAULT = ThreadPoolExecutor()._max_workers
 
 
 class Worker:
@@ -38,6 +37,9 @@ class Worker:
         (Worker(5, obeys=False), "16", 5, 1),
         (Worker(None), "16", 16, 1),
         (None, "16", DEFAULT, 0),
+        (None, "1", 1, 0),
+        (None, "", DEFAULT, 0),
+        (object(), "16", DEFAULT, 0),
     ],
 )
 def test_the_pool_is_as_large_as_is_said(
@@ -46,7 +48,7 @@ def test_the_pool_is_as_large_as_is_said(
     monkeypatch.setitem(sys.modules, "azure_functions_runtime", worker)
 
     assert ensure_threads({"PYTHON_THREADPOOL_THREAD_COUNT": setting}) == size
-    assert worker is None or worker.started == started
+    assert getattr(worker, "started", 0) == started
 
 
 @pytest.mark.parametrize(("wanted", "threads", "expected"), [(4, 16, 4), (4, 5, 2), (4, 1, 1), (64, 16, 8), (1, 32, 1)])

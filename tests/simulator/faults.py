@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
-from itsm_bridge.table_api import NoSuchTable, NotAllowed
+from itsm_bridge.table_api import NoSuchTable
 from local import faults as wire
 from local.faults import Fault
 
@@ -66,7 +66,7 @@ TROUBLES: dict[str, Trouble] = {
     "read: silent": _trouble(wire.silence, Unavailable, "find", "search", silent=True),
     "edge, read": _trouble(wire.edge_refused, Unavailable, "find", "search", "close_code"),
     "edge, write": _trouble(wire.edge_refused, Unconfirmed, "create", "update"),
-    "firewall, read": _trouble(partial(wire.page, 403), NotAllowed, "find", "search"),
+    "firewall, read": _trouble(partial(wire.page, 403), Unavailable, "find", "search"),
     "done, firewall": _trouble(partial(wire.page, 451, executed=True), Unconfirmed, "create", "update", executed=True),
     "node that starts": _trouble(wire.no_resource, NoSuchTable, "find", "search", "create", "update"),
     "choices forbidden": _trouble(wire.acl_validation_failed, Unavailable, "close_code"),

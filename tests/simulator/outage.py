@@ -6,19 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from math import ceil
 
 from itsm_bridge.notification import Notification
 from tests.simulator.azure import BEGIN, Role, Word, a_notification
 from tests.simulator.history import ALL_WORK, SPLIT, History, Options
 from tests.simulator.memory import Message, SysIds
-from tests.simulator.processes import MESSAGES_AT_ONCE
 
 #: When ServiceNow goes away.
 LEAVES_AT = BEGIN + timedelta(minutes=1)
 
 _QUIET = Options(
-    people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED, rules="", rows=""
+    people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED, rules="", rows="", slots=4
 )
 
 
@@ -44,6 +42,8 @@ class Outage(History):
         self._step = step
         self._span = span
         self._troubled = troubled
+        #: By the minute while ServiceNow is away: how many messages the queue holds, and whether any can be seen.
+        self.lengths: list[tuple[int, bool]] = []
         super().__init__(0, replace(_QUIET, processes=processes, slots=slots))
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
@@ -56,6 +56,9 @@ class Outage(History):
         for span, alert in [*zip(spans, self.alerts, strict=True), *self._troubles()]:
             self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
+        minutes = range(5, int(self._span / timedelta(minutes=1)))
+        for minute in minutes:
+            self._at((LEAVES_AT - BEGIN).total_seconds() + 60 * minute, self._measure)
         for span, alert in self._afterwards():
             self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
@@ -84,6 +87,10 @@ class Outage(History):
             for at, opens in ((1.0, True), (100.0, False)):
                 word = f"t{number}-{'fired' if opens else 'resolved'}"
                 yield at, a_notification(key, word, signal="a", at=at, opens=opens, closes=not opens)
+
+    def _measure(self) -> None:
+        messages = self.wakeups.messages.values()
+        self.lengths.append((len(messages), any(each.visible_at <= self.schedule.now for each in messages)))
 
     def _next(self, message_id: str) -> Message | None:  # noqa: ARG002 - whichever is due, the first goes first
         """Return the message that has been visible for longest: as a queue does unless something is in the way."""
@@ -114,14 +121,10 @@ class Outage(History):
 
 
 class Waiting(Outage):
-    """So many alerts come within minutes and wait for hours; `looks` is "read-only" if reads go on working.
-
-    `votes` are the instances that the platform wants, once a minute while ServiceNow is away.
-    """
+    """So many alerts come within minutes and wait for hours; `looks` is "read-only" if reads go on working."""
 
     def __init__(self, *, count: int, span: timedelta, looks: str, processes: Sequence[frozenset[str]] = SPLIT) -> None:
         self._count = count
-        self.votes: list[int] = []
         super().__init__(span=span, looks=looks, step=timedelta(seconds=1), processes=processes, slots=4)
 
     def _draw(self, *, has_people: bool) -> datetime:
@@ -129,21 +132,10 @@ class Waiting(Outage):
         if self._looks == "read-only":
             self.weather.outages.clear()
             self.weather.writes_fail = (LEAVES_AT, self.returns_at)
-        # The first few minutes, until each process knows that it is an outage, may be restless.
-        since = LEAVES_AT + timedelta(minutes=15)
-        for minute in range((self.returns_at - since) // timedelta(minutes=1)):
-            self._at((since - BEGIN).total_seconds() + 60 * minute, self._vote)
         return end
 
     def _spans(self) -> list[float]:
         return [(LEAVES_AT - BEGIN).total_seconds() + 0.5 * number for number in range(self._count)]
-
-    def _vote(self) -> None:
-        """Count as the platform does: all messages, visible or not, by what one instance takes; none visible is none.
-
-        https://learn.microsoft.com/azure/azure-functions/functions-target-based-scaling
-        """
-        self.votes.append(ceil(self.wakeups.count / MESSAGES_AT_ONCE) if self.wakeups.peek() else 0)
 
     @property
     def most_wake_ups(self) -> int:
@@ -186,7 +178,7 @@ class Slow(History):
         random.seed(0)  # the reconciler's own jitter
         self._slowness = slowness
         self._step = step
-        super().__init__(0, _QUIET)
+        super().__init__(0, replace(_QUIET, processes=(ALL_WORK, ALL_WORK)))
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
         self.weather.slowness = self._slowness
