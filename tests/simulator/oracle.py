@@ -278,7 +278,8 @@ def _firing(story: Story, last: Told) -> list[Told]:
         came = [each for each in story.came if each.word.begins and each.word.span == last.word.span]
         return [each for each in came if each.word.notification.signal == last.word.notification.signal]
     before = story.told[: story.told.index(last) + 1]
-    ends = [place for place, each in enumerate(before) if each.word.ends]
+    # Where an end was never answered nobody may know of it.
+    ends = [place for place, each in enumerate(before) if each.word.ends and each.answered_at is not None]
     return [each for each in before[max(ends, default=-1) + 1 :] if each.word.begins and each.came_at is not None]
 
 
