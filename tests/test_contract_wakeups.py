@@ -42,7 +42,7 @@ class MemoryQueue:
         self.now = NOW + moment
 
     def count(self) -> int:
-        return len(self.wakeups.messages)
+        return self.wakeups.count
 
 
 class AzuriteQueue:
@@ -144,3 +144,28 @@ def test_what_was_never_sent_is_taken_back_without_error(queue: Queue) -> None:
     queue.wakeups.take_back(WakeUp(message_id=str(uuid.uuid4()), pop_receipt=sent.pop_receipt))
 
     assert queue.count() == 1
+
+
+def test_the_head_of_the_queue_is_shown_and_left_there(queue: Queue) -> None:
+    sent = [queue.wakeups.send(f"{number:02x}" * 32, delay=timedelta(0)) for number in range(3)]
+    queue.wakeups.send(KEY, delay=HOUR)
+
+    head = [queue.wakeups.peek() for _ in range(2)]
+
+    assert head == [[(f"{number:02x}" * 32, each.message_id) for number, each in enumerate(sent)]] * 2
+    assert len(queue.take()) == len(sent)
+
+
+def test_what_was_taken_is_not_at_the_head_and_still_counts(queue: Queue) -> None:
+    queue.wakeups.send(KEY, delay=timedelta(0))
+    queue.wakeups.send(KEY, delay=HOUR)
+    queue.take()
+
+    assert (list(queue.wakeups.peek()), queue.count()) == ([], 2)
+
+
+def test_the_head_is_no_longer_than_a_queue_shows(queue: Queue) -> None:
+    for number in range(40):
+        queue.wakeups.send(f"{number:02x}" * 32, delay=timedelta(0))
+
+    assert len(queue.wakeups.peek()) == 32

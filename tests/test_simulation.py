@@ -15,7 +15,7 @@ from local.host_json import read_host_json
 from local.scale_vote import scale_vote
 from tests.simulator.history import ALL_WORK, SPLIT, Options, play
 from tests.simulator.memory import SysIds
-from tests.simulator.outage import Outage, Slow
+from tests.simulator.outage import Backlog, Outage, Slow, Waiting
 
 HISTORIES = 400
 _EACH = 50
@@ -118,3 +118,29 @@ def test_beyond_the_horizon_alerts_are_parked_and_one_replay_brings_them_in() ->
 
     assert outage.ending().faults == ()
     assert len(outage.instance.rows) == len(outage.alerts) + len(outage.later)
+
+
+@pytest.mark.parametrize("looks", ["refused", "asked to wait", "read-only"])
+def test_alerts_that_wait_for_hours_start_no_instances(looks: str) -> None:
+    waiting = Waiting(count=200, span=timedelta(hours=3), looks=looks)
+    waiting.play()
+
+    settings = read_host_json(Path(__file__).parents[1], {}).queues
+    votes = [scale_vote(count, are_visible=is_any, settings=settings) for count, is_any in waiting.lengths[15:]]
+    assert waiting.ending().faults == ()
+    assert all(len(waiting.instance.of(alert.key)) == 1 for alert in waiting.alerts)
+    assert max(votes) <= 3
+    # However many wait, a few of them try every few minutes; and then each is created.
+    assert waiting.cloud.requests < 4 * len(waiting.alerts) + 3 * waiting.slots * (timedelta(hours=3) / LAST_RETRY)
+    # Some of those that try try again and again, each time another one.
+    assert waiting.most_wake_ups < 30
+
+
+def test_a_long_line_of_wake_ups_is_late_and_not_lost() -> None:
+    backlog = Backlog(count=400, slowness=8)
+    backlog.play()
+
+    assert backlog.ending().faults == ()
+    # More than the time after which a wake-up that stands nowhere counts as lost.
+    assert backlog.took > timedelta(minutes=12)
+    assert backlog.wake_ups_each < 1.15

@@ -15,11 +15,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from itsm_bridge.errors import Damaged, TemporaryError, Unavailable
+from itsm_bridge.errors import Damaged, NewerVersion, TemporaryError, Unavailable
 from itsm_bridge.incident import IncidentState
 from itsm_bridge.notification import Notification
 from itsm_bridge.reconcile import INLINE_BUDGET
 from itsm_bridge.record import SETTLE_TIME, Record
+from itsm_bridge.row import VERSION
 from tests.simulator.azure import BEGIN, words_of
 from tests.simulator.faults import Weather
 from tests.simulator.memory import MemoryInstance, MemoryStore, MemoryWakeUps, Message, Rules, SysIds
@@ -44,7 +45,7 @@ _HOST_DIES = 0.5
 LAST_RETRY_WITHIN = timedelta(minutes=3)
 RESYNC_EVERY = timedelta(minutes=5)
 #: How long after the last trouble everything must have come to rest.
-REST_WITHIN = timedelta(hours=6)
+REST_WITHIN = timedelta(hours=12)
 
 
 ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
@@ -57,6 +58,9 @@ _RULES = (
     *("closed at birth", "resolve refused", "resolve put back", "hidden journal", "correlation rewritten"),
     *("hidden rows", "close codes of its own", "writes fail", "choices fail"),
 )
+#: What happens to rows and their wake-ups, mostly nothing. A newer version of the program has the row for a while; all
+#: wake-ups are lost, and one row cannot be written for as long.
+_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost")
 #: What the version before this one does not know.
 _NEWEST_FIELDS = frozenset(
     {
@@ -98,10 +102,11 @@ class Options:
     servicenow: float | None = None
     refusals: float | None = None
     processes: Sequence[frozenset[str]] | None = None
+    #: How many requests each process may have in flight.
     slots: int | None = None
     #: What the instance does: a draw of `_rules`, or none of it.
     rules: str | None = None
-    #: What happens to rows: "damage", "older version" or "".
+    #: What happens to rows and their wake-ups: a draw of `_ROWS`, or "".
     rows: str | None = None
 
 
@@ -130,6 +135,8 @@ class History:
         self.story: list[str] = []
         self.tries = 0
         self._is_over = False
+        #: The rows that a newer version of the program has for now.
+        self._of_others: set[str] = set()
         self._deaths = _or(options.deaths, rng.choice([0, 0, 1, 2, 4, 8]))
         has_people = _or(options.people, rng.random() < 0.5)
         self.weather = Weather(
@@ -142,7 +149,7 @@ class History:
         )
         self._rule = _or(options.rules, rng.choice(_RULES))
         self.rules = self._draw_rules(self._rule)
-        self._rows = _or(options.rows, rng.choice([*[""] * 12, "damage", "older version"]))
+        self._rows = _or(options.rows, rng.choice(_ROWS))
         self.oracle.refuses_notes = self.weather.refusals > 0
         self.oracle.may_park = bool(
             self.weather.refusals > 0 or self.rules.on_resolve or self.rules.has_own_close_codes
@@ -239,20 +246,48 @@ class History:
         return SysIds.HONOURED if self.rules.rewrites_correlation else drawn
 
     def _change_row(self, key: str) -> None:
-        """Let a row be damaged, or be as an older version of the program would have left it."""
+        """Let a row be damaged, be as another version of the program would have left it, or lose its wake-ups."""
+        if self._rows == "wake-ups lost":
+            self._lose_wake_ups(key)
+            return
         row = self._readable(key)
         if row is None or (self._rows == "older version" and (row.lease_holder or row.is_waiting)):
             return
         if self._rows == "damage" and self.rules.rewrites_correlation:
             return
         self.tell(f"{key[:4]}: {self._rows}")
+        if self._rows == "newer version":
+            self.store.change_row(key, needs_version=VERSION + 1)
+            self._of_others.add(key)
+            self._at(self.rng.choice([5, 600]), partial(self._give_back, key))
+            return
         self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=self._rows))
         if self._rows == "damage":
             self.cloud.damaged.add(key)
         self.store.change_document(key, (lambda text: text[:-9]) if self._rows == "damage" else _as_older)
 
+    def _give_back(self, key: str) -> None:
+        self._of_others.discard(key)
+        self.store.change_row(key, needs_version=VERSION)
+
+    def _lose_wake_ups(self, key: str) -> None:
+        """Let the queue be emptied, as by its owner or a failover, and one row refuse writes for a while."""
+        self.tell(f"all wake-ups are lost, and {key[:4]} may not be written")
+        self.wakeups.messages.clear()
+        if key == min(self.oracle.stories):
+            self.store.unwritable.add(key)
+            self._at(self.rng.choice([60, 9 * 3600]), partial(self._mend, key))
+
+    def _mend(self, key: str) -> None:
+        """Let a row be written again; by now the others must not have waited for it."""
+        self.store.unwritable.discard(key)
+        an_hour_ago = self.schedule.now - timedelta(hours=1)
+        for row in self.store.records if self.weather.calm_at < an_hour_ago else ():
+            if row.awaits_work and row.key != key and row.wake_up_at < an_hour_ago:
+                self.oracle.fault(f"LOST: {row.key[:4]} sleeps as long as {key[:4]} cannot be written")
+
     def _readable(self, key: str) -> Record | None:
-        with suppress(Damaged):
+        with suppress(Damaged, NewerVersion):
             return self.store.read(key)
         return None
 
@@ -366,6 +401,8 @@ class History:
         return message if message and message.visible_at <= self.schedule.now else None
 
     def _failed(self, message: Message) -> None:
+        if message.message_id not in self.wakeups.messages:
+            return
         if message.dequeue_count >= MOST_DEQUEUES:
             self.tell(f"wake-up {message.message_id} is poison")
             del self.wakeups.messages[message.message_id]
@@ -441,7 +478,8 @@ class History:
             self.schedule.run(until=self.schedule.now + step)
 
     def _is_at_rest(self) -> bool:
-        return not self.wakeups.messages and not any(row.awaits_work for row in self.store.records)
+        is_waited_for = self.wakeups.messages or self._of_others or self.store.unwritable
+        return not is_waited_for and not any(row.awaits_work for row in self.store.records)
 
     def ending(self) -> Ending:
         """Judge it."""

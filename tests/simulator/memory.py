@@ -4,6 +4,7 @@ Each class has the methods and the errors of its adapter; `test_contract_*` hold
 Nothing fails here on its own account: see `faults`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ class MemoryStore:
         self._rows: dict[str, tuple[dict[str, Any], str]] = {}
         self._etags = count(1)
         self.aside: list[dict[str, Any]] = []
+        #: The keys whose rows cannot be written, because their part of the table is in trouble.
+        self.unwritable: set[str] = set()
 
     def insert(self, record: Record) -> Record:
         if record.key in self._rows:
@@ -79,15 +82,25 @@ class MemoryStore:
 
     def restore(self, record: Record) -> Record:
         found = self._rows.get(record.key)
-        if found is None or _readable(*found) is not None:
-            raise Conflict("another process was faster")
-        self.aside.append(aside(found[0], etag=found[1]))
+        if found is None:
+            raise Conflict(f"the row {record.key} is gone")
+        entity, etag = found
+        with suppress(Damaged):
+            from_entity(entity, etag=etag)
+            raise Conflict(f"the row {record.key} can be read")
+        self.aside.append(aside(entity, etag=etag))
         return self._commit(record)
 
+    # What a bug, a person or another version of the program does to a row.
+
     def change_document(self, key: str, change: Callable[[str], str]) -> None:
-        """Change the text of a row, as a bug, a person or another version of the program may."""
+        """Change the text of a row."""
+        self.change_row(key, document_0=change(self._rows[key][0]["document_0"]))
+
+    def change_row(self, key: str, **columns: Any) -> None:
+        """Change columns of a row."""
         entity, _ = self._rows[key]
-        self._rows[key] = ({**entity, "document_0": change(entity["document_0"])}, f'W/"{next(self._etags)}"')
+        self._rows[key] = ({**entity, **columns}, f'W/"{next(self._etags)}"')
 
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         return self._query(
@@ -102,6 +115,8 @@ class MemoryStore:
         return list(self._query(lambda _: True))
 
     def _commit(self, after: Record) -> Record:
+        if after.key in self.unwritable:
+            raise Unavailable("the table did not answer")
         etag = f'W/"{next(self._etags)}"'
         self._rows[after.key] = (to_entity(after), etag)
         return replace(after, etag=etag)
@@ -136,6 +151,8 @@ class MemoryWakeUps:
         self._numbers = count(1)
         self.messages: dict[str, Message] = {}
         self.poison: list[str] = []
+        #: How many wake-ups each key was ever sent.
+        self.sent = Counter[str]()
         #: Who wants to know when a message becomes visible.
         self.on_hidden: Callable[[Message], None] = lambda _: None
 
@@ -149,6 +166,7 @@ class MemoryWakeUps:
             pop_receipt=f"p{number}",
         )
         self.messages[message.message_id] = message
+        self.sent[key] += 1
         self.on_hidden(message)
         return WakeUp(message_id=message.message_id, pop_receipt=message.pop_receipt)
 
@@ -165,6 +183,11 @@ class MemoryWakeUps:
         return [(each.key, each.message_id) for each in sorted(visible, key=lambda each: each.visible_at)[:32]]
 
     # What the host does.
+
+    @property
+    def count(self) -> int:
+        """ApproximateMessagesCount, by which the platform scales: what is visible, hidden, and being worked on."""
+        return len(self.messages)
 
     def take(self, message_id: str, *, lease: timedelta) -> WakeUp | None:
         """Hide a visible message for `lease` and return it; None if it is gone or hidden."""

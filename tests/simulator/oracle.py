@@ -193,6 +193,8 @@ class Oracle:
             self.fault(f"LOST: {key[:4]} fired and has {len(rows)} incidents")
         if self._ends_for_certain(story) and not (story.acts or self.may_park or self.instance.rules.hides_journal):
             self._judge_last_words(key, story, rows)
+        if not (story.acts or self.may_park or self.instance.rules.hides_journal):
+            self._judge_news(key, story)
 
     def _judge_firing(self, key: str, story: Story, rows: list[Row]) -> None:
         began = [each for each in story.answered if each.word.begins][-1]
@@ -223,6 +225,21 @@ class Oracle:
         journal = self._journal(key)
         if last.role is not Role.TEST and not any(word.notification.note in journal for word in wanted):
             self.fault(f"LOST: the note {last.notification.note} of the last word")
+
+    def _judge_news(self, key: str, story: Story) -> None:
+        """What came in order, each when the one before was answered, is told if its words are not those before."""
+        if len(story.came) != len(story.answered) or not self._came_in_order(story.answered):
+            return
+        journal = self._journal(key)
+        before: dict[str, str] = {}
+        has_begun = False
+        for word in (each.word for each in story.answered):
+            said, voice = word.notification, word.notification.signal
+            # The first beginning is told by the incident itself.
+            is_news = has_begun and before.get(voice) != said.digest and word.role is not Role.NEUTRAL
+            has_begun, before[voice] = has_begun or word.begins, said.digest
+            if is_news and said.note not in journal:
+                self.fault(f"LOST: the note {said.note}")
 
     def _journal(self, key: str) -> str:
         return "\n".join(text for row in self.instance.of(key) for text in row.journal)
@@ -261,7 +278,8 @@ def _firing(story: Story, last: Told) -> list[Told]:
         came = [each for each in story.came if each.word.begins and each.word.span == last.word.span]
         return [each for each in came if each.word.notification.signal == last.word.notification.signal]
     before = story.told[: story.told.index(last) + 1]
-    ends = [place for place, each in enumerate(before) if each.word.ends]
+    # Where an end was never answered nobody may know of it.
+    ends = [place for place, each in enumerate(before) if each.word.ends and each.answered_at is not None]
     return [each for each in before[max(ends, default=-1) + 1 :] if each.word.begins and each.came_at is not None]
 
 

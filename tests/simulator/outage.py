@@ -9,7 +9,7 @@ from functools import partial
 
 from itsm_bridge.notification import Notification
 from tests.simulator.azure import BEGIN, Role, Word, a_notification
-from tests.simulator.history import ALL_WORK, History, Options
+from tests.simulator.history import ALL_WORK, SPLIT, History, Options
 from tests.simulator.memory import Message, SysIds
 
 #: When ServiceNow goes away.
@@ -34,6 +34,7 @@ class Outage(History):
         step: timedelta,
         troubled: int = 0,
         processes: Sequence[frozenset[str]] = (ALL_WORK, ALL_WORK),
+        slots: int | None = None,
     ) -> None:
         random.seed(0)  # the reconciler's own jitter
         self.returns_at = LEAVES_AT + span
@@ -43,13 +44,11 @@ class Outage(History):
         self._troubled = troubled
         #: By the minute while ServiceNow is away: how many messages the queue holds, and whether any can be seen.
         self.lengths: list[tuple[int, bool]] = []
-        super().__init__(0, replace(_QUIET, processes=processes))
+        super().__init__(0, replace(_QUIET, processes=processes, slots=slots))
 
     def _draw(self, *, has_people: bool) -> datetime:  # noqa: ARG002 - nobody is at work
         self.weather.outages.append((LEAVES_AT, self.returns_at, self._looks))
-        spans = [
-            (self._step * number + timedelta(minutes=2)).total_seconds() for number in range(self._span // self._step)
-        ]
+        spans = self._spans()
         self.alerts = [
             a_notification(_key(number), f"k{number}-fired", signal="a", at=span, opens=True, closes=False)
             for number, span in enumerate(spans)
@@ -64,6 +63,12 @@ class Outage(History):
             self.oracle.expect(_word(span, alert))
             self._at(span, partial(self._deliver, alert, 0))
         return self.returns_at + timedelta(minutes=90)
+
+    def _spans(self) -> list[float]:
+        """Return when the alerts come that wait, in seconds."""
+        return [
+            (self._step * number + timedelta(minutes=2)).total_seconds() for number in range(self._span // self._step)
+        ]
 
     def _afterwards(self) -> Iterator[tuple[float, Notification]]:
         """Return an alert every five minutes for an hour, from half an hour after the return on."""
@@ -113,6 +118,57 @@ class Outage(History):
     def created_after(self) -> list[tuple[str, timedelta]]:
         """The keys in the order of their incidents, and how long after the return each was created."""
         return [(row.correlation_id, row.created_at - self.returns_at) for row in self.instance.rows.values()]
+
+
+class Waiting(Outage):
+    """So many alerts come within minutes and wait for hours; `looks` is "read-only" if reads go on working."""
+
+    def __init__(self, *, count: int, span: timedelta, looks: str, processes: Sequence[frozenset[str]] = SPLIT) -> None:
+        self._count = count
+        super().__init__(span=span, looks=looks, step=timedelta(seconds=1), processes=processes, slots=4)
+
+    def _draw(self, *, has_people: bool) -> datetime:
+        end = super()._draw(has_people=has_people)
+        if self._looks == "read-only":
+            self.weather.outages.clear()
+            self.weather.writes_fail = (LEAVES_AT, self.returns_at)
+        return end
+
+    def _spans(self) -> list[float]:
+        return [(LEAVES_AT - BEGIN).total_seconds() + 0.5 * number for number in range(self._count)]
+
+    @property
+    def most_wake_ups(self) -> int:
+        """How many wake-ups were sent for one of the alerts that waited, at most."""
+        return max(self.wakeups.sent[alert.key] for alert in self.alerts)
+
+
+class Backlog(Outage):
+    """So many alerts come at once, at a ServiceNow so slow that working them off takes long; nothing is away."""
+
+    def __init__(self, *, count: int, slowness: float) -> None:
+        self._count = count
+        super().__init__(span=timedelta(hours=1), looks="", step=timedelta(seconds=1), processes=SPLIT, slots=4)
+        self.weather.slowness = slowness
+
+    def _draw(self, *, has_people: bool) -> datetime:
+        end = super()._draw(has_people=has_people)
+        self.weather.outages.clear()
+        return end
+
+    def _spans(self) -> list[float]:
+        return [0.01 * number for number in range(self._count)]
+
+    @property
+    def wake_ups_each(self) -> float:
+        """How many wake-ups were sent for each alert, on average."""
+        return sum(self.wakeups.sent[alert.key] for alert in self.alerts) / self._count
+
+    @property
+    def took(self) -> timedelta:
+        """How long it took until the last had its incident."""
+        keys = {alert.key for alert in self.alerts}
+        return max(row.created_at for row in self.instance.rows.values() if row.key in keys) - BEGIN
 
 
 class Slow(History):
