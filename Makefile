@@ -41,17 +41,17 @@ check: setup ## Check format, lint, types and imports, and run all tests with co
 
 .PHONY: torture
 torture: setup ## Play N random histories (10000); kill the host at every call, and KILLS times at random (500).
-	@$(PYTHON_BIN)/python -m tests.simulator --histories $(or $(N),10000)
-	@$(PYTHON_BIN)/python -m local.every_call
-	@$(PYTHON_BIN)/python -m local.torture --kills $(or $(KILLS),500)
+	@$(PYTHON_BIN)/python -m proof.simulator --histories $(or $(N),10000)
+	@$(PYTHON_BIN)/python -m proof.every_call
+	@$(PYTHON_BIN)/python -m proof.torture --kills $(or $(KILLS),500)
 
 .PHONY: mutants
 mutants: setup ## Break the program on purpose; the simulator must object to each mutant.
-	@$(PYTHON_BIN)/python -m local.mutants
+	@$(PYTHON_BIN)/python -m proof.mutants
 
 .PHONY: storm
 storm: setup ## Send thousands of alerts at once and print how that went.
-	@$(PYTHON_BIN)/python -m local.storm
+	@$(PYTHON_BIN)/python -m proof.storm
 
 .PHONY: bench
 bench: setup ## Measure times, counts and costs; write them into docs/performance.md.

@@ -23,10 +23,9 @@ from typing import Final
 
 import azure.functions as func
 
-from itsm_bridge.alert import Alert, parse_alert
-from itsm_bridge.auth import TokenVerifier
-from itsm_bridge.cmdb import Cmdb
-from itsm_bridge.credentials import credentials_of
+from itsm_bridge.azure_monitor.alert import Alert, parse_alert
+from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import (
     BridgeError,
     Forbidden,
@@ -36,19 +35,20 @@ from itsm_bridge.errors import (
     TooLarge,
     place_of,
 )
-from itsm_bridge.health import Health
-from itsm_bridge.notification import notification_of
-from itsm_bridge.pressure import Pressure
-from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler
-from itsm_bridge.row import is_key
-from itsm_bridge.run import Outcome, Result
-from itsm_bridge.servicenow import ServiceNow
+from itsm_bridge.operate.health import Health
+from itsm_bridge.reconcile.attempt import Outcome, Result
+from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
+from itsm_bridge.servicenow.cmdb.lookup import Cmdb
+from itsm_bridge.servicenow.credentials import credentials_of
+from itsm_bridge.servicenow.incidents import ServiceNow
+from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.settings import EntraSettings, Settings
-from itsm_bridge.storage import QUEUE, connect_queue, connect_table
-from itsm_bridge.store import AlertStore
-from itsm_bridge.table_api import TableApi
+from itsm_bridge.storage.account import QUEUE, connect_queue, connect_table
+from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.row_format import is_key
+from itsm_bridge.storage.wakeup_queue import WakeUps
 from itsm_bridge.threads import ensure_threads, requests_at_once
-from itsm_bridge.wakeups import WakeUps
 
 gc.freeze()
 gc.enable()

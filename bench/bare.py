@@ -20,13 +20,13 @@ from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.data.tables import TableClient, UpdateMode
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
-from itsm_bridge.alert import parse_alert
-from itsm_bridge.merge import first_record
-from itsm_bridge.notification import notification_of
-from itsm_bridge.row import to_entity
-from itsm_bridge.writes import creation
+from itsm_bridge.azure_monitor.alert import parse_alert
+from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.reconcile.merge import first_record
+from itsm_bridge.servicenow.fields import creation
+from itsm_bridge.storage.row_format import to_entity
 from local.alerts import MetricAlert
-from local.table_api import Credentials
+from local.servicenow.table_api import Credentials
 
 #: What each of the five takes, and all of them, in seconds.
 Steps = tuple[float, float, float, float, float]

@@ -13,8 +13,8 @@ from datetime import timedelta
 from bench.figures import Check, Goal, Report, Table
 from local.alerts import MetricAlert
 from local.azurite import Azurite
-from local.tap import Tap
 from local.world import World
+from proof.tap import Tap
 
 #: How often each case is played; every time must count the same.
 TIMES = 5

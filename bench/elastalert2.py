@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.figures import Check, Report, Spread, Table, median_ratio
 from bench.load import alerts
 from bench.time_to_incident import Stage, stage
-from local.table_api import Credentials
+from local.servicenow.table_api import Credentials
 from local.world import ROOT
 
 REQUIREMENTS = Path(__file__).with_name("requirements-elastalert2.txt")

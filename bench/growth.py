@@ -17,15 +17,15 @@ from bench.bare import Bare
 from bench.figures import Goal, Report, Spread, Table, milliseconds
 from bench.instance import Instance
 from bench.load import Clients, alerts
-from itsm_bridge.alert import parse_alert
-from itsm_bridge.merge import first_record
-from itsm_bridge.notification import notification_of
-from itsm_bridge.row import to_entity
+from itsm_bridge.azure_monitor.alert import parse_alert
+from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.settings import Settings
-from itsm_bridge.storage import QUEUE, TABLE, connect_queue, connect_table
-from itsm_bridge.store import AlertStore
-from local.apart import Apart
+from itsm_bridge.storage.account import QUEUE, TABLE, connect_queue, connect_table
+from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.row_format import to_entity
 from local.world import World
+from proof.apart import Apart
 
 #: Settled rows in the table: once, ten times, a hundred times.
 ROWS = (200, 2_000, 20_000)

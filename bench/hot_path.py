@@ -20,10 +20,10 @@ from bench.bare import Bare
 from bench.figures import Report, Spread, Table, median_ratio, milliseconds
 from bench.instance import Instance
 from bench.load import alerts
-from local.apart import Apart
 from local.azurite import Azurite
-from local.entra import Entra
+from local.entra.authority import Entra
 from local.world import ROOT, World
+from proof.apart import Apart
 
 ALERTS = 100
 REPEATS = 3

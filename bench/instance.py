@@ -7,10 +7,10 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from local.apart import Apart
-from local.exchange import Request, Response
-from local.faults import Fault
-from local.servicenow import ServiceNowStandIn
+from local.servicenow.exchange import Request, Response
+from local.servicenow.faults import Fault
+from local.servicenow.instance import ServiceNowStandIn
+from proof.apart import Apart
 
 
 class Instance:

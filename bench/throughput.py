@@ -15,7 +15,7 @@ from bench import machine
 from bench.figures import Check, Report, Spread, Table
 from bench.load import Sent, alerts
 from bench.time_to_incident import CAP, Stage, stage
-from itsm_bridge.storage import TABLE
+from itsm_bridge.storage.account import TABLE
 
 #: Alerts, connections, seconds that ServiceNow takes, and how many seconds we watch at most.
 SUSTAINED = (300, 8, 0.0, 120.0)

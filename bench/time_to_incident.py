@@ -17,9 +17,9 @@ from bench.figures import Check, Goal, Report, Spread, Table, median_ratio, mill
 from bench.instance import Instance
 from bench.load import Clients, Sent, alerts
 from local.alerts import MetricAlert
-from local.apart import Apart
-from local.launcher import FunctionsHost
+from local.host.launcher import FunctionsHost
 from local.world import ROOT, World
+from proof.apart import Apart
 
 DELAYS = (0.0, 0.05, 0.15)
 #: Alerts of one repeat, by the number of clients.

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from bench.figures import Check, Report, Spread, Table
-from itsm_bridge.auth import TokenVerifier
+from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from local.entra import AZURE_MONITOR, Entra
+from local.entra.authority import AZURE_MONITOR, Entra
 
 ROUNDS = 400
 #: Two fetches per window of ten seconds, each of metadata and of keys.

@@ -11,4 +11,4 @@ Get-Content requirements.txt | Where-Object { $_ -notmatch '^azure-functions-run
     Set-Content .azure/venv/requirements.txt
 & $python -m pip install --quiet --disable-pip-version-check -r .azure/venv/requirements.txt
 $cloud = if ($env:ENTRA_CLOUD) { $env:ENTRA_CLOUD } else { 'public' }
-& $python -m itsm_bridge.setup_entra --azd --name "itsm-bridge-$env:AZURE_ENV_NAME" --cloud $cloud
+& $python -m itsm_bridge.entra.setup --azd --name "itsm-bridge-$env:AZURE_ENV_NAME" --cloud $cloud

@@ -10,5 +10,5 @@ venv=.azure/venv
 # Without the library of the Functions host, which wants the app's own Python.
 grep -v '^azure-functions-runtime==' requirements.txt >"$venv/requirements.txt"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$venv/requirements.txt"
-exec "$venv/bin/python" -m itsm_bridge.setup_entra --azd --name "itsm-bridge-$AZURE_ENV_NAME" \
+exec "$venv/bin/python" -m itsm_bridge.entra.setup --azd --name "itsm-bridge-$AZURE_ENV_NAME" \
     --cloud "${ENTRA_CLOUD:-public}"

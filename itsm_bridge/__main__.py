@@ -2,6 +2,6 @@
 
 import sys
 
-from itsm_bridge.cli import main
+from itsm_bridge.operate.cli import main
 
 sys.exit(main())

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from local import faults
 from local.alerts import MetricAlert, samples
 from local.azurite import AzuriteMissing
 from local.child_process import NotReady
-from local.demo_cmdb import ci_sys_id, resources
+from local.servicenow import faults
+from local.servicenow.demo_cmdb import ci_sys_id, resources
 from local.world import ROOT, Answer, World
 
 LOG_FILE = ROOT / ".local/demo-host.log"

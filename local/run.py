@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local.azurite import AzuriteMissing
 from local.child_process import NotReady
-from local.func_host import FuncMissing
+from local.host.func_host import FuncMissing
 from local.world import ROOT, World
 
 #: Where `python -m local.send` finds the world that is up. It holds made-up secrets only.

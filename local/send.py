@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from local.alerts import MetricAlert, samples
-from local.entra import AZURE_MONITOR
+from local.entra.authority import AZURE_MONITOR
 from local.run import WORLD_FILE
 
 #: The same alert in every call, so that `resolved` ends what `fired` began.

@@ -21,10 +21,10 @@ from typing import Any, Self
 import requests
 
 from local.azurite import Azurite
-from local.entra import Entra
-from local.func_host import FuncHost
-from local.launcher import FunctionsHost
-from local.servicenow import ServiceNowStandIn
+from local.entra.authority import Entra
+from local.host.func_host import FuncHost
+from local.host.launcher import FunctionsHost
+from local.servicenow.instance import ServiceNowStandIn
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from itsm_bridge.alert import Alert, parse_alert
-from itsm_bridge.notification import Notification, notification_of
+from itsm_bridge.azure_monitor.alert import Alert, parse_alert
+from itsm_bridge.azure_monitor.notification import Notification, notification_of
 
 FOLDER = Path(__file__).parent / "alerts"
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from itsm_bridge.incident import Incident, sys_id_for
-from itsm_bridge.merge import first_record, merge
-from itsm_bridge.notification import Notification
-from itsm_bridge.record import Record
+from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.merge import first_record, merge
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.servicenow.incident import Incident, sys_id_for
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 KEY = "5f" * 32

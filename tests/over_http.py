@@ -8,18 +8,18 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from itsm_bridge.credentials import credentials_of
+from itsm_bridge.azure_monitor.notification import Notification
 from itsm_bridge.errors import TemporaryError
-from itsm_bridge.notification import Notification
-from itsm_bridge.pressure import Pressure
-from itsm_bridge.reconcile import INLINE_BUDGET, Reconciler
-from itsm_bridge.record import Record
-from itsm_bridge.servicenow import ServiceNow
+from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.servicenow.credentials import credentials_of
+from itsm_bridge.servicenow.incidents import ServiceNow
+from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.table_api import TableApi
-from local.servicenow import ServiceNowStandIn
+from local.servicenow.instance import ServiceNowStandIn
+from proof.simulator.memory import MemoryStore, MemoryWakeUps
 from tests.builders import KEY, MINUTE, NOW
-from tests.simulator.memory import MemoryStore, MemoryWakeUps
 
 
 class OverHttp:

@@ -11,15 +11,15 @@ from datetime import timedelta
 
 import pytest
 
-from itsm_bridge.notification import Notification
-from itsm_bridge.run import Result
-from local import faults
-from local.apart import Died
+from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.attempt import Result
 from local.azurite import Azurite
-from local.demo_cmdb import arm_id
-from tests.bench import Bench, bench
+from local.servicenow import faults
+from local.servicenow.demo_cmdb import arm_id
+from proof.apart import Died
 from tests.builders import HOUR, NOW, SECOND, notification, resolved
-from tests.lives import Crashing, Killable, Life
+from tests.killable import Crashing, Killable, Life
+from tests.rig import Bench, bench
 
 FIRED = notification()
 RESOLVED = resolved()

@@ -15,15 +15,15 @@ import requests
 from azure.data.tables import TableClient, UpdateMode
 from azure.storage.queue import QueueClient
 
-from itsm_bridge.alert import parse_alert
-from itsm_bridge.notification import notification_of
-from itsm_bridge.row import partition_of
-from local import faults
+from itsm_bridge.azure_monitor.alert import parse_alert
+from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.storage.row_format import partition_of
 from local.alerts import SUBSCRIPTION, MetricAlert
 from local.azurite import Azurite
-from local.launcher import FunctionsHost
-from local.tap import Tap
+from local.host.launcher import FunctionsHost
+from local.servicenow import faults
 from local.world import World
+from proof.tap import Tap
 
 LONGEST_ANSWER = 5.0
 IN_TIME = timedelta(seconds=60)

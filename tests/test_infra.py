@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from itsm_bridge.entra.setup import CLOUDS, Result, Wanted
 from itsm_bridge.settings import Settings
-from itsm_bridge.setup_entra import CLOUDS, Result, Wanted
 from local.http_server import Answer, HttpServer, Request
 from tests.bicep import TYPES, Expression, Resource, Template, problems, text_of
 
@@ -270,7 +270,9 @@ def test_the_rule_for_parked_alerts_looks_for_what_the_program_logs() -> None:
     phrase = re.search(r'contains "([^"]+)"', parked["query"])
     assert phrase
 
-    assert f'log.error("%s {phrase[1]}' in (ROOT / "itsm_bridge" / "run.py").read_text(encoding="utf-8")
+    assert f'log.error("%s {phrase[1]}' in (ROOT / "itsm_bridge" / "reconcile" / "attempt.py").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_trouble_of_the_bridge_is_not_told_through_the_bridge() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.pressure import OUTAGE_KEYS
-from itsm_bridge.record import MOST_CREATIONS
-from local import faults
-from local.dictionary import Column
-from local.faults import Fault
-from local.glide import NEWER_CLOSE_CODES, OLDER_CLOSE_CODES, Refused, Row, Switches, SysIds
+from itsm_bridge.reconcile.circuit import OUTAGE_KEYS
+from itsm_bridge.reconcile.record import MOST_CREATIONS
+from local.servicenow import faults
+from local.servicenow.dictionary import Column
+from local.servicenow.faults import Fault
+from local.servicenow.glide import NEWER_CLOSE_CODES, OLDER_CLOSE_CODES, Refused, Row, Switches, SysIds
 from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
 from tests.over_http import OverHttp
 

@@ -1,0 +1,158 @@
+"""What does the rule of a metric or log alert compare, and what did it find?
+
+Both versions of log alerts, metric alerts of every condition type and query-based ones are read into the same form.
+
+Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-payload-samples
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from itsm_bridge.azure_monitor.alert import Alert, Kind
+from itsm_bridge.azure_monitor.json_body import Section
+from itsm_bridge.azure_monitor.timestamps import duration_text
+from itsm_bridge.text import clip, number_text, one_line
+
+Dimension = tuple[str, str]
+
+#: By the operator's name without spaces, lower-cased: the sign, and the word before the threshold.
+_OPERATORS: Mapping[str, tuple[str, str]] = {
+    "greaterthan": (">", "above"),
+    "greaterthanorequal": ("≥", "at or above"),
+    "lessthan": ("<", "below"),
+    "lowerthan": ("<", "below"),
+    "lessthanorequal": ("≤", "at or below"),
+    "lowerthanorequal": ("≤", "at or below"),
+    "equal": ("=", "equal to"),
+    "equals": ("=", "equal to"),
+    "equalto": ("=", "equal to"),
+    "notequals": ("≠", "other than"),
+    "greaterorlessthan": ("outside", "outside"),
+}
+
+#: How many criteria and dimensions are read, a rule has at most five and ten; and how long their names and values are.
+_CRITERIA = 20
+_DIMENSIONS = 20
+_LENGTH = 300
+
+_PERCENT = ("percent", "%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """One comparison of a rule. Texts are "" where the alert says nothing."""
+
+    #: The metric, or the measured column of a query.
+    measure: str
+    aggregation: str
+    operator: str
+    threshold: str
+    #: What was measured last.
+    value: str
+    unit: str
+    dimensions: tuple[Dimension, ...]
+    query: str
+    web_test: str
+    #: "High", "Medium" or "Low" if the threshold follows the history of the metric.
+    sensitivity: str
+    #: "2 of 3" if not every evaluation counts at once.
+    failing_periods: str
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the threshold follows the history of the metric, and so changes from one evaluation to the next."""
+        return bool(self.sensitivity)
+
+    @property
+    def sign(self) -> str:
+        """The operator as a sign, or as it was sent."""
+        return _OPERATORS.get(_folded(self.operator), (self.operator, ""))[0]
+
+    @property
+    def word(self) -> str:
+        """The operator as the word before a threshold, or as it was sent."""
+        return _OPERATORS.get(_folded(self.operator), ("", self.operator))[1]
+
+
+def criteria_of(alert: Alert) -> tuple[Criterion, ...]:
+    """Return what the rule compares; () if the alert does not say or is of another kind."""
+    if alert.kind not in (Kind.METRIC, Kind.LOG, Kind.LOG_ROW):
+        return ()
+    context = alert.context
+    condition = context.section("condition")
+    if condition.has("allOf") or not context.has("SearchQuery", "Threshold"):
+        return tuple(_criterion(each, condition) for each in condition.sections("allOf")[:_CRITERIA])
+    return (_first_version_criterion(context),)
+
+
+def window_of(alert: Alert) -> str:
+    """Return over how long the rule looks, in words; "" if the alert does not say."""
+    context = alert.context
+    if window := context.section("condition").text("windowSize"):
+        return duration_text(window)
+    minutes = context.text("SearchIntervalDurationMin", "SearchIntervalInMinutes")
+    return duration_text(f"PT{minutes}M") if minutes.isdecimal() and len(minutes) <= len("525600") else ""
+
+
+def _criterion(section: Section, condition: Section) -> Criterion:
+    measure = _short(section.text("metricName", "metricMeasureColumn", "name"))
+    return Criterion(
+        measure=measure,
+        aggregation=section.text("timeAggregation"),
+        operator=section.text("operator"),
+        threshold=number_text(section.text("threshold")),
+        value=number_text(section.text("metricValue")),
+        unit=_unit(measure, section.text("metricUnit")),
+        dimensions=_dimensions(section.value("dimensions")),
+        query=section.text("searchQuery", "query", "expression"),
+        web_test=_short(section.text("webTestName")),
+        sensitivity=section.text("alertSensitivity"),
+        failing_periods=_failing_periods(section, condition),
+    )
+
+
+def _first_version_criterion(context: Section) -> Criterion:
+    """Return the one criterion of a log alert of the first version, which compares results or a value per group."""
+    counts_results = _folded(context.text("AlertType")) != "metricmeasurement"
+    return Criterion(
+        measure="" if counts_results else "AggregatedValue",
+        aggregation="Count" if counts_results else "",
+        operator=context.text("Operator"),
+        threshold=number_text(context.text("Threshold")),
+        value=number_text(context.text("ResultCount")) if counts_results else "",
+        unit="",
+        dimensions=_dimensions(context.value("Dimensions")),
+        query=context.text("SearchQuery"),
+        web_test="",
+        sensitivity="",
+        failing_periods="",
+    )
+
+
+def _dimensions(value: object) -> tuple[Dimension, ...]:
+    """Return dimensions sent as a list of names and values or, by query-based rules, as an object."""
+    if isinstance(value, dict):
+        pairs = sorted(Section(value).scalars().items())[:_DIMENSIONS]
+        return tuple((_short(name), _short(text)) for name, text in pairs)
+    entries = [Section(entry) for entry in value[:_DIMENSIONS]] if isinstance(value, list) else []
+    return tuple((_short(entry.text("name")), _short(entry.text("value"))) for entry in entries if entry.text("name"))
+
+
+def _failing_periods(section: Section, condition: Section) -> str:
+    periods = section.section("failingPeriods") or condition.section("staticThresholdFailingPeriods")
+    failing, of = periods.text("minFailingPeriodsToAlert"), periods.text("numberOfEvaluationPeriods")
+    return f"{failing} of {of}" if of not in ("", "0", "1") and failing else ""
+
+
+def _unit(measure: str, unit: str) -> str:
+    if any(mark in f"{measure} {unit}".lower() for mark in _PERCENT):
+        return " %"
+    return f" {unit.lower()}" if unit and _folded(unit) not in ("count", "unspecified") else ""
+
+
+def _short(text: str) -> str:
+    return clip(one_line(text[: 2 * _LENGTH]), _LENGTH)
+
+
+def _folded(text: str) -> str:
+    return text.replace(" ", "").lower()

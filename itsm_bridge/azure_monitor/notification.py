@@ -1,0 +1,178 @@
+"""What does one alert ask of an incident?
+
+A notification is an alert after correlation and wording: it names the key that it belongs to and holds
+what the incident should say. It knows nothing of what was notified before and nothing of ServiceNow's state.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
+from itsm_bridge.azure_monitor.correlation import Correlation, correlate
+from itsm_bridge.azure_monitor.timestamps import utc_text
+from itsm_bridge.azure_monitor.wording.activity_log import STAGE, event_time
+from itsm_bridge.azure_monitor.wording.by_kind import wording_of
+from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, description_of, property_lines
+from itsm_bridge.azure_monitor.wording.form import Wording, name_of, resources_of, sentences
+from itsm_bridge.servicenow.incident import FIELD_LENGTHS
+from itsm_bridge.text import clip, narrow, one_line, plain
+
+#: Impact and urgency by severity; ServiceNow computes the priority from them.
+IMPACT_AND_URGENCY: Mapping[Severity | None, tuple[str, str]] = {
+    Severity.SEV0: ("1", "1"),
+    Severity.SEV1: ("1", "2"),
+    Severity.SEV2: ("2", "2"),
+    Severity.SEV3: ("2", "3"),
+    Severity.SEV4: ("3", "3"),
+    None: ("3", "3"),
+}
+
+#: The fact that is shown and is no news: it changes with the facts that it is made of.
+_HEADLINE = "Alert"
+
+#: How long a note may be: a journal entry holds 4000 characters, and others may stand beside it.
+_NOTE_LENGTH = 3000
+_FACT_LENGTH = 200
+
+#: Columns up to this length hold no characters of four bytes.
+_SHORT_COLUMN = 255
+
+#: How many resources are looked up as configuration items at most.
+_RESOURCES = 50
+
+_HEALTH = (Kind.SERVICE_HEALTH, Kind.RESOURCE_HEALTH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What Azure Monitor said once about one correlation key."""
+
+    #: Which row and which incident: SHA-256 in hex over the lower-cased key parts.
+    key: str
+    #: Which of the key's signals speaks, so that one that clears does not silence another:
+    #: the lower-cased alertId, or "" where the key has a single voice (Service Health, Resource Health).
+    signal: str
+    #: Whether it calls for an incident: Fired, and all that is like it.
+    opens: bool
+    #: Whether it ends its signal: Resolved, and all that is like it.
+    #: A test notification both opens and closes.
+    closes: bool
+    #: When Azure says it happened, aware UTC; None if the alert does not tell.
+    at: datetime | None
+    #: Equal for two deliveries of the same notification, different if anything differs that an incident shows.
+    digest: str
+    #: The incident fields that it wants, by ServiceNow's names: OWNED_FIELDS and correlation_display.
+    fields: Mapping[str, str]
+    #: What changed, for people: display facts by label ("Severity": "Sev1"), compared to tell an update.
+    facts: Mapping[str, str]
+    #: The work note if this notification updates, resolves or reopens an existing incident, without the changed facts.
+    note: str
+    #: Affected resources, ARM ids or names, the best candidate for a configuration item first.
+    resources: tuple[str, ...] = ()
+
+
+def notification_of(alert: Alert) -> Notification:
+    """Return what `alert` asks of an incident."""
+    correlation, wording = correlate(alert), wording_of(alert)
+    fields, facts = _fields(alert, wording), _facts(alert, wording)
+    return Notification(
+        key=correlation.key,
+        signal=correlation.signal,
+        opens=correlation.opens,
+        closes=correlation.closes,
+        at=_time_of(alert),
+        digest=_digest(alert, correlation, wording, fields, facts),
+        fields=fields,
+        facts=facts,
+        note=_note(alert, wording),
+        resources=tuple(plain(resource) for resource in resources_of(alert)[:_RESOURCES]),
+    )
+
+
+def changed_note(before: Mapping[str, str], after: Notification) -> str:
+    """Return the work note for news of a known signal: each fact that differs from `before`, then the note."""
+    labels = [label for label in (*after.facts, *(before.keys() - after.facts.keys())) if label != _HEADLINE]
+    changes = [
+        f"{label}: {before.get(label) or 'none'} → {after.facts.get(label) or 'none'}"
+        for label in labels
+        if before.get(label, "") != after.facts.get(label, "")
+    ]
+    return clip("\n".join(changes) + "\n\n" + after.note if changes else after.note, _NOTE_LENGTH)
+
+
+def _fields(alert: Alert, wording: Wording) -> Mapping[str, str]:
+    severity = None if alert.is_test else alert.severity
+    impact, urgency = IMPACT_AND_URGENCY[severity]
+    prefix = ("[TEST] " if alert.is_test else "") + (f"{alert.severity}: " if alert.severity else "")
+    source = name_of(alert.alert_rule) or alert.monitoring_service
+    fields = {
+        "short_description": f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}",
+        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"]),
+        "impact": impact,
+        "urgency": urgency,
+        "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),
+    }
+    return {name: _fitted(name, text) for name, text in fields.items()}
+
+
+def _fitted(name: str, text: str) -> str:
+    limit = FIELD_LENGTHS.get(name, _SHORT_COLUMN)
+    return clip(plain(text) if limit > _SHORT_COLUMN else narrow(plain(text)), limit)
+
+
+def _facts(alert: Alert, wording: Wording) -> Mapping[str, str]:
+    # The incidents of Service Health are shared by all rules that watch it, so the rule is no fact of theirs.
+    rule = "" if alert.kind is Kind.SERVICE_HEALTH else name_of(alert.alert_rule)
+    facts = {
+        _HEADLINE: wording.headline,
+        "Severity": alert.severity or "",
+        "Rule": rule,
+        **{line.label: line.text for line in wording.lines if line.is_fact},
+    }
+    return {label: clip(plain(one_line(text)), _FACT_LENGTH) for label, text in facts.items() if text}
+
+
+def _note(alert: Alert, wording: Wording) -> str:
+    stage = next((f", stage {line.text}" for line in wording.lines if line.label == STAGE), "")
+    measured = f"Measured: {wording.measured}" if wording.measured else ""
+    first = sentences(f"{_said(alert)}{stage}: {wording.headline}", measured)
+    story = wording.story if alert.kind in _HEALTH else ""
+    return clip(plain("\n\n".join(filter(None, (TEST_NOTICE if alert.is_test else "", first, story)))), _NOTE_LENGTH)
+
+
+def _said(alert: Alert) -> str:
+    """Return what Azure Monitor did and when. Many a Resolved knows only when its alert fired."""
+    is_over = alert.monitor_condition is MonitorCondition.RESOLVED
+    if is_over and not alert.resolved_date_time and alert.fired_date_time:
+        return f"Resolved, fired {utc_text(alert.fired_date_time)}"
+    what = "Update" if alert.kind in _HEALTH and not is_over else alert.monitor_condition.value
+    return f"{what} {utc_text(_time_of(alert))}".rstrip()
+
+
+def _digest(
+    alert: Alert, correlation: Correlation, wording: Wording, fields: Mapping[str, str], facts: Mapping[str, str]
+) -> str:
+    """Return a hash over what stays the same when the same is said again, in any casing of ids and order of names."""
+    is_shared = alert.kind is Kind.SERVICE_HEALTH
+    lines = (*wording.lines, *(() if is_shared else property_lines(alert)))
+    said = [
+        *(f"{line.label}: {line.text}" for line in lines if line.is_stable),
+        *(f"{label}: {text}" for label, text in facts.items()),
+        *(fields[name] for name in ("short_description", "impact", "urgency")),
+        wording.story,
+        "" if is_shared else alert.description,
+    ]
+    whole = [correlation.opens, correlation.closes, *sorted(plain(text).lower() for text in said)]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
+
+def _time_of(alert: Alert) -> datetime | None:
+    """Return when it happened: for health that of the event, since its updates are alerts of their own."""
+    if alert.kind in _HEALTH:
+        return event_time(alert.context) or alert.fired_date_time
+    if alert.monitor_condition is MonitorCondition.RESOLVED:
+        return alert.resolved_date_time or alert.fired_date_time
+    return alert.fired_date_time

@@ -1,0 +1,166 @@
+"""In which parts is an alert put into words?
+
+Each kind of alert has its own words (`conditions`, `activity`, `wording`), and all of them fill the same form.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from itsm_bridge.azure_monitor.alert import Alert, Kind
+from itsm_bridge.azure_monitor.criteria import criteria_of
+from itsm_bridge.text import clip, length, one_line
+
+_ARM_ID = re.compile(r"/subscriptions/[^/]", re.IGNORECASE)
+_SUBSCRIPTION = re.compile(r"/subscriptions/[^/]*/?", re.IGNORECASE)
+
+#: How long what and where may be together, in the description.
+_HEADLINE = 1000
+
+#: How long one of several may be named.
+_WHICH = 80
+
+#: How many names a list for people holds.
+_NAMED = 3
+
+
+class Rank(IntEnum):
+    """What stays when a description is too long: the lowest."""
+
+    VITAL = 0
+    NORMAL = 1
+    EXTRA = 2
+    SPARE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One labelled line of a description."""
+
+    label: str
+    text: str
+    rank: Rank = Rank.NORMAL
+    #: Whether it stays the same when the same alert is evaluated again.
+    is_stable: bool = True
+    #: Whether it is a fact that people are told about when it changes.
+    is_fact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """An alert in words."""
+
+    #: What is wrong, one line without an end mark.
+    what: str
+    #: On which resource, by name; "" if none is known or `what` says it.
+    place: str = ""
+    #: Which of several, as (name, value): dimensions, labels. A name may be "".
+    which: tuple[tuple[str, str], ...] = ()
+    #: What was measured last, one line; "" if nothing was.
+    measured: str = ""
+    #: What the source itself says at length; "" if it says nothing.
+    story: str = ""
+    lines: tuple[Line, ...] = ()
+    #: Pages to open, by what they show.
+    links: tuple[Line, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """What is wrong, where, and which, in one line."""
+        return _with_which(clip(_with_place(self.what, self.place), _HEADLINE), self.which)
+
+    def title(self, limit: int) -> str:
+        """Return the headline in at most `limit` characters: first goes which, then the end of what, never where."""
+        placed = _with_place(self.what, self.place)
+        if length(placed) > limit:
+            place = clip(self.place, limit // 3)
+            return _with_place(clip(self.what, limit - length(f" on {place}")), place)
+        whole = _with_which(placed, self.which)
+        return whole if length(whole) <= limit else placed
+
+
+def name_of(resource: str) -> str:
+    """Return what people call a resource: "sql1/orders" for the ARM id of a database, a name as it is."""
+    parts = [part for part in resource.split("/") if part]
+    lower = [part.lower() for part in parts]
+    if len(parts) <= 1 or not resource.startswith("/"):
+        return one_line(resource)
+    if "providers" in lower:
+        after = len(lower) - lower[::-1].index("providers")
+        # .../providers/<namespace>/<type>/<name>/<type>/<name>
+        return one_line("/".join(parts[after + 2 :: 2])) or one_line(parts[-1])
+    return one_line(parts[-1])
+
+
+def place_of(alert: Alert, *, except_for: str = "") -> str:
+    """Return where it happens: the configuration items, else the targets, as names. A subscription is no place."""
+    resources = alert.configuration_items or alert.alert_target_ids
+    names = dict.fromkeys(name_of(resource) for resource in resources if not _SUBSCRIPTION.fullmatch(resource))
+    return some([name for name in names if name.lower() != except_for.lower()])
+
+
+def resources_of(alert: Alert) -> tuple[str, ...]:
+    """Return the affected resources, each once: ARM ids, those found in the data first, then names."""
+    context = alert.context
+    if alert.kind is Kind.BUDGET:
+        scope = context.section("AlertData").text("Scope").rstrip("/")
+        return (scope,) if scope else alert.alert_target_ids
+    dimensions = [value for each in criteria_of(alert) for _, value in each.dimensions]
+    found = [context.text("linkedResourceId"), *alert.configuration_items, *dimensions, *alert.alert_target_ids]
+    ids = _each_once(each for each in found if _ARM_ID.match(each))
+    return (*ids, *_each_once(item for item in alert.configuration_items if not _ARM_ID.match(item)))
+
+
+def rule_of(alert: Alert) -> str:
+    """Return what people call the rule; without a name what else tells the alert."""
+    first_line = alert.description.strip().split("\n", 1)[0]
+    return name_of(alert.alert_rule) or clip(one_line(first_line), 120) or one_line(alert.monitoring_service)
+
+
+def some(names: Sequence[str], *, most: int = _NAMED) -> str:
+    """Return a list for people: the first names and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def sentences(*texts: str) -> str:
+    """Return the texts that say anything as sentences in one line."""
+    return " ".join(text if text.endswith((".", "!", "?", "…")) else f"{text}." for text in texts if text)
+
+
+def _with_place(what: str, place: str) -> str:
+    text = one_line(what)
+    return text if not place or _mentions(text, place) else f"{text.rstrip('.')} on {place}"
+
+
+def _mentions(text: str, name: str) -> bool:
+    return bool(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text, re.IGNORECASE))
+
+
+def _with_which(text: str, which: Iterable[tuple[str, str]]) -> str:
+    """Return `text` and the pairs that it does not mention in brackets: "(Computer = web1, Disk = C:)"."""
+    unsaid = [
+        f"{one_line(name)} = {clip(one_line(value), _WHICH)}" if name else clip(one_line(value), _WHICH)
+        for name, value in which
+        if value and not _mentions(text, value)
+    ]
+    return f"{text} ({some(unsaid)})" if unsaid else text
+
+
+def _each_once(resources: Iterable[str]) -> list[str]:
+    """Return the resources in their order, without those that differ only in case from one before."""
+    unique: dict[str, str] = {}
+    for resource in resources:
+        unique.setdefault(resource.lower(), one_line(resource))
+    return list(unique.values())
+
+
+def lines_of(
+    pairs: Iterable[tuple[str, str]], *, rank: Rank = Rank.NORMAL, is_stable: bool = True, is_fact: bool = False
+) -> tuple[Line, ...]:
+    """Return a line for each (label, text) whose text says anything, in one line of text each."""
+    short = ((one_line(label), one_line(text)) for label, text in pairs)
+    return tuple(
+        Line(label=label, text=text, rank=rank, is_stable=is_stable, is_fact=is_fact) for label, text in short if text
+    )

@@ -1,0 +1,204 @@
+"""Who is calling? Azure Monitor, if Entra ID signed an access token that says so for our application.
+
+1. Nothing in a token is believed before its signature is checked. Until then it only picks, among the configured
+   tenants and the two token versions, whose published keys to try; a token that fits none costs no request.
+2. Issuers and keys come from the authority's OpenID metadata, never from the token.
+3. Messages are for the log: they name what was received, bounded and printable, and never the token.
+   Outsiders get a fixed sentence from the HTTP edge.
+
+Sources of truth:
+https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-tokens
+https://learn.microsoft.com/entra/identity-platform/claims-validation
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NewType
+
+import jwt
+
+from itsm_bridge.entra.signing_keys import KeyRing
+from itsm_bridge.errors import Forbidden, InvalidToken
+
+#: The claims of a token that passed every check. Only `TokenVerifier.verify` makes them.
+VerifiedClaims = NewType("VerifiedClaims", Mapping[str, object])
+
+#: Where the metadata of a tenant is, by the token version (`ver`): each has its own issuer.
+_METADATA_PATHS = {"1.0": "/.well-known/openid-configuration", "2.0": "/v2.0/.well-known/openid-configuration"}
+#: The claim that names the calling application, by the token version.
+_CALLER_CLAIMS = {"1.0": "appid", "2.0": "azp"}
+
+#: Characters; Entra's tokens for applications have one to two thousand.
+_HEADER_LIMIT = 16 * 1024
+#: How far our clock and Entra's may differ. Both follow NTP; a minute is little beside the hour that a token lives.
+_LEEWAY = timedelta(seconds=60)
+
+#: What the log says of a token that PyJWT refuses. Its own sentences may quote the token.
+_REASONS: Mapping[type[Exception], str] = {
+    jwt.ExpiredSignatureError: "it has expired",
+    jwt.ImmatureSignatureError: "it is not valid yet",
+    jwt.InvalidAlgorithmError: "it is not signed with RS256",
+    jwt.InvalidAudienceError: "it is for another audience",
+    jwt.InvalidIssuerError: "its issuer is not the one of its tenant and version",
+    jwt.InvalidSignatureError: "its signature is wrong",
+    jwt.MissingRequiredClaimError: "a required claim is missing",
+}
+
+
+class TokenVerifier:
+    """Who may call, and the published keys that prove it. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Sequence[str],
+        audiences: Sequence[str],
+        allowed_callers: Sequence[str],
+        required_role: str,
+        authority: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Remember who may call; nothing is fetched yet.
+
+        Args:
+            tenants: Ids of the tenants whose tokens are accepted.
+            audiences: Accepted audiences, letter by letter: client ids and application ID URIs.
+            allowed_callers: Ids of the applications that may call.
+            required_role: The app role that the caller must have been granted; "" for none.
+            authority: URL of the host that publishes metadata; plain http only to loopback.
+            clock: Seconds from any origin, for the age of keys. A token's times are held against real time.
+        """
+        self._audiences = tuple(audiences)
+        self._allowed_callers = frozenset(caller.casefold() for caller in allowed_callers)
+        self._required_role = required_role
+        self._key_rings = {
+            (tenant.casefold(), version): KeyRing(tenant, f"{authority.rstrip('/')}/{tenant}{path}", clock)
+            for tenant in tenants
+            for version, path in _METADATA_PATHS.items()
+        }
+
+    def warm(self) -> None:
+        """Fetch all keys that are missing or not fresh, side by side; idempotent, and free while all are fresh.
+
+        Raises:
+            Unavailable: the keys of a tenant could not be fetched; tokens may pass all the same.
+        """
+        for ring, fetch in [(ring, ring.fetch()) for ring in self._key_rings.values() if not ring.is_fresh]:
+            ring.wait_for(fetch)
+
+    def verify(self, authorization: str | None) -> VerifiedClaims:
+        """Return the claims of the access token in an `Authorization` header.
+
+        Raises:
+            InvalidToken: there is no token, or a bad one.
+            Forbidden: the token is genuine, and its bearer may not call.
+            Unavailable: the key that would tell cannot be fetched now.
+        """
+        token = _bearer_token(authorization)
+        header, unverified_claims = _peek(token)
+        key_ring = self._key_rings.get(_tenant_and_version(unverified_claims))
+        if key_ring is None:
+            raise InvalidToken(f"The access token is of no accepted tenant ({_received(header, unverified_claims)}).")
+        published = key_ring.look_up(header["kid"])
+        key = published.keys.get(header["kid"])
+        if key is None:
+            raise InvalidToken(f"The signing key is not published ({_received(header, unverified_claims)}).")
+        try:
+            claims = self._decode(token, key, published.issuer)
+        except jwt.PyJWTError as error:
+            reason = _REASONS.get(type(error), "it is malformed")
+            raise InvalidToken(
+                f"The access token is refused: {reason} ({_received(header, unverified_claims)})."
+            ) from error
+        self._judge(claims)
+        return VerifiedClaims(claims)
+
+    def _decode(self, token: str, key: jwt.PyJWK, issuer: str) -> Mapping[str, Any]:
+        # Most options are defaults, written out because the verification must not depend on defaults.
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=["RS256"],
+            audience=self._audiences,
+            issuer=issuer,
+            leeway=_LEEWAY,
+            options={
+                "require": ["aud", "exp", "iat", "iss", "nbf"],
+                "verify_signature": True,
+                "verify_aud": True,
+                "verify_exp": True,
+                "verify_iat": True,
+                "verify_iss": True,
+                "verify_jti": True,
+                "verify_nbf": True,
+                "verify_sub": True,
+                # It would allow a single audience; lists in the token are refused below.
+                "strict_aud": False,
+                "enforce_minimum_key_length": True,
+            },
+        )
+        if not isinstance(claims["aud"], str):
+            # A token for several applications could be passed on by any of them; Entra issues none.
+            raise jwt.InvalidAudienceError("a list of audiences")
+        return claims
+
+    def _judge(self, claims: Mapping[str, Any]) -> None:
+        caller = claims.get(_CALLER_CLAIMS[claims["ver"]])
+        roles = claims.get("roles")
+        if "scp" in claims or claims.get("idtyp", "app") != "app":
+            objection = "the token speaks for a user"
+        elif not isinstance(caller, str) or caller.casefold() not in self._allowed_callers:
+            objection = "the application is not an allowed caller"
+        elif self._required_role and not _is_granted(self._required_role, roles):
+            objection = f"the application lacks the role {_shown(self._required_role)}"
+        else:
+            return
+        raise Forbidden(
+            f"The caller may not call: {objection}"
+            f" (application {_shown(caller)}, roles {_shown(roles)}, tenant {_shown(claims['tid'])})."
+        )
+
+
+def _bearer_token(authorization: str | None) -> str:
+    if not authorization:
+        raise InvalidToken("There is no Authorization header.")
+    if len(authorization) > _HEADER_LIMIT:
+        raise InvalidToken(f"The Authorization header has {len(authorization)} characters.")
+    match authorization.split():
+        case [scheme, token] if scheme.casefold() == "bearer" and token.isascii():
+            return token
+    raise InvalidToken("The Authorization header is not one bearer token.")
+
+
+def _peek(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the header, with a `kid` that is a string, and the claims of a token, none of them verified."""
+    try:
+        unverified = jwt.decode_complete(token, options={"verify_signature": False})
+    except jwt.PyJWTError as error:
+        raise InvalidToken("The access token cannot be read.") from error
+    header = unverified["header"]
+    if header.get("alg") != "RS256" or "kid" not in header:
+        raise InvalidToken("The access token is not signed with RS256 and a named key.")
+    return header, unverified["payload"]
+
+
+def _tenant_and_version(claims: Mapping[str, object]) -> tuple[str, str]:
+    tenant, version = claims.get("tid"), claims.get("ver")
+    return (tenant.casefold(), version) if isinstance(tenant, str) and isinstance(version, str) else ("", "")
+
+
+def _is_granted(role: str, roles: object) -> bool:
+    """Whether `roles` is a list that holds `role`: in a string, `in` would find parts of names."""
+    return isinstance(roles, list) and role in roles
+
+
+def _received(header: Mapping[str, object], claims: Mapping[str, object]) -> str:
+    return f"tenant {_shown(claims.get('tid'))}, audience {_shown(claims.get('aud'))}, key {_shown(header['kid'])}"
+
+
+def _shown(value: object) -> str:
+    """Return a string, or a list of strings, from a token fit for the log: printable ASCII, at most 80 characters."""
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(item) for item in value[:5] if isinstance(item, str)):.78}]"
+    return f"{value!a:.80}" if isinstance(value, str) else "none"

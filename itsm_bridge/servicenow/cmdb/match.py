@@ -1,0 +1,131 @@
+"""What do the answers of a CMDB say about an alert's resources?
+
+One live item is bound, several are ambiguous, and whatever it is, people are told why.
+Nothing here asks; `cmdb` does.
+
+Source of truth: https://www.servicenow.com/docs/r/servicenow-platform/service-graph-connectors/cmdb-azure-classes.html
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from itsm_bridge.servicenow.cmdb.classes import Question, Resource
+from itsm_bridge.text import clip, one_line, plain
+
+Row = Mapping[str, str]
+
+#: How many resources of one alert are looked up.
+MOST_RESOURCES = 5
+
+#: Where classes keep an ARM id; the second is that of Kubernetes clusters. A class that lacks one leaves it out.
+_ID_FIELDS = ("object_id", "cluster_resource_id")
+
+#: What is read of an item.
+FIELDS = ("name", "install_status", "sys_class_name", *_ID_FIELDS)
+
+SYS_ID = re.compile(r"[0-9a-f]{32}")
+
+#: `install_status`: retired, absent. One that is empty, as of many items that people made, is none of them.
+_GONE = frozenset({"7", "100"})
+
+#: Characters of a name and of a reason, so that several fit into a work note.
+_NAME_LENGTH = 80
+_REASON_LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """The configuration item of an alert, or why it has none."""
+
+    #: What to write into `cmdb_ci`; "" binds nothing.
+    sys_id: str = ""
+    name: str = ""
+    #: For a work note: where it was looked for, and what was found.
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the CMDB says to a question."""
+
+    rows: tuple[Row, ...] = ()
+    #: Whether there may be more.
+    is_cut: bool = False
+    #: For people: why there are no rows, or not all; "" if there is nothing to say.
+    remark: str = ""
+
+
+def answer_of(rows: Sequence[Row], *, limit: int) -> Answer:
+    """Return the live ones of the items that were read."""
+    live = tuple(
+        row for row in rows if row.get("install_status") not in _GONE and SYS_ID.fullmatch(row.get("sys_id", ""))
+    )
+    gone = len(rows) - len(live)
+    return Answer(rows=live, is_cut=len(rows) >= limit, remark=f"{gone} retired or absent" if gone else "")
+
+
+def judged(resource: Resource, target: Resource, question: Question, answer: Answer) -> Binding | None:
+    """Return what `answer` says of `resource`, or of the `target` that it is a part of; None if nothing."""
+    rows = _meant(target, question, answer.rows)
+    if not rows:
+        return None
+    if len(rows) > 1 or answer.is_cut:
+        count = f"{len(rows)}{' or more' if answer.is_cut else ''} records"
+        return Binding(reason=f"{_shown(target.name)} is ambiguous, {count}: {_place(question)}")
+    name, table = _shown(rows[0].get("name", "")), rows[0].get("sys_class_name") or question.table
+    part = "" if target is resource else f"; {_shown(resource.name)} is a part of it"
+    reason = f"Configuration item: {name} ({_shown(table)}), found in {_place(question)}{part}."
+    return Binding(sys_id=rows[0]["sys_id"], name=name, reason=reason)
+
+
+def not_found(resource: Resource, asked: Sequence[tuple[Question, Answer]]) -> Binding:
+    """Return that nothing was found where it was asked for."""
+    places = []
+    for question, answer in asked:
+        remark = answer.remark or ("those of other resources" if answer.rows else "")
+        places.append(f"{_place(question)} ({remark})" if remark else _place(question))
+    return Binding(reason=f"{_shown(resource.name)} was not found: {', '.join(dict.fromkeys(places))}")
+
+
+def first_of(resources: Sequence[str], find: Callable[[str], Binding | None]) -> Binding | None:
+    """Return the first binding that binds, else why none does; None as soon as `find` does not know."""
+    unique: dict[str, str] = {}
+    for resource in resources:
+        unique.setdefault(key_of(resource), resource)
+    unique.pop("", None)
+    reasons = []
+    for resource in islice(unique.values(), MOST_RESOURCES):
+        binding = find(resource)
+        if binding is None or binding.sys_id:
+            return binding
+        reasons.append(binding.reason)
+    if len(unique) > MOST_RESOURCES:
+        reasons.append(f"{len(unique) - MOST_RESOURCES} more resources were not looked up")
+    text = f"No configuration item. {'; '.join(reasons) or 'The alert names no resource'}."
+    return Binding(reason=clip(text, _REASON_LENGTH))
+
+
+def key_of(resource: str) -> str:
+    """Return what is equal for every spelling of a resource."""
+    return resource.strip().rstrip("/").casefold()
+
+
+def _meant(target: Resource, question: Question, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return the rows that can be `target`: of those with its name not the ones that are known to be others."""
+    if question.field != "name" or not target.arm_id:
+        return rows
+    ids = [{key_of(row.get(field, "")) for field in _ID_FIELDS} for row in rows]
+    exact = tuple(row for row, known in zip(rows, ids, strict=True) if key_of(target.arm_id) in known)
+    if exact or target.parent_id:
+        return exact
+    return tuple(row for row, known in zip(rows, ids, strict=True) if not any("/" in each for each in known))
+
+
+def _place(question: Question) -> str:
+    return f"{question.table} by {({'name': 'name', 'fqdn': 'domain name'}).get(question.field, 'Azure id')}"
+
+
+def _shown(text: str) -> str:
+    return clip(plain(one_line(text)), _NAME_LENGTH)

@@ -1,0 +1,368 @@
+"""What is there? The incidents of a ServiceNow instance.
+
+1. What a write asked for and what it stored are compared: ServiceNow drops unknown choices and fields that we may
+   not write, cuts what is too long, and answers success. What differs is in `Incident.dropped`.
+2. A write that was refused may have taken effect, or may have been refused because somebody was faster:
+   a look at the incident tells.
+3. The priority, the caller and whatever else is not given is not sent.
+4. What is hidden from us is not taken for absent: ServiceNow counts the rows that match before it hides any, so an
+   incident that people deleted is told from one that our account may not read.
+
+Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
+from itsm_bridge.servicenow.incident import OWNED_FIELDS, Incident
+from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
+from itsm_bridge.transport import Deadline
+
+log = logging.getLogger(__name__)
+
+#: What is read of every incident.
+FIELDS = (
+    *("number", "state", "correlation_id", *OWNED_FIELDS),
+    *("close_code", "close_notes", "cmdb_ci", "sys_created_on", "sys_mod_count"),
+)
+
+#: They are appended to and read as "".
+_JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
+
+#: What closes an incident whose alert went away by itself, the best first: newer instances ship the first,
+#: older ones the second. None of them says anything that may be false, as "Duplicate" or "User error" would.
+_CLOSE_CODES = (
+    *("Solution provided", "Solved (Permanently)", "Solved Remotely (Permanently)"),
+    *("Resolved by caller", "Closed/Resolved by Caller", "Solved", "Resolved", "Closed"),
+)
+
+#: How long the choices of the instance are believed.
+_CHOICES_FRESH = timedelta(hours=1)
+
+#: Incidents of one key: its newest generations, and perhaps what was doubled by hand.
+_SEARCH_LIMIT = 20
+
+#: Entries of a journal that is too large to be read whole. We write 4000 characters at most, people and mails up to
+#: 65,000, of which the second number always fits into an answer.
+_NEWEST_NOTES = (200, 20)
+
+
+class ServiceNow:
+    """The incidents of one instance; safe to share between threads."""
+
+    def __init__(
+        self, table_api: TableApi, *, close_code: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Use `table_api`; nothing is sent yet.
+
+        Args:
+            table_api: The tables of the instance.
+            close_code: What to resolve with, if the instance has this choice; "" for the most fitting one.
+            clock: Seconds from any origin, for the age of what was learnt.
+        """
+        self._table_api = table_api
+        self._close_code = close_code
+        self._clock = clock
+        self._honours_sys_id: bool | None = None
+        self._choices: tuple[Sequence[str], float] | None = None
+        self._warned: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def honours_sys_id(self) -> bool | None:
+        """Whether the instance keeps the sys_id that we choose; None before the first creation told."""
+        return self._honours_sys_id
+
+    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
+        """Return the incident, or None if there is none.
+
+        With notes, `work_notes` is the journal, of a very long one the newest part; None if it is hidden from us.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+            NotAllowed: there is one, and it is hidden from us.
+            Rejected: it refuses the question for good.
+        """
+        deadline = Deadline.after(within)
+        try:
+            return self._found(sys_id, displayed=("work_notes",) if with_notes else (), within=within)
+        except TooLargeAnswer:
+            if not with_notes:
+                raise
+        incident = self._found(sys_id, displayed=(), within=deadline.left)
+        return incident and replace(incident, work_notes=self._newest_notes(sys_id, within=deadline.left))
+
+    def _found(self, sys_id: str, *, displayed: Sequence[str], within: timedelta) -> Incident | None:
+        try:
+            rows = self._table_api.query(
+                "incident",
+                {"sys_id": sys_id},
+                fields=FIELDS,
+                displayed=displayed,
+                limit=1,
+                must_see_all=True,
+                within=within,
+            )
+        except UnknownField as error:
+            raise Unavailable("ServiceNow answered a row without sys_id") from error
+        if not rows:
+            return None
+        incident = _incident(rows[0])
+        if incident is None or incident.sys_id != sys_id:
+            raise Unavailable("ServiceNow answered a row that is not the incident asked for")
+        return incident
+
+    def _newest_notes(self, sys_id: str, *, within: timedelta) -> str | None:
+        """Return the newest entries of a long journal, newest first; None if we may not read them apart.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+        """
+        deadline = Deadline.after(within)
+        for limit in _NEWEST_NOTES:
+            try:
+                rows = self._table_api.query(
+                    "sys_journal_field",
+                    {"element_id": sys_id, "element": "work_notes"},
+                    fields=("value",),
+                    order_by="sys_created_on",
+                    newest_first=True,
+                    limit=limit,
+                    must_see_all=True,
+                    within=deadline.left,
+                )
+            except TooLargeAnswer:
+                continue
+            except (NotAllowed, NoSuchTable, Rejected):
+                return None
+            # A journal that is too large to be read whole is not empty, nor are its entries.
+            return "\n\n".join(row.get("value", "") for row in rows) or None
+        return None
+
+    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
+        """Return the newest incidents with this correlation id, at most 20, the oldest of them first.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+            NotAllowed: some are hidden from us, and the one that is meant may be among them.
+            Rejected: it refuses the question for good.
+        """
+        rows = self._table_api.query(
+            "incident",
+            {"correlation_id": correlation_id},
+            fields=FIELDS,
+            order_by="sys_created_on",
+            newest_first=True,
+            limit=_SEARCH_LIMIT,
+            must_see_all=True,
+            within=within,
+        )
+        incidents = [incident for row in rows if (incident := _incident(row))]
+        return tuple(sorted(incidents, key=lambda each: (each.fields.get("sys_created_on", ""), each.number)))
+
+    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+        """Create an incident; `fields` name its `correlation_id` and, unless the instance is to choose, its `sys_id`.
+
+        Repeating it is harmless on an instance that honours our sys_id.
+
+        Raises:
+            Unavailable: ServiceNow did not take the request; there is no new incident.
+            Unconfirmed: there may be a new incident, now or later.
+            Conflict: the sys_id is taken, by this creation or an earlier one: look at the incident.
+            Rejected: ServiceNow refuses it for good.
+        """
+        deadline = Deadline.after(within)
+        try:
+            row = self._table_api.insert("incident", fields, fields=_told(fields), within=within)
+        except Rejected as error:
+            if "sys_id" in fields:
+                self._look_behind(error, fields["sys_id"], deadline)
+            raise
+        incident = _incident(row)
+        if incident is None:
+            raise Unconfirmed("ServiceNow created an incident and does not show it to us")
+        if "sys_id" in fields:
+            self._learn(honours_sys_id=incident.sys_id == fields["sys_id"])
+        return self._compared(incident, fields)
+
+    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+        """Change an incident. A repetition appends work notes once more.
+
+        Raises:
+            Unavailable: ServiceNow did not take the request; nothing has changed.
+            Unconfirmed: it may have changed, or may yet.
+            Conflict: it is gone or closed by now.
+            Rejected: ServiceNow refuses the change for good.
+        """
+        deadline = Deadline.after(within)
+        try:
+            row = self._table_api.patch("incident", sys_id, fields, fields=_told(fields), within=within)
+        except Rejected as error:
+            found = self.find(sys_id, within=deadline.left)
+            if found is None or found.is_closed:
+                raise Conflict("the incident was closed or deleted meanwhile") from error
+            raise
+        incident = _incident(row)
+        if incident is None or incident.sys_id != sys_id:
+            raise Unconfirmed("ServiceNow changed an incident and shows us another one or none")
+        return self._compared(incident, fields)
+
+    def close_code(self, *, within: timedelta, preferred: str = "") -> str:
+        """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a one.
+
+        "" if the instance has none of which we know that it says the truth: then it is left to the instance.
+        The choices are at most an hour old; while they cannot be read, the last known ones count.
+
+        Raises:
+            Unavailable: the choices cannot be read and nobody set one. Without knowing them nothing is resolved,
+                because a wrong code is dropped, and then missing.
+        """
+        codes = self._choices_now(within)
+        if codes is None:
+            return self._close_code
+        spelled = next((code for code in codes if preferred and code.casefold() == preferred.casefold()), "")
+        return spelled or self._chosen(codes)
+
+    def _choices_now(self, within: timedelta) -> Sequence[str] | None:
+        """Return the choices, if need be old ones; None if they were never read and the operator set a code.
+
+        Raises:
+            Unavailable: they were never read, and the operator set none.
+        """
+        with self._lock:
+            known = self._choices
+        if known is not None and self._clock() - known[1] < _CHOICES_FRESH.total_seconds():
+            return known[0]
+        try:
+            codes = self._close_codes(within)
+        except (Unavailable, Rejected) as error:
+            self._warn("close codes", "the choices of close_code cannot be read: %s", str(error))
+            if known is not None:
+                return known[0]
+            if self._close_code:
+                return None
+            message = f"{error}. Let our account read sys_choice, or set SERVICENOW_CLOSE_CODE"
+            retry_after = error.retry_after if isinstance(error, Unavailable) else None
+            is_refusal = not isinstance(error, Unavailable) or error.is_refusal
+            raise Unavailable(message, retry_after=retry_after, is_refusal=is_refusal) from error
+        with self._lock:
+            self._choices = (codes, self._clock())
+        return codes
+
+    def probe(self, *, within: timedelta) -> None:
+        """Make sure that the instance is awake, knows us and lets us ask for incidents.
+
+        Raises:
+            Unavailable: it does not.
+            Rejected: it has no incidents.
+        """
+        self._table_api.probe("incident", within=within)
+
+    def _look_behind(self, refusal: Rejected, sys_id: str, deadline: Deadline) -> None:
+        """Look whether a creation that was refused left its incident all the same, or found the sys_id taken.
+
+        Raises:
+            Conflict: the incident exists.
+            Unconfirmed: nobody can tell.
+        """
+        try:
+            incident = self.find(sys_id, within=deadline.left)
+        except TemporaryError as doubt:
+            message = f"{refusal}; whether the incident exists all the same is unknown: {doubt}"
+            raise Unconfirmed(message, is_refusal=doubt.is_refusal) from refusal
+        if incident is not None:
+            raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
+
+    def _close_codes(self, within: timedelta) -> Sequence[str]:
+        """Return the choices that the instance shows us.
+
+        Raises:
+            Unavailable: they cannot be read now, or all of them are hidden.
+            Rejected: they cannot be read at all.
+        """
+        deadline = Deadline.after(within)
+        asked = partial(
+            self._table_api.query,
+            "sys_choice",
+            {"name": ("incident", "task"), "element": "close_code", "inactive": "false"},
+            fields=("value",),
+            order_by="sequence",
+        )
+        # One that is hidden does not matter as long as others are shown; that all are is not the same as that none is.
+        rows = asked(limit=500, within=within) or asked(limit=1, must_see_all=True, within=deadline.left)
+        # A table without choices of its own has those of the table that it extends.
+        own = [row for row in rows if row["name"] == "incident"]
+        return [value for row in own or rows if (value := row.get("value"))]
+
+    def _chosen(self, codes: Sequence[str]) -> str:
+        preferred = (self._close_code, *_CLOSE_CODES) if self._close_code else _CLOSE_CODES
+        if not codes:  # any text will do
+            return preferred[0]
+        spelled = {code.casefold(): code for code in reversed(codes)}
+        code = next((spelled[each.casefold()] for each in preferred if each.casefold() in spelled), "")
+        if self._close_code and code.casefold() != self._close_code.casefold():
+            self._warn("close code", "the instance has no close code %r; %r is used instead", self._close_code, code)
+        elif not code:
+            self._warn("close code", "the instance has no close code that we know: set SERVICENOW_CLOSE_CODE to one")
+        return code
+
+    def _learn(self, *, honours_sys_id: bool) -> None:
+        """Remember what a creation told; that one sys_id was not kept outweighs all that were."""
+        with self._lock:
+            if self._honours_sys_id is not False:
+                self._honours_sys_id = honours_sys_id
+        if not honours_sys_id:
+            self._warn("sys_id", "the instance chose a sys_id of its own; creations of unknown outcome take minutes")
+
+    def _compared(self, incident: Incident, sent: Mapping[str, str]) -> Incident:
+        """Return the incident together with the names of what is not stored as it was sent."""
+        dropped = tuple(
+            name
+            for name, value in sent.items()
+            if name not in _JOURNALS and name != "sys_id" and not _is_same(value, incident.fields.get(name, ""))
+        )
+        for name in dropped:
+            self._warn(f"dropped {name}", "ServiceNow did not store %s as it was sent: refused, cut or mangled", name)
+        return replace(incident, dropped=dropped)
+
+    def _warn(self, subject: str, message: str, *arguments: str) -> None:
+        """Warn once per subject."""
+        with self._lock:
+            is_new = subject not in self._warned
+            self._warned.add(subject)
+        if is_new:
+            log.warning(message, *arguments)
+
+
+def _told(sent: Mapping[str, str]) -> Sequence[str]:
+    """Return the fields to ask for in the answer to a write."""
+    return (*FIELDS, *(name for name in sent if name not in _JOURNALS))
+
+
+def _incident(row: Row) -> Incident | None:
+    """Return the incident that a row shows; None if it shows none."""
+    sys_id, number, state = row.get("sys_id", ""), row.get("number", ""), row.get("state", "")
+    if not (sys_id and number and re.fullmatch("-?[0-9]{1,9}", state)):
+        return None
+    return Incident(
+        sys_id=sys_id,
+        number=number,
+        state=int(state),
+        correlation_id=row.get("correlation_id", ""),
+        fields={name: value for name, value in row.items() if name not in _JOURNALS},
+        work_notes=row.get("work_notes"),
+    )
+
+
+def _is_same(sent: str, stored: str) -> bool:
+    """Whether nothing was lost but blanks at the ends of lines."""
+    return [line.rstrip() for line in sent.strip().splitlines()] == [
+        line.rstrip() for line in stored.strip().splitlines()
+    ]

@@ -1,0 +1,301 @@
+"""How are rows of a ServiceNow table read and written?
+
+1. A query that ServiceNow does not understand returns all rows, and one that holds `^` or `javascript:` means what
+   somebody else wants. So only plain values get into a query, and each row that comes back is compared with it.
+2. A read that got no answer is repeated once if its connection was dropped. A write is never repeated,
+   but after 401, which says that it was not looked at.
+3. What has come of a request is judged by `answers`; here it becomes one of the errors.
+
+Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
+"""
+
+import json
+import logging
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+
+from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.servicenow.credentials import Credentials
+from itsm_bridge.servicenow.verdicts import Answer, Outcome, classify, unanswered
+from itsm_bridge.transport import Deadline, NoAnswer, Received, Transport
+
+log = logging.getLogger(__name__)
+
+Row = Mapping[str, str]
+
+#: What may stand in a query. Hash everything else, or do not ask.
+_PLAIN_VALUE = re.compile(r"(?!javascript:)[A-Za-z0-9._:/-]+", re.IGNORECASE)
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+_SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+_RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "true"}
+_BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
+
+
+#: How long it may take to sign in before anything is asked: who asks meanwhile waits for it.
+SIGN_IN_BUDGET = timedelta(seconds=3)
+
+
+class NotAllowed(Unavailable):
+    """ServiceNow knows who we are and does not let us: a role is missing, or for now."""
+
+
+class NoSuchTable(Unavailable):
+    """A node says that it has no such table or API: for good, or because it is just starting."""
+
+
+class TooLargeAnswer(Unavailable):
+    """What was asked for is larger than anything we read: ask for less of it."""
+
+
+class UnknownField(Rejected):
+    """The table has no such field, or hides it, so that a query by it says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    method: str
+    path: str
+    params: Mapping[str, str]
+    values: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        return f"ServiceNow, {self.method} {self.path}"
+
+
+class TableApi:
+    """The tables of one instance; safe to share between threads."""
+
+    def __init__(self, instance_url: str, credentials: Credentials) -> None:
+        """Remember where the instance is; nothing is sent yet."""
+        self._url = f"{instance_url.rstrip('/')}/api/now/table"
+        self._credentials = credentials
+        self._transport = Transport()
+
+    def query(  # noqa: PLR0913 - all that one question can say
+        self,
+        table: str,
+        conditions: Mapping[str, str | Collection[str]],
+        *,
+        fields: Sequence[str],
+        limit: int,
+        within: timedelta,
+        order_by: str = "",
+        newest_first: bool = False,
+        displayed: Sequence[str] = (),
+        must_see_all: bool = False,
+    ) -> tuple[Row, ...]:
+        """Return the rows that fulfil all `conditions`, at most `limit`; only those that we may read.
+
+        Args:
+            table: The table, or one that it extends.
+            conditions: The value that each field must have, or several of which it must have one, in any case.
+            fields: What to return, besides the fields of the conditions and `sys_id`.
+            limit: Rows. ServiceNow counts to it before it hides what we may not read.
+            within: How long it may take.
+            order_by: Field to sort by.
+            newest_first: Whether to sort descending.
+            displayed: What to return as people see it: a journal has no raw value.
+            must_see_all: Whether rows that are hidden from us are an error, because one may be the row that is meant.
+                ServiceNow counts the rows that match before it hides some.
+
+        Raises:
+            Unavailable: ServiceNow did not answer.
+            NoSuchTable: it says that it has no such table.
+            NotAllowed: rows are hidden from us, and all must be seen.
+            Rejected: it refuses the question for good.
+            UnknownField: the rows lack a field of the conditions.
+            ValueError: there is no condition, or one without a value, or a value that is not plain. A bug.
+        """
+        wanted = {name: (values,) if isinstance(values, str) else tuple(values) for name, values in conditions.items()}
+        params = {
+            "sysparm_query": _encoded(wanted, order_by, newest_first=newest_first),
+            "sysparm_fields": _listed("sys_id", *fields, *wanted, *displayed),
+            "sysparm_limit": str(limit),
+            "sysparm_no_count": "false" if must_see_all else "true",
+            **(_BOTH if displayed else _RAW),
+        }
+        request = _Request(method="GET", path=_name(table), params=params)
+        answer = self._confirmed(request, within)
+        if not isinstance(answer.result, list):
+            # Also a 404: a list that holds nothing is answered 200, so it is about something else than rows.
+            raise Unavailable(f"{request}: no list where one belongs")
+        rows = [_shown(row, displayed) for row in answer.result]
+        if must_see_all and len(rows) < min(answer.count or 0, limit):
+            log.error("%s: of %d rows that match %d are shown to our account", request, answer.count, len(rows))
+            raise NotAllowed(f"{request}: what is asked for exists and is hidden from our account", is_refusal=True)
+        if any(name not in row for row in rows for name in wanted):
+            raise UnknownField(f"{request}: the rows lack a field that was asked for")
+        found = tuple(row for row in rows if _fulfils(row, wanted))
+        if must_see_all and rows and not found:
+            raise Unavailable(f"{request}: nothing but rows that were not asked for")
+        return found
+
+    def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], within: timedelta) -> Row:
+        """Insert a row and return its `fields` and `sys_id` as stored.
+
+        Raises:
+            Unavailable: ServiceNow did not take the request; there is no new row.
+            Unconfirmed: there may be a new row, now or later.
+            Rejected: ServiceNow refuses it for good.
+        """
+        return self._written(
+            _Request(method="POST", path=_name(table), params=_answering(fields), values=values), within
+        )
+
+    def patch(
+        self, table: str, sys_id: str, values: Mapping[str, str], *, fields: Sequence[str], within: timedelta
+    ) -> Row:
+        """Change a row and return its `fields` and `sys_id` as stored.
+
+        Raises:
+            Unavailable: ServiceNow did not take the request; nothing has changed.
+            Unconfirmed: it may have changed, or may yet.
+            Conflict: there is no such row any more.
+            Rejected: ServiceNow refuses the change for good.
+        """
+        path = f"{_name(table)}/{_checked(sys_id)}"
+        return self._written(_Request(method="PATCH", path=path, params=_answering(fields), values=values), within)
+
+    def sign_in(self) -> None:
+        """Fetch a token if the credentials need one and there is none; idempotent.
+
+        Raises:
+            Unavailable: none was to be had.
+        """
+        self._credentials.headers(Deadline.after(SIGN_IN_BUDGET))
+
+    def probe(self, table: str, *, within: timedelta) -> None:
+        """Ask for one row, whichever.
+
+        Raises:
+            Unavailable: ServiceNow did not answer, or does not let us.
+            Rejected: there is no such table.
+        """
+        params = {"sysparm_limit": "1", "sysparm_fields": "sys_id", "sysparm_no_count": "true"}
+        self._confirmed(_Request(method="GET", path=_name(table), params=params), within)
+
+    def _written(self, request: _Request, within: timedelta) -> Row:
+        result = self._confirmed(request, within).result
+        return {name: _text(value) for name, value in result.items()} if isinstance(result, Mapping) else {}
+
+    def _confirmed(self, request: _Request, within: timedelta) -> Answer:
+        deadline = Deadline.after(within)
+        headers = self._credentials.headers(deadline)
+        answer = self._answer(request, headers, deadline)
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials.forget(headers):
+            answer = self._answer(request, self._credentials.headers(deadline), deadline)
+        if answer.outcome is Outcome.CONFIRMED:
+            return answer
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            log.error("%s: %s", request, answer.reason)
+        raise _error_of(request, answer)
+
+    def _answer(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Answer:
+        try:
+            received = self._received(request, authorization, deadline)
+        except NoAnswer as error:
+            return unanswered(
+                request.method, was_sent=error.was_sent, reason=str(error), is_too_large=error.was_too_large
+            )
+        return classify(request.method, received.status, received.headers, received.body, now=datetime.now(UTC))
+
+    def _received(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Received:
+        try:
+            return self._exchanged(request, authorization, deadline)
+        except NoAnswer as error:
+            if request.method != "GET" or not error.was_dropped:
+                raise
+        return self._exchanged(request, authorization, deadline)
+
+    def _exchanged(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Received:
+        return self._transport.exchange(
+            request.method,
+            f"{self._url}/{request.path}",
+            headers={"Accept": "application/json", "Content-Type": "application/json", **authorization},
+            params=request.params,
+            body=None if request.values is None else json.dumps(request.values).encode(),
+            deadline=deadline,
+        )
+
+
+def _error_of(request: _Request, answer: Answer) -> BridgeError:
+    message = f"{request}: {answer.reason}"
+    if answer.outcome is Outcome.REJECTED:
+        return Rejected(message)
+    if answer.outcome is Outcome.UNKNOWN:
+        return Unconfirmed(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
+    if answer.is_absent:
+        return Conflict(message)
+    if answer.is_no_table:
+        return NoSuchTable(message)
+    if answer.is_too_large:
+        return TooLargeAnswer(message)
+    kind = NotAllowed if answer.status == HTTPStatus.FORBIDDEN and answer.is_refusal else Unavailable
+    return kind(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
+
+
+def is_plain(value: str) -> bool:
+    """Return whether `value` may stand in a query: letters, digits and `._:/-`, and no script."""
+    return bool(_PLAIN_VALUE.fullmatch(value))
+
+
+def _shown(row: Mapping[str, object], displayed: Sequence[str]) -> Row:
+    return {name: _text(value, "display_value" if name in displayed else "value") for name, value in row.items()}
+
+
+def _encoded(conditions: Mapping[str, tuple[str, ...]], order_by: str, *, newest_first: bool) -> str:
+    """Return conditions as an encoded query.
+
+    Raises:
+        ValueError: it would ask for something else.
+    """
+    if not conditions or not all(conditions.values()):
+        raise ValueError("a query without a condition asks for the whole table")
+    for value in (value for values in conditions.values() for value in values):
+        if not is_plain(value):
+            raise ValueError(f"{value!r} must not stand in a query")
+    terms = [
+        f"{_name(name)}={values[0]}" if len(values) == 1 else f"{_name(name)}IN{','.join(values)}"
+        for name, values in conditions.items()
+    ]
+    keyword = "ORDERBYDESC" if newest_first else "ORDERBY"
+    return "^".join([*terms, *([f"{keyword}{_name(order_by)}"] if order_by else [])])
+
+
+def _fulfils(row: Row, conditions: Mapping[str, tuple[str, ...]]) -> bool:
+    return all(row[name].casefold() in {value.casefold() for value in values} for name, values in conditions.items())
+
+
+def _answering(fields: Sequence[str]) -> Mapping[str, str]:
+    """Ask for raw values, and let what is sent be taken as raw values."""
+    return {"sysparm_fields": _listed("sys_id", *fields), "sysparm_input_display_value": "false", **_RAW}
+
+
+def _listed(*names: str) -> str:
+    return ",".join(dict.fromkeys(_name(name) for name in names))
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a table or field")
+    return name
+
+
+def _checked(sys_id: str) -> str:
+    if not _SYS_ID.fullmatch(sys_id):
+        raise ValueError(f"{sys_id!r} is no sys_id")
+    return sys_id
+
+
+def _text(value: object, part: str = "value") -> str:
+    """Return a field's value as text, whatever JSON makes of it; of a pair of value and display value that `part`."""
+    if isinstance(value, Mapping):
+        value = value.get(part)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # Half of a surrogate pair can be written in JSON and nowhere else.
+    return str(value).encode("utf-8", "replace").decode() if isinstance(value, (str, int, float)) else ""

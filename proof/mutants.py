@@ -1,0 +1,261 @@
+"""Would the proof notice? Breaks the program on purpose, one way at a time, and expects the simulator to object.
+
+    python -m proof.mutants [--histories N]
+
+Each mutant is a change of the source in a copy of the project. A mutant that survives is an error, and so is one
+whose place in the source is gone: then the mutant needs a new place, or the promise has none any more.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("itsm_bridge", "tests", "local", "proof")
+LONGEST = 600  # seconds for one mutant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One way to break the program."""
+
+    name: str
+    file: str
+    #: What stands there once, and what stands there instead.
+    before: str
+    after: str
+    #: Arguments of Python that must fail; () for the simulator.
+    suite: tuple[str, ...] = ()
+
+
+def _pytest(path: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", path)
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="no lease",
+        file="itsm_bridge/reconcile/record.py",
+        before="return self.leased_until is not None and now < self.leased_until",
+        after="return False",
+    ),
+    Mutant(
+        name="no write-ahead: answered before the wake-up is sent",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
+        "            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+    ),
+    Mutant(
+        name="no intent: a lease that ran out says nothing of a write",
+        file="itsm_bridge/reconcile/record.py",
+        before="if self.leased_until is not None and self.lease_holder != holder:",
+        after="if False:",
+    ),
+    Mutant(
+        name="POST before intent: the row does not say that a write may be under way",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="return row.leased(holder=holder, now=now, until=lease_until) if holder",
+        after="return row.leased(holder=holder, now=now, until=now - timedelta(days=1)) if holder",
+    ),
+    Mutant(
+        name="POST before intent: the next generation is created before the row knows it",
+        file="itsm_bridge/reconcile/attempt.py",
+        before="        if action is Action.SUCCEED:\n",
+        after="        if False:\n",
+    ),
+    Mutant(
+        name="nobody looks for what fell out of the queue",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="        self._each_alone(overdue, lambda",
+        after="        self._each_alone([], lambda",
+    ),
+    Mutant(
+        name="no ETag: the last writer wins",
+        file="proof/simulator/memory.py",
+        before="if known is None or known.etag != record.etag:",
+        after="if known is None:",
+    ),
+    Mutant(
+        name="no ETag in the adapter",
+        file="itsm_bridge/storage/alert_table.py",
+        before="                    etag=record.etag,\n"
+        "                    match_condition=MatchConditions.IfNotModified,\n"
+        "                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
+        after="                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
+        suite=_pytest("tests/storage/test_alert_table_contract.py"),
+    ),
+    Mutant(
+        name="answered before it is durable",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="            row, is_news = self._remember(",
+        after="            if holder == '':\n"
+        "                return Result(outcome=Outcome.ACCEPTED, record=first_record(notification, self._now()))\n"
+        "            row, is_news = self._remember(",
+    ),
+    Mutant(
+        name="a write without an answer is taken for one that failed",
+        file="itsm_bridge/reconcile/record.py",
+        before="return replace(self, in_doubt_until=now + SETTLE_TIME, doubted_revision=self.asked_revision)",
+        after="return self",
+    ),
+    Mutant(
+        name="notes that are there are not recognised",
+        file="itsm_bridge/reconcile/record.py",
+        before="notes=tuple(note for note in self.notes if not self._may_be_there(note, incident))",
+        after="notes=self.notes",
+    ),
+    Mutant(
+        name="the late Fired reopens what is over",
+        file="itsm_bridge/reconcile/merge.py",
+        before="return bool(notification.signal) or notification.at is None or known.at is None",
+        after="return False and known.at is None",
+    ),
+    Mutant(
+        name="an end counts only if it is not dated before its beginning",
+        file="itsm_bridge/reconcile/merge.py",
+        before="END_WINS_WITHIN = timedelta(seconds=2)",
+        after="END_WINS_WITHIN = timedelta(0)",
+    ),
+    Mutant(
+        name="the same words at a later time do not move the time of their signal",
+        file="itsm_bridge/reconcile/merge.py",
+        before="return record if said_again.at == known.at else _with_signal(record, notification, said_again)",
+        after="return record",
+    ),
+    Mutant(
+        name="of what was said only the last is recognised",
+        file="itsm_bridge/reconcile/merge.py",
+        before="return _saying(notification) in known.said",
+        after="return _saying(notification) in known.said[-1:]",
+    ),
+    Mutant(
+        name="an outdated end tells nothing of a beginning after it",
+        file="itsm_bridge/reconcile/merge.py",
+        before="    if notification.signal or notification.opens or not known.is_firing:",
+        after="    if True:",
+        suite=_pytest("tests/reconcile/test_merge.py"),
+    ),
+    Mutant(
+        name="a resource that was available and is ends its event",
+        file="itsm_bridge/azure_monitor/correlation.py",
+        before="says_nothing = _was_and_is_available(alert)",
+        after="says_nothing = False",
+        suite=_pytest("tests/azure_monitor/test_correlation.py"),
+    ),
+    Mutant(
+        name="a rule that ends an incident at birth is fought",
+        file="itsm_bridge/reconcile/record.py",
+        before="created_firing=self.created_firing if created_at is None else sent.firing,",
+        after="created_firing=self.created_firing,",
+    ),
+    Mutant(
+        name="what is hidden is taken for deleted",
+        file="itsm_bridge/servicenow/table_api.py",
+        before="if must_see_all and len(rows)",
+        after="if False and len(rows)",
+        suite=_pytest("tests/test_wider_world.py"),
+    ),
+    Mutant(
+        name="what an edge refuses is refused for good",
+        file="itsm_bridge/servicenow/verdicts.py",
+        before="return lambda seen: seen.status in statuses and seen.is_said\n",
+        after="return lambda seen: seen.status in statuses\n",
+        suite=_pytest("tests/test_wider_world.py"),
+    ),
+    Mutant(
+        name="an instance that can be read is taken for one that can be changed",
+        file="itsm_bridge/reconcile/circuit.py",
+        before="was_away = self._pauses > 0 and had_failed",
+        after="was_away = self._pauses > 0",
+        suite=_pytest("tests/test_wider_world.py"),
+    ),
+    Mutant(
+        name="what waits for ServiceNow stands in the queue and votes for instances",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="            self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))",
+        after="            self._postpone(row.held(reason=outage, now=now), pause)",
+        suite=_pytest("tests/reconcile/test_reconciler.py"),
+    ),
+    Mutant(
+        name="a row in the place of a damaged one does not look for its incident",
+        file="itsm_bridge/reconcile/record.py",
+        before="return replace(self, is_restored=True, in_doubt_until=now + SETTLE_TIME)",
+        after="return self",
+        suite=_pytest("tests/reconcile/test_reconciler.py"),
+    ),
+    Mutant(
+        name="a refused state is not told",
+        file="itsm_bridge/reconcile/attempt.py",
+        before="            if action not in _STATES_REFUSED or record.refusal:",
+        after="            if True:",
+    ),
+    Mutant(
+        name="a firing during the work is forgotten",
+        file="itsm_bridge/reconcile/record.py",
+        before="            observed_revision=planned.revision,",
+        after="            observed_revision=self.revision,",
+    ),
+)
+
+
+class Misplaced(Exception):
+    """A mutant's place in the source is not there once."""
+
+
+def main() -> int:
+    """Try every mutant; return 1 if one survives."""
+    parser = argparse.ArgumentParser(prog="python -m proof.mutants", description="Break the program on purpose.")
+    parser.add_argument("--histories", type=int, default=2000, help="how many to play at most (default: %(default)s)")
+    asked = parser.parse_args()
+    simulator = ("-m", "proof.simulator", "--until-failure", "--histories", str(asked.histories))
+    is_broken, by = _tried(None, (*simulator[:-1], str(asked.histories // 5)))
+    if is_broken:
+        print(f"The program fails as it is, so nothing is proven: {by}")
+        return 1
+    survivors = 0
+    for mutant in MUTANTS:
+        began = time.monotonic()
+        is_caught, by = _tried(mutant, mutant.suite or simulator)
+        survivors += not is_caught
+        print(f"{'caught' if is_caught else 'SURVIVED':<9} {time.monotonic() - began:5.0f} s  {mutant.name:<60} {by}")
+        sys.stdout.flush()
+    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
+    return 1 if survivors else 0
+
+
+def _tried(mutant: Mutant | None, suite: Sequence[str]) -> tuple[bool, str]:
+    """Return whether the suite fails on a copy with this mutant, if any, and its last word."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        (copy / "local/node_modules").symlink_to(ROOT / "local/node_modules")
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        if mutant:
+            _change(copy / mutant.file, mutant)
+        done = subprocess.run(
+            [sys.executable, *suite], cwd=copy, capture_output=True, text=True, timeout=LONGEST, check=False
+        )
+    words = (done.stdout + done.stderr).splitlines()
+    said = next((line for line in words if line.startswith(("!! ", "FAILED "))), "")
+    # A mutant that does not even run proves nothing.
+    return done.returncode == 1 and bool(said), (said or (words or [""])[-1])[:110]
+
+
+def _change(path: Path, mutant: Mutant) -> None:
+    source = path.read_text(encoding="utf-8")
+    if source.count(mutant.before) != 1:
+        raise Misplaced(f"{mutant.name}: its place is not once in {mutant.file}")
+    path.write_text(source.replace(mutant.before, mutant.after), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

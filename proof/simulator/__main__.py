@@ -1,0 +1,40 @@
+"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure]."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+
+from proof.simulator.history import Ending, play
+
+
+def main() -> int:
+    """Play histories; print the stories of those that fail. Return 1 if any did."""
+    parser = argparse.ArgumentParser(prog="python -m proof.simulator", description="Play histories in memory.")
+    parser.add_argument("--seed", type=int, help="play this one and print its story")
+    parser.add_argument("--histories", type=int, default=1000, help="how many to play (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the seed of the first (default: %(default)s)")
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first that fails")
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        ending = play(asked.seed)
+        sys.stdout.write(f"{ending}\n")
+        return 1 if ending.faults else 0
+    began = time.perf_counter()
+    failed = 0
+    for ending in _failures(asked.first, asked.histories):
+        failed += 1
+        sys.stdout.write(f"{ending}\n\n" if failed == 1 else f"seed {ending.seed}: {'; '.join(ending.faults)}\n")
+        if asked.until_failure:
+            return 1
+    spent = time.perf_counter() - began
+    sys.stdout.write(f"{asked.histories} histories in {spent:.0f} s, {failed} failed\n")
+    return 1 if failed else 0
+
+
+def _failures(first: int, count: int) -> Iterator[Ending]:
+    return (ending for seed in range(first, first + count) if (ending := play(seed)).faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

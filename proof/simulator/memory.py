@@ -1,0 +1,408 @@
+"""What do the table, the queue and the instance do? The same as the real ones, in memory and at once.
+
+Each class has the methods and the errors of its adapter; `test_contract_*` holds both to account with the same tests.
+Nothing fails here on its own account: see `faults`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from itertools import count
+from typing import Any
+
+from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.record import Record, place_in_line
+from itsm_bridge.servicenow.incident import OWNED_FIELDS, Incident, IncidentState
+from itsm_bridge.servicenow.table_api import NotAllowed
+from itsm_bridge.storage.row_format import aside, from_entity, to_entity
+from itsm_bridge.storage.wakeup_queue import WakeUp
+
+Clock = Callable[[], datetime]
+
+_READ = (*OWNED_FIELDS, "close_code", "close_notes", "cmdb_ci")
+
+#: How many incidents a search shows, as the real adapter asks.
+_SEARCH_LIMIT = 20
+
+
+class MemoryStore:
+    """The table `alerts`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[dict[str, Any], str]] = {}
+        self._etags = count(1)
+        self.aside: list[dict[str, Any]] = []
+        #: The keys whose rows cannot be written, because their part of the table is in trouble.
+        self.unwritable: set[str] = set()
+
+    def insert(self, record: Record) -> Record:
+        if record.key in self._rows:
+            raise Conflict(f"the row {record.key} exists")
+        return self._commit(record)
+
+    def read(self, key: str) -> Record | None:
+        found = self._rows.get(key)
+        return from_entity(found[0], etag=found[1]) if found else None
+
+    def replace(self, record: Record) -> Record:
+        if not record.etag:
+            raise ValueError("only a record that was read can be replaced")
+        known = self.read(record.key)
+        if known is None or known.etag != record.etag:
+            raise Conflict(f"the row {record.key} changed since it was read")
+        return self._commit(record)
+
+    def delete(self, record: Record) -> None:
+        known = self.read(record.key)
+        if known is None:
+            return
+        if known.etag != record.etag:
+            raise Conflict(f"the row {record.key} changed since it was read")
+        del self._rows[record.key]
+
+    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
+        return self._query(lambda row: row["awaits_work"] and row["wake_up_at"] < due_before)
+
+    def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
+        rows = self._query(lambda row: row["awaits_work"] and row["is_waiting"])
+        return sorted((row for row in rows if row.wake_up_at < due_before), key=place_in_line)[:limit]
+
+    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
+        return self._query(
+            lambda row: (
+                row["is_firing"]
+                and not (row["awaits_work"] or row["is_parked"])
+                and row["changed_at"] < changed_before
+                and row["looked_at"] < looked_before
+            )
+        )
+
+    def restore(self, record: Record) -> Record:
+        found = self._rows.get(record.key)
+        if found is None:
+            raise Conflict(f"the row {record.key} is gone")
+        entity, etag = found
+        with suppress(Damaged):
+            from_entity(entity, etag=etag)
+            raise Conflict(f"the row {record.key} can be read")
+        self.aside.append(aside(entity, etag=etag))
+        return self._commit(record)
+
+    # What a bug, a person or another version of the program does to a row.
+
+    def change_document(self, key: str, change: Callable[[str], str]) -> None:
+        """Change the text of a row."""
+        self.change_row(key, document_0=change(self._rows[key][0]["document_0"]))
+
+    def change_row(self, key: str, **columns: Any) -> None:
+        """Change columns of a row."""
+        entity, _ = self._rows[key]
+        self._rows[key] = ({**entity, **columns}, f'W/"{next(self._etags)}"')
+
+    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
+        return self._query(
+            lambda row: (
+                not (row["awaits_work"] or row["is_parked"] or row["is_firing"]) and row["changed_at"] < changed_before
+            )
+        )
+
+    @property
+    def records(self) -> list[Record]:
+        """All rows, by key."""
+        return list(self._query(lambda _: True))
+
+    def _commit(self, after: Record) -> Record:
+        if after.key in self.unwritable:
+            raise Unavailable("the table did not answer")
+        etag = f'W/"{next(self._etags)}"'
+        self._rows[after.key] = (to_entity(after), etag)
+        return replace(after, etag=etag)
+
+    def _query(self, is_meant: Callable[[Mapping[str, Any]], bool]) -> Iterator[Record]:
+        found = [pair for _, pair in sorted(self._rows.items()) if is_meant(pair[0])]
+        return iter([record for entity, etag in found if (record := _readable(entity, etag))])
+
+
+def _readable(entity: Mapping[str, Any], etag: str) -> Record | None:
+    with suppress(Damaged, NewerVersion):
+        return from_entity(entity, etag=etag)
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One wake-up in the queue."""
+
+    message_id: str
+    key: str
+    visible_at: datetime
+    pop_receipt: str
+    dequeue_count: int = 0
+
+
+class MemoryWakeUps:
+    """The queue `alert-wakeups`, and what the Functions host does with it."""
+
+    def __init__(self, *, now: Clock) -> None:
+        self._now = now
+        self._numbers = count(1)
+        self.messages: dict[str, Message] = {}
+        self.poison: list[str] = []
+        #: How many wake-ups each key was ever sent.
+        self.sent = Counter[str]()
+        #: Who wants to know when a message becomes visible.
+        self.on_hidden: Callable[[Message], None] = lambda _: None
+
+    def send(self, key: str, *, delay: timedelta) -> WakeUp:
+        seconds = round(min(max(delay, timedelta(0)), timedelta(days=7)).total_seconds())
+        number = next(self._numbers)
+        message = Message(
+            message_id=f"m{number}",
+            key=key,
+            visible_at=self._now() + timedelta(seconds=seconds),
+            pop_receipt=f"p{number}",
+        )
+        self.messages[message.message_id] = message
+        self.sent[key] += 1
+        self.on_hidden(message)
+        return WakeUp(message_id=message.message_id, pop_receipt=message.pop_receipt)
+
+    def take_back(self, wake_up: WakeUp) -> None:
+        message = self.messages.get(wake_up.message_id)
+        if message is None:
+            return
+        if message.pop_receipt != wake_up.pop_receipt:
+            raise Unavailable("the queue refused: the host has the message")
+        del self.messages[wake_up.message_id]
+
+    def peek(self) -> list[tuple[str, str]]:
+        visible = [each for each in self.messages.values() if each.visible_at <= self._now()]
+        return [(each.key, each.message_id) for each in sorted(visible, key=lambda each: each.visible_at)[:32]]
+
+    # What the host does.
+
+    @property
+    def count(self) -> int:
+        """ApproximateMessagesCount, by which the platform scales: what is visible, hidden, and being worked on."""
+        return len(self.messages)
+
+    def take(self, message_id: str, *, lease: timedelta) -> WakeUp | None:
+        """Hide a visible message for `lease` and return it; None if it is gone or hidden."""
+        message = self.messages.get(message_id)
+        if message is None or message.visible_at > self._now():
+            return None
+        message.dequeue_count += 1
+        return self.hide(message_id, lease)
+
+    def hide(self, message_id: str, span: timedelta) -> WakeUp:
+        """Hide a message for `span`."""
+        message = self.messages[message_id]
+        message.visible_at = self._now() + span
+        message.pop_receipt = f"p{next(self._numbers)}"
+        self.on_hidden(message)
+        return WakeUp(message_id=message_id, pop_receipt=message.pop_receipt)
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One incident."""
+
+    sys_id: str
+    number: str
+    correlation_id: str
+    created_at: datetime
+    #: Whose incident it is, whatever became of its correlation id.
+    key: str = ""
+    state: int = IncidentState.NEW
+    mod_count: int = 0
+    fields: dict[str, str] = field(default_factory=dict)
+    journal: list[str] = field(default_factory=list)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state in (IncidentState.CLOSED, IncidentState.CANCELED)
+
+
+class SysIds(Enum):
+    """What an instance does with a sys_id that an insert brings."""
+
+    HONOURED = "honoured"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True, kw_only=True)
+class Rules:
+    """What this instance does that the documentation does not say."""
+
+    #: The state that a rule gives a new incident of a key; None if it leaves it alone.
+    state_at_birth: Callable[[str], int | None] = lambda _: None
+    #: Whether it refuses to resolve, "refused", or confirms and puts the state back, "put back".
+    on_resolve: str = ""
+    #: Whether our account may not read work notes.
+    hides_journal: bool = False
+    #: Whether another integration takes the correlation id of new incidents.
+    rewrites_correlation: bool = False
+    #: When incidents are hidden from our account.
+    hidden_from: datetime | None = None
+    hidden_until: datetime | None = None
+    #: Whether none of its close codes is one that we know.
+    has_own_close_codes: bool = False
+
+
+class MemoryInstance:
+    """The incident table of one instance."""
+
+    def __init__(
+        self,
+        *,
+        now: Clock,
+        sys_ids: SysIds = SysIds.HONOURED,
+        protects_closed: bool = True,
+        rejects_duplicates: bool = False,
+        on_created: Callable[[Row], None] = lambda _: None,
+        rules: Rules | None = None,
+    ) -> None:
+        self.rules = rules or Rules()
+        self._now = now
+        self._sys_ids = sys_ids
+        self._protects_closed = protects_closed
+        self._on_created = on_created
+        self._numbers = count(10001)
+        #: Whether a second insert of a sys_id is refused in words that mean "for good".
+        self.rejects_duplicates = rejects_duplicates
+        self.rows: dict[str, Row] = {}
+
+    def of(self, key: str) -> list[Row]:
+        """Return the incidents of a key, oldest first."""
+        return [row for row in self.rows.values() if row.key == key]
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether our account may not read incidents now."""
+        begin, end = self.rules.hidden_from, self.rules.hidden_until
+        return begin is not None and end is not None and begin <= self._now() < end
+
+    def insert(self, fields: Mapping[str, str]) -> Row:
+        """Insert an incident.
+
+        Raises:
+            Duplicate: there is one with this sys_id.
+            Unconfirmed: a sys_id is refused, in words that may mean anything.
+        """
+        number = next(self._numbers)
+        if "sys_id" in fields and self._sys_ids is SysIds.REFUSED:
+            raise Unconfirmed("403, forbidden: ACL Exception Insert Failed", is_refusal=True)
+        is_ours = "sys_id" in fields and self._sys_ids is SysIds.HONOURED
+        sys_id = fields["sys_id"] if is_ours else f"{number:032x}"
+        if sys_id in self.rows:
+            raise Duplicate
+        row = Row(
+            sys_id=sys_id,
+            number=f"INC{number:07}",
+            correlation_id="VENDOR" if self.rules.rewrites_correlation else fields["correlation_id"],
+            created_at=self._now(),
+            key=fields["correlation_id"],
+        )
+        self.rows[sys_id] = row
+        self._write(row, fields)
+        row.mod_count = 0
+        row.state = self.rules.state_at_birth(row.key) or row.state
+        self._on_created(row)
+        return row
+
+    def change(self, sys_id: str, fields: Mapping[str, str]) -> Row:
+        """Change an incident through the API.
+
+        Raises:
+            Conflict: it is gone, or closed and protected.
+            Rejected: a rule forbids it.
+        """
+        row = self.rows.get(sys_id)
+        if row is None or (row.is_closed and self._protects_closed):
+            raise Conflict("the incident was closed or deleted meanwhile")
+        state = row.state
+        if fields.get("state") == str(int(IncidentState.RESOLVED)) and state != IncidentState.RESOLVED:
+            if self.rules.on_resolve == "refused" or (self.rules.has_own_close_codes and "close_code" not in fields):
+                raise Rejected("403, a rule forbids it: Data Policy Exception")
+            if self.rules.on_resolve == "put back":
+                fields = {**fields, "state": str(state)}
+        self._write(row, fields)
+        return row
+
+    def shown(self, row: Row, *, with_notes: bool = False) -> Incident:
+        """Return an incident as it is read."""
+        return Incident(
+            sys_id=row.sys_id,
+            number=row.number,
+            state=row.state,
+            correlation_id=row.correlation_id,
+            fields={
+                **{name: row.fields.get(name, "") for name in _READ},
+                "sys_mod_count": str(row.mod_count),
+                "sys_created_on": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+            },
+            work_notes="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
+        )
+
+    def _write(self, row: Row, fields: Mapping[str, str]) -> None:
+        before = (dict(row.fields), row.state, len(row.journal))
+        row.fields |= {name: text for name, text in fields.items() if name not in ("sys_id", "work_notes", "state")}
+        row.state = int(fields.get("state", row.state))
+        if fields.get("work_notes"):
+            row.journal.append(fields["work_notes"])
+        row.mod_count += before != (row.fields, row.state, len(row.journal))
+
+
+class Duplicate(Exception):
+    """There is a row with this sys_id."""
+
+
+class MemoryServiceNow:
+    """What one process knows of the instance: the adapter `ServiceNow`, without a wire."""
+
+    def __init__(self, instance: MemoryInstance) -> None:
+        self._instance = instance
+        self._honours_sys_id: bool | None = None
+
+    @property
+    def honours_sys_id(self) -> bool | None:
+        return self._honours_sys_id
+
+    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:  # noqa: ARG002 - the adapter's
+        row = self._instance.rows.get(sys_id)
+        if row and self._instance.is_hidden:
+            raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
+        return self._instance.shown(row, with_notes=with_notes) if row else None
+
+    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:  # noqa: ARG002 - the adapter's
+        found = [row for row in self._instance.rows.values() if row.correlation_id == correlation_id]
+        if found and self._instance.is_hidden:
+            raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
+        return tuple(self._instance.shown(row) for row in found[-_SEARCH_LIMIT:])
+
+    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's
+        try:
+            row = self._instance.insert(fields)
+        except Duplicate as error:
+            if self._instance.rejects_duplicates:
+                raise Conflict("the sys_id is taken") from error
+            raise Unconfirmed("403, the database failed: Error during insert of incident") from error
+        return self.learnt(self._instance.shown(row), fields)
+
+    def learnt(self, incident: Incident, fields: Mapping[str, str]) -> Incident:
+        """Remember whether our sys_id was kept; once it was not, it never is."""
+        if self._honours_sys_id is not False and "sys_id" in fields:
+            self._honours_sys_id = incident.sys_id == fields["sys_id"]
+        return incident
+
+    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's
+        return self._instance.shown(self._instance.change(sys_id, fields))
+
+    def close_code(self, *, within: timedelta, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's
+        if preferred or not self._instance.rules.has_own_close_codes:
+            return preferred or "Solution provided"
+        return ""

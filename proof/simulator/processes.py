@@ -1,0 +1,406 @@
+"""What runs the app? Several processes, each with a clock, a bulkhead and a reconciler of its own.
+
+A process dies at a call that was chosen before: before the request leaves, while it is on its way (it takes effect
+all the same), or right after the answer. Its messages come back after the host's lease, its callers see a broken
+connection, and a while later another process takes its place.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from itsm_bridge.errors import BridgeError, TemporaryError, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.reconciler import Reconciler
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.servicenow.cmdb.match import Binding
+from itsm_bridge.servicenow.incident import Incident
+from itsm_bridge.storage.wakeup_queue import WakeUp
+from proof.simulator.faults import Trip, Weather
+from proof.simulator.memory import MemoryInstance, MemoryServiceNow, MemoryStore, MemoryWakeUps
+from proof.simulator.schedule import Killed, Schedule
+
+_T = TypeVar("_T")
+
+#: Notes about the configuration item.
+CI_FOUND = "<configuration item>"
+CI_NOT_FOUND = "<no configuration item>"
+
+#: As `host.json` and the real host have it.
+MESSAGE_LEASE = timedelta(minutes=10)
+MESSAGE_RETRY = timedelta(seconds=30)
+MOST_DEQUEUES = 5
+MESSAGES_AT_ONCE = 4
+
+#: Seconds: the patience of the storage clients.
+_STORAGE_PATIENCE = 1.5
+
+
+class Cloud:
+    """What all processes share."""
+
+    def __init__(
+        self,
+        *,
+        schedule: Schedule,
+        rng: random.Random,
+        weather: Weather,
+        store: MemoryStore,
+        wakeups: MemoryWakeUps,
+        instance: MemoryInstance,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.schedule = schedule
+        self.rng = rng
+        self.weather = weather
+        self.store = store
+        self.wakeups = wakeups
+        self.instance = instance
+        self.tell = tell
+        #: By key, the processes that wait for an answer of ServiceNow about it.
+        self.asking: dict[str, list[Process]] = {}
+        #: The keys whose row was damaged: a worker that held its lease goes on beside the next one.
+        self.damaged: set[str] = set()
+        self.faults: list[str] = []
+        self.requests = 0
+
+
+class VirtualPressure(Pressure):
+    """The bulkhead, waiting by the virtual clock."""
+
+    def __init__(self, *, slots: int, now: Callable[[], datetime], sleep: Callable[[timedelta], None]) -> None:
+        super().__init__(slots=slots, now=now)
+        self._free = slots
+        self._sleep = sleep
+
+    @contextmanager
+    def slot(self, *, wait: timedelta) -> Iterator[bool]:
+        step = timedelta(seconds=0.25)
+        while not self._free and wait > timedelta(0):
+            self._sleep(min(step, wait))
+            wait -= step
+        has_slot = self._free > 0
+        self._free -= has_slot
+        try:
+            yield has_slot
+        finally:
+            self._free += has_slot
+
+
+class Process:
+    """One worker process of the app."""
+
+    def __init__(
+        self, cloud: Cloud, *, name: str, skew: timedelta, slots: int, dies_at: int | None, settings: Mapping[str, Any]
+    ) -> None:
+        self.name = name
+        self.cloud = cloud
+        self.is_dead = False
+        self.slots = slots
+        self.messages = 0
+        #: The kinds of work that it is given.
+        self.takes = frozenset[str]()
+        self._skew = skew
+        self._calls = 0
+        self._dies_at = dies_at
+        self.in_flight = 0
+        self._choices_known = False
+        self._on_death: list[Callable[[], None]] = []
+        self.pressure = VirtualPressure(slots=slots, now=self.clock, sleep=cloud.schedule.sleep)
+        self.reconciler = Reconciler(
+            store=_RemoteStore(self),  # type: ignore[arg-type] # the same methods
+            wakeups=_RemoteWakeUps(self),  # type: ignore[arg-type] # the same methods
+            servicenow=_RemoteServiceNow(self),  # type: ignore[arg-type] # the same methods
+            cmdb=_RemoteCmdb(self),  # type: ignore[arg-type] # the same method
+            pressure=self.pressure,
+            now=self.clock,
+            **settings,
+        )
+
+    def clock(self) -> datetime:
+        """What this process believes the time is."""
+        return self.cloud.schedule.now + self._skew
+
+    # Life and death.
+
+    def run(self, work: Callable[[], None], *, on_death: Callable[[], None] = lambda: None) -> None:
+        """Start blocking work; `on_death` is called if the process dies first."""
+
+        def whole() -> None:
+            work()
+            self._on_death.remove(on_death)
+
+        self._on_death.append(on_death)
+        self.cloud.schedule.start(whole, is_dead=lambda: self.is_dead)
+
+    def mourn(self, call: Callable[[], None]) -> None:
+        """Call `call` when the process dies."""
+        self._on_death.append(call)
+
+    def die(self) -> None:
+        """End at once."""
+        if self.is_dead:
+            return
+        self.is_dead = True
+        self.cloud.tell(f"{self.name} dies")
+        for call in self._on_death:
+            self.cloud.schedule.after(timedelta(0), call)
+
+    # Remote calls.
+
+    def call(self, what: str, effect: Callable[[], _T], trip: Trip, *, patience: float) -> _T:
+        """Make a remote call: what comes of it, and when, is the trip's affair.
+
+        Raises:
+            Killed: the process died on the way.
+        """
+        cloud, fate = self.cloud, self._fate()
+        if fate == 0:
+            self._killed(f"before {what}")
+        came_of = self._sent(effect, trip)
+        if fate == 1:
+            self._killed(f"during {what}")
+        lasts = _span(trip)
+        if lasts is None or lasts > patience:
+            cloud.schedule.sleep(timedelta(seconds=patience))
+            raise trip.error or _TimeIsUp
+        cloud.schedule.sleep(timedelta(seconds=lasts))
+        if fate == 2:
+            self._killed(f"after {what}")
+        if trip.error is not None:
+            raise trip.error
+        return came_of[-1]()
+
+    def _sent(self, effect: Callable[[], _T], trip: Trip) -> list[Callable[[], _T]]:
+        """Let the request take effect in its time; what comes of it is in the list then."""
+        came_of: list[Callable[[], _T]] = []
+
+        def take_effect() -> None:
+            came_of.append(_outcome(effect))
+
+        for _ in range(0 if trip.there is None else 2 if trip.is_repeated else 1):
+            self.cloud.schedule.after(timedelta(seconds=trip.there or 0), take_effect)
+        return came_of
+
+    def _fate(self) -> int | None:
+        self._calls += 1
+        return self.cloud.rng.randrange(3) if self._calls == self._dies_at else None
+
+    def _killed(self, when: str) -> None:
+        self.cloud.tell(f"{self.name} is killed {when}")
+        self.die()
+        raise Killed
+
+
+class _TimeIsUp(BridgeError):
+    """No answer came in time: what that means, the caller knows."""
+
+
+def _outcome(effect: Callable[[], _T]) -> Callable[[], _T]:
+    try:
+        value = effect()
+    except BridgeError as error:
+        caught = error
+
+        def fail() -> _T:
+            raise caught
+
+        return fail
+    return lambda: value
+
+
+def _span(trip: Trip) -> float | None:
+    if trip.back is None:
+        return None
+    return max((trip.there or 0.0) + trip.back, 0.001)
+
+
+class _RemoteStore:
+    """The table as a process sees it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def _call(self, what: str, effect: Callable[[], _T]) -> _T:
+        process = self._process
+        trip = process.cloud.weather.storage_trip("table")
+        try:
+            answer = process.call(what, effect, trip, patience=_STORAGE_PATIENCE)
+        except _TimeIsUp as error:
+            raise Unavailable("the table did not answer") from error
+        except TemporaryError as error:
+            process.cloud.tell(f"{process.name}: {what}: {_word(error)} {trip.name}")
+            raise
+        if trip.name:
+            process.cloud.tell(f"{process.name}: {what}: done, {trip.name}")
+        return answer
+
+    def insert(self, record: Record) -> Record:
+        return self._call("insert row", lambda: self._process.cloud.store.insert(record))
+
+    def read(self, key: str) -> Record | None:
+        return self._call("read row", lambda: self._process.cloud.store.read(key))
+
+    def replace(self, record: Record) -> Record:
+        return self._call("replace row", lambda: self._process.cloud.store.replace(record))
+
+    def delete(self, record: Record) -> None:
+        self._call("delete row", lambda: self._process.cloud.store.delete(record))
+
+    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.awaiting_work(due_before=due_before))
+
+    def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.waiting(due_before=due_before, limit=limit))
+
+    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
+        store = self._process.cloud.store
+        return self._call(
+            "query rows", lambda: store.idle_firing(changed_before=changed_before, looked_before=looked_before)
+        )
+
+    def restore(self, record: Record) -> Record:
+        return self._call("restore row", lambda: self._process.cloud.store.restore(record))
+
+    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.idle_since(changed_before=changed_before))
+
+
+class _RemoteWakeUps:
+    """The queue as a process sees it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def _call(self, what: str, effect: Callable[[], _T]) -> _T:
+        process = self._process
+        trip = process.cloud.weather.storage_trip("queue")
+        try:
+            answer = process.call(what, effect, trip, patience=_STORAGE_PATIENCE)
+        except _TimeIsUp as error:
+            raise Unavailable("the queue did not answer") from error
+        except TemporaryError as error:
+            process.cloud.tell(f"{process.name}: {what}: {_word(error)} {trip.name}")
+            raise
+        if trip.name:
+            process.cloud.tell(f"{process.name}: {what}: done, {trip.name}")
+        return answer
+
+    def send(self, key: str, *, delay: timedelta) -> WakeUp:
+        what = f"send wake-up of {key[:4]} in {delay.total_seconds():.0f} s"
+        return self._call(what, lambda: self._process.cloud.wakeups.send(key, delay=delay))
+
+    def peek(self) -> list[tuple[str, str]]:
+        return self._call("peek", self._process.cloud.wakeups.peek)
+
+    def take_back(self, wake_up: WakeUp) -> None:
+        self._call(f"take back {wake_up.message_id}", lambda: self._process.cloud.wakeups.take_back(wake_up))
+
+
+class _RemoteServiceNow:
+    """The instance as a process sees it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._adapter = MemoryServiceNow(process.cloud.instance)
+
+    @property
+    def honours_sys_id(self) -> bool | None:
+        return self._adapter.honours_sys_id
+
+    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
+        def effect() -> Incident | None:
+            return self._adapter.find(sys_id, with_notes=with_notes, within=within)
+
+        return self._call("find", sys_id, effect, within)
+
+    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
+        return self._call("search", correlation_id, lambda: self._adapter.search(correlation_id, within=within), within)
+
+    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+        # What is learnt from an answer is learnt when it is here, not when it is made.
+        adapter = MemoryServiceNow(self._process.cloud.instance)
+
+        def effect() -> Incident:
+            return adapter.create(fields, within=within)
+
+        return self._adapter.learnt(self._call("create", fields["correlation_id"], effect, within), fields)
+
+    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+        def effect() -> Incident:
+            return self._adapter.update(sys_id, fields, within=within)
+
+        return self._call("update", sys_id, effect, within, said=", ".join(sorted(fields)))
+
+    def close_code(self, *, within: timedelta, preferred: str = "") -> str:
+        process = self._process
+        if not process._choices_known:
+            self._call("close_code", "", lambda: "", within)
+            process._choices_known = True
+        return self._adapter.close_code(within=within, preferred=preferred)
+
+    def _call(self, method: str, subject: str, effect: Callable[[], _T], within: timedelta, said: str = "") -> _T:
+        process, cloud = self._process, self._process.cloud
+        key = _key_of(cloud.instance, subject)
+        trip = cloud.weather.servicenow_trip(method)
+        what = f"{method} {key[:4]}{f' ({said})' if said else ''}"
+        with _asking(process, key):
+            try:
+                answer = process.call(what, effect, trip, patience=within.total_seconds())
+            except _TimeIsUp as error:
+                cloud.tell(f"{process.name}: {what}: no answer in {within.total_seconds():.1f} s")
+                kind = Unconfirmed if method in ("create", "update") else Unavailable
+                raise kind("ServiceNow did not answer in time") from error
+            except BridgeError as error:
+                cloud.tell(f"{process.name}: {what}: {_word(error)} ({trip.name})")
+                raise
+        shown = f"{answer.number} state {answer.state}" if isinstance(answer, Incident) else str(answer)[:40]
+        cloud.tell(f"{process.name}: {what}: {shown}")
+        return answer
+
+
+class _RemoteCmdb:
+    """The CMDB as a process sees it: every second resource is in it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def bind(self, resources: Sequence[str], *, left: Callable[[], timedelta]) -> Binding:
+        process, cloud = self._process, self._process.cloud
+        is_known = bool(resources) and resources[0].endswith("1")
+        binding = Binding(sys_id="c1" * 16, reason=CI_FOUND) if is_known else Binding(reason=CI_NOT_FOUND)
+        trip = cloud.weather.servicenow_trip("search")
+        cloud.requests += 1
+        try:
+            return process.call("bind", lambda: binding, trip, patience=left().total_seconds())
+        except _TimeIsUp as error:
+            raise Unavailable("the CMDB did not answer in time") from error
+
+
+@contextmanager
+def _asking(process: Process, key: str) -> Iterator[None]:
+    cloud = process.cloud
+    cloud.requests += 1
+    process.in_flight += 1
+    if process.in_flight > process.slots:
+        cloud.faults.append(f"{process.name} has {process.in_flight} requests in flight, with {process.slots} slots")
+    others = cloud.asking.setdefault(key, [])
+    if key not in cloud.damaged and key and any(not other.is_dead for other in others):
+        cloud.faults.append(f"two processes work on {key[:4]} at once, at {cloud.schedule.elapsed:.1f} s")
+    others.append(process)
+    try:
+        yield
+    finally:
+        others.remove(process)
+        process.in_flight -= 1
+
+
+def _key_of(instance: MemoryInstance, subject: str) -> str:
+    row = instance.rows.get(subject)
+    return row.key if row else subject if len(subject) == 64 else ""
+
+
+def _word(error: BridgeError) -> str:
+    return type(error).__name__

@@ -1,0 +1,255 @@
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from itsm_bridge.azure_monitor.notification import IMPACT_AND_URGENCY, changed_note
+from tests.alert_files import FOLDER, NAMES, PAIRS, as_read, document_of, notified
+
+MARKUP = "[code]<script>alert(1)</script>[/code] [ CODE ]\u202e<b>\x00\ud83d"
+
+
+def changed(name: str, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Any:
+    """Return a sample after `change` has seen its essentials and its context."""
+    document = document_of(name)
+    change(document["data"]["essentials"], document["data"]["alertContext"])
+    return document
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_alert_reads_as_its_text(name: str) -> None:
+    expected = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+
+    assert as_read(notified(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("severity", "impact", "urgency"),
+    [
+        ("Sev0", "1", "1"),
+        ("Sev1", "1", "2"),
+        ("Sev2", "2", "2"),
+        ("Sev3", "2", "3"),
+        ("Sev4", "3", "3"),
+        (None, "3", "3"),
+        ("Sev9", "3", "3"),
+    ],
+)
+def test_severity_decides_impact_and_urgency(severity: str | None, impact: str, urgency: str) -> None:
+    sample = changed("metric-static.fired", lambda essentials, _: essentials.update(severity=severity))
+
+    fields = notified(sample).fields
+
+    assert (fields["impact"], fields["urgency"]) == (impact, urgency)
+
+
+def test_every_severity_has_an_impact_and_an_urgency() -> None:
+    assert len(IMPACT_AND_URGENCY) == 6
+
+
+def test_a_test_is_marked_and_least_urgent_whatever_its_severity() -> None:
+    sample = changed("test-metric", lambda essentials, _: essentials.update(severity="Sev0"))
+
+    fields = notified(sample).fields
+
+    assert fields["short_description"].startswith("[TEST] Sev0: ")
+    assert (fields["impact"], fields["urgency"]) == ("3", "3")
+    assert fields["description"].startswith("A test: ")
+
+
+def shuffled(value: Any, chance: random.Random) -> Any:
+    if isinstance(value, dict):
+        items = list(value.items())
+        chance.shuffle(items)
+        return {name: shuffled(child, chance) for name, child in items}
+    return [shuffled(child, chance) for child in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_notification_in_another_order_of_names_has_the_same_digest(name: str) -> None:
+    again = notified(shuffled(document_of(name), random.Random(7)))
+
+    assert (again.key, again.digest) == (notified(name).key, notified(name).digest)
+
+
+def test_ids_in_another_casing_make_the_same_notification() -> None:
+    def shout(essentials: dict[str, Any], _: object) -> None:
+        essentials["alertId"] = essentials["alertId"].upper()
+        essentials["alertTargetIDs"] = [target.upper() for target in essentials["alertTargetIDs"]]
+        essentials["configurationItems"] = [item.upper() for item in essentials["configurationItems"]]
+
+    again = notified(changed("metric-static.fired", shout))
+
+    first = notified("metric-static.fired")
+    assert (again.key, again.signal, again.digest) == (first.key, first.signal, first.digest)
+
+
+def measured_anew(_: object, context: dict[str, Any]) -> None:
+    context["condition"]["allOf"][0]["metricValue"] = 99
+    context["condition"]["windowEndTime"] = "2026-03-14T02:40:00Z"
+
+
+def test_what_only_was_measured_anew_is_no_news() -> None:
+    again = notified(changed("metric-static.fired", measured_anew))
+
+    assert again.digest == notified("metric-static.fired").digest
+    assert again.fields["description"] != notified("metric-static.fired").fields["description"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda essentials, _: essentials.update(severity="Sev0"),
+        lambda essentials, _: essentials.update(description="Another text."),
+        lambda essentials, _: essentials.update(alertRule="Another rule"),
+        lambda essentials, _: essentials.update(configurationItems=["vm-web-02"]),
+        lambda essentials, _: essentials.update(monitorCondition="Resolved"),
+        lambda _, context: context["condition"]["allOf"][0].update(threshold="80"),
+        lambda _, context: context["condition"].update(windowSize="PT15M"),
+    ],
+    ids=["severity", "description", "rule", "resource", "condition", "threshold", "window"],
+)
+def test_what_an_incident_shows_differently_is_news(change: Callable[[Any, Any], object]) -> None:
+    assert notified(changed("metric-static.fired", change)).digest != notified("metric-static.fired").digest
+
+
+def test_a_communication_of_service_health_is_the_same_whichever_rule_sends_it() -> None:
+    def by_another_rule(essentials: dict[str, Any], _: object) -> None:
+        essentials.update(alertRule="Another rule", alertId="/subscriptions/other", description="Its description")
+        essentials["firedDateTime"] = "2026-05-04T03:31:13Z"
+
+    original = changed("service-health-incident.active", lambda *_: None)
+    original["data"]["customProperties"] = {"Team": "Shop"}
+    again = changed("service-health-incident.active", by_another_rule)
+    again["data"]["essentials"]["alertId"] = original["data"]["essentials"]["alertId"] + "0"
+
+    assert notified(again).digest == notified(original).digest
+
+
+def test_another_text_of_service_health_is_news() -> None:
+    digests = {notified(f"service-health-incident.{step}").digest for step in ("active", "update", "resolved")}
+
+    assert len(digests) == 3
+
+
+def test_changed_facts_stand_before_the_note() -> None:
+    after = notified(changed("metric-static.fired", lambda essentials, _: essentials.update(severity="Sev0")))
+
+    note = changed_note(notified("metric-static.fired").facts, after)
+
+    assert note.splitlines()[:2] == ["Severity: Sev1 → Sev0", ""]
+    assert note.endswith(after.note)
+
+
+def test_a_fact_that_came_and_one_that_went_are_told() -> None:
+    after = notified("service-health-incident.resolved")
+
+    note = changed_note({**notified("service-health-incident.update").facts, "Old": "fact"}, after)
+
+    assert note.splitlines()[:4] == [
+        "Stage: Active → Resolved",
+        "Impact until: none → 2026-05-04 05:40:00 UTC",
+        "Old: fact → none",
+        "",
+    ]
+
+
+def test_without_a_changed_fact_the_note_stands_alone() -> None:
+    after = notified("metric-static.fired")
+
+    assert changed_note(after.facts, after) == after.note
+
+
+@pytest.mark.parametrize(("fired", "resolved"), PAIRS)
+def test_a_resolution_says_when_and_what_it_was(fired: str, resolved: str) -> None:
+    note = notified(resolved).note
+
+    assert note.startswith("Resolved")
+    assert notified(fired).facts["Alert"] in note
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "essentials" in document_of(name).get("data", {})])
+def test_no_text_of_an_alert_can_become_markup(name: str) -> None:
+    def inject(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {f"{key}{MARKUP if key not in KEPT else ''}": inject(child) for key, child in value.items()}
+        if isinstance(value, list):
+            return [inject(child) for child in value]
+        return f"{value}{MARKUP}" if isinstance(value, str) and not value.startswith("azureMonitor") else value
+
+    document = document_of(name)
+    document["data"] = {section: inject(value) for section, value in document["data"].items()}
+
+    notification = notified(document)
+
+    for text in (*notification.fields.values(), *notification.facts.values(), notification.note):
+        assert "[code]" not in text.lower()
+        assert "[ code ]" not in text.lower()
+        assert "[/code]" not in text.lower()
+        assert "<script" not in text
+        assert "<b>" not in text
+        assert not any(character in text for character in "\u202e\x00\ud83d")
+
+
+#: Names that samples need to be recognised by; they are Azure's, not an attacker's.
+KEPT = {
+    *("alertId", "alertRule", "severity", "monitorCondition", "monitoringService", "alertTargetIDs", "description"),
+    *("configurationItems", "firedDateTime", "conditionType", "condition", "allOf", "metricName", "operator"),
+    *("threshold", "metricValue", "dimensions", "name", "value", "searchQuery", "event", "properties", "trackingId"),
+    *("stage", "title", "communication", "currentHealthStatus", "operationName", "eventSource", "AlertData"),
+    *("BudgetName", "SpentAmount", "expression", "labels", "annotations", "summary", "DetectionSummary"),
+}
+
+
+def test_short_columns_hold_no_character_of_four_bytes() -> None:
+    sample = changed(
+        "metric-static.fired", lambda essentials, _: essentials.update(alertRule="🔥 CPU", description="🔥")
+    )
+    sample["data"]["alertContext"]["condition"]["allOf"][0]["metricName"] = "🔥 CPU"
+
+    fields = notified(sample).fields
+
+    assert fields["short_description"] == "Sev1: ? CPU above 90 on vm-web-01"
+    assert fields["correlation_display"] == "Azure Monitor: ? CPU"
+    assert "🔥" in fields["description"]
+
+
+def test_a_long_title_keeps_the_resource_and_stands_whole_in_the_description() -> None:
+    rule = "Orders are not delivered " * 10
+    sample = changed("log-search.fired", lambda essentials, _: essentials.update(alertRule=rule))
+
+    fields = notified(sample).fields
+
+    assert len(fields["short_description"]) <= 160
+    assert fields["short_description"].startswith("Sev1: Orders are not delivered Orders")
+    assert fields["short_description"].endswith("… on SRV-DB-02.contoso.example")
+    assert rule.strip() in fields["description"]
+
+
+def test_too_long_a_description_keeps_the_condition_and_names_what_it_lost() -> None:
+    def lengthen(essentials: dict[str, Any], context: dict[str, Any]) -> None:
+        essentials["description"] = "What to do. " * 100
+        context["condition"]["allOf"][0]["searchQuery"] = "union *\n| where true" * 400
+        context["properties"] = {"Team": "Platform", "Essay": "word " * 900}
+
+    description = notified(changed("log-search.fired", lengthen)).fields["description"]
+
+    assert len(description) <= 4000
+    assert "Condition: number of results < 1" in description
+    assert "What to do. What to do." in description
+    assert "Team: Platform" in description
+    assert "Rule: Server sends no heartbeat" in description
+    assert description.endswith("\nLeft out or shortened: Query, Essay.")
+
+
+def test_an_address_that_could_be_more_than_a_link_is_left_out() -> None:
+    def mislead(essentials: dict[str, Any], context: dict[str, Any]) -> None:
+        essentials["investigationLink"] = "javascript:alert(1)"
+        context["condition"]["allOf"][0]["linkToFilteredSearchResultsUI"] = "https://portal.azure.com/[code]x"
+
+    description = notified(changed("log-search.fired", mislead)).fields["description"]
+
+    assert "Investigation" not in description
+    assert "Search results" not in description
+    assert "\nAlert: https://portal.azure.com/#view/" in description

@@ -1,0 +1,220 @@
+from typing import Any
+
+import pytest
+
+from itsm_bridge.azure_monitor.alert import Kind
+from itsm_bridge.azure_monitor.wording.by_kind import _BY_KIND, wording_of
+from itsm_bridge.azure_monitor.wording.form import Wording, name_of, sentences, some
+from tests.alert_files import NAMES, alert_of, document_of
+
+
+def criterion(name: str, **changes: object) -> Any:
+    """Return a sample with its first criterion changed."""
+    document = document_of(name)
+    document["data"]["alertContext"]["condition"]["allOf"][0].update(changes)
+    return document
+
+
+def context(name: str, **changes: object) -> Any:
+    document = document_of(name)
+    document["data"]["alertContext"].update(changes)
+    return document
+
+
+def headline(sample: Any) -> str:
+    return wording_of(alert_of(sample)).headline
+
+
+def line(sample: Any, label: str) -> str:
+    return next((line.text for line in wording_of(alert_of(sample)).lines if line.label == label), "")
+
+
+def test_every_kind_has_its_own_words() -> None:
+    assert set(_BY_KIND) == set(Kind)
+    assert len(set(_BY_KIND.values())) == len(Kind)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_headline_is_one_line_without_json(name: str) -> None:
+    text = headline(name)
+
+    assert text
+    assert "\n" not in text
+    assert not {"{", "}", '"'} & set(text)
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        ("GreaterThan", "Percentage CPU above 90 % on vm-web-01"),
+        ("GreaterThanOrEqual", "Percentage CPU at or above 90 % on vm-web-01"),
+        ("LessThan", "Percentage CPU below 90 % on vm-web-01"),
+        ("Less Than", "Percentage CPU below 90 % on vm-web-01"),
+        ("LessThanOrEqual", "Percentage CPU at or below 90 % on vm-web-01"),
+        ("Equals", "Percentage CPU equal to 90 % on vm-web-01"),
+        ("Circles", "Percentage CPU Circles 90 % on vm-web-01"),
+    ],
+)
+def test_operators_are_told_in_words(operator: str, expected: str) -> None:
+    assert headline(criterion("metric-static.fired", operator=operator)) == expected
+
+
+def test_without_a_condition_the_rule_is_told() -> None:
+    assert headline(context("metric-static.fired", condition={"allOf": []})) == "High CPU on web servers on vm-web-01"
+    assert headline(criterion("metric-static.fired", operator=None)) == (
+        "High CPU on web servers: Percentage CPU on vm-web-01"
+    )
+
+
+def test_dimensions_tell_which_one_it_is_unless_they_repeat_the_resource() -> None:
+    dimensions = [
+        {"name": "microsoft.resourceId", "value": "/subscriptions/a"},
+        {"name": "Disk", "value": "C:"},
+        {"name": "Host", "value": "vm-web-01"},
+    ]
+
+    text = headline(criterion("metric-static.fired", dimensions=dimensions))
+
+    assert text == "Percentage CPU above 90 % on vm-web-01 (Disk = C:)"
+
+
+def test_finding_nothing_at_all_is_told_as_a_number() -> None:
+    assert headline("log-search.fired").startswith("Server sends no heartbeat: number of results below 1")
+
+
+def test_finding_anything_at_all_is_told_by_the_rule() -> None:
+    sample = criterion("log-search.fired", operator="GreaterThan", threshold="0")
+
+    assert headline(sample) == "Server sends no heartbeat on SRV-DB-02.contoso.example"
+
+
+def test_one_result_is_singular() -> None:
+    assert wording_of(alert_of(criterion("log-search.fired", metricValue=1))).measured == "1 result"
+
+
+def test_a_row_may_be_shorter_than_its_header() -> None:
+    assert (
+        line("log-analytics-first-version.fired", "Result 2") == "Computer = PRINT-02, SvcDisplayName = Print Spooler"
+    )
+
+
+def test_a_log_row_is_told_by_its_most_telling_column() -> None:
+    event = [[{"name": "Time", "value": "10:00"}, {"name": "ErrorText", "value": "No space left."}]]
+
+    assert headline(criterion("log-row.fired", event=event)) == "Payment refused: No space left on appi-shop"
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "expected"),
+    [
+        ("Microsoft.Compute/virtualMachines/restart/action", "Started", "Restart started on nsg-web"),
+        ("Microsoft.Network/networkSecurityGroups/securityRules/write", "Succeeded", "Write succeeded on nsg-web"),
+        ("Restart", "Failed", "Restart failed on nsg-web"),
+        ("action", None, "Action on nsg-web"),
+        ("", "Failed", "Network rules were changed on nsg-web"),
+    ],
+)
+def test_an_operation_is_told_by_its_verb(operation: str, status: str | None, expected: str) -> None:
+    sample = context("activity-log-administrative.failed", operationName=operation, status=status)
+
+    assert headline(sample).split(" (")[0] == expected
+
+
+@pytest.mark.parametrize("source", ["Policy", "Autoscale", "Security", "Recommendation", "ServiceHealth", 7])
+def test_an_entry_without_what_its_source_should_tell_is_told_as_an_operation(source: object) -> None:
+    sample = context("activity-log-administrative.failed", eventSource=source, properties=None)
+
+    assert headline(sample) == "Delete failed on nsg-web (Microsoft.Network/networkSecurityGroups)"
+
+
+def test_the_reason_of_a_failure_is_read_from_its_json() -> None:
+    assert line("activity-log-administrative.failed", "Status message") == (
+        "error.code = ScopeLocked; error.message = The scope is locked and cannot be deleted."
+    )
+
+
+def test_a_property_cannot_pose_as_the_severity() -> None:
+    assert line("activity-log-security", "Event severity") == "High"
+    assert line("activity-log-security", "Severity") == ""
+
+
+def test_a_title_that_names_no_service_gets_services_and_regions() -> None:
+    document = document_of("service-health-incident.active")
+    document["data"]["alertContext"]["properties"]["title"] = "Connection failures"
+
+    assert headline(document) == (
+        "Service Health incident VT60-RPZ: Connection failures (Virtual Machines, Azure SQL Database in West Europe)"
+    )
+
+
+@pytest.mark.parametrize("impacted", [None, "not json", "[", [], {}, [{"ServiceName": None}]])
+def test_impacted_services_may_be_anything(impacted: object) -> None:
+    document = document_of("service-health-incident.active")
+    document["data"]["alertContext"]["properties"]["impactedServices"] = impacted
+
+    assert line(document, "Services") == "Virtual Machines"
+    assert line(document, "Regions") == "West Europe"
+
+
+def test_a_forecast_without_a_number_is_told_by_what_was_spent() -> None:
+    document = document_of("budget-forecast")
+    del document["data"]["alertContext"]["AlertData"]["ForecastedTotalForPeriod"]
+
+    assert headline(document) == "Budget shop-monthly: $2,900.00 spent, threshold $5,000.00"
+
+
+def test_only_so_much_of_an_unknown_alert_is_shown() -> None:
+    document = document_of("unknown-service")
+    document["data"]["alertContext"] = {f"field{number}": number for number in range(100)}
+
+    lines = wording_of(alert_of(document)).lines
+
+    assert len(lines) == 41
+    assert lines[-1].text == "the alert holds more than is shown here"
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [
+        ("vm-web-01", "vm-web-01"),
+        ("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm1", "vm1"),
+        ("/subscriptions/s/resourcegroups/g/providers/microsoft.sql/servers/sql1/databases/orders", "sql1/orders"),
+        ("/subscriptions/s/resourceGroups/g/providers/a.b/c/vm1/providers/d.e/f/item", "item"),
+        ("/subscriptions/s/resourceGroups/g", "g"),
+        ("/subscriptions/s", "s"),
+        ("/subscriptions/s/providers/", "providers"),
+        ("C:/disk/path", "C:/disk/path"),
+        ("", ""),
+    ],
+)
+def test_a_resource_is_called_by_its_name(resource: str, name: str) -> None:
+    assert name_of(resource) == name
+
+
+def test_a_title_gives_up_which_first_then_the_end_of_what_and_never_where() -> None:
+    wording = Wording(what="Transactions above 5", place="account-1", which=(("Api", "GetBlob"),))
+
+    assert wording.title(60) == "Transactions above 5 on account-1 (Api = GetBlob)"
+    assert wording.title(40) == "Transactions above 5 on account-1"
+    assert wording.title(27) == "Transactions… on account-1"
+
+
+@pytest.mark.parametrize("limit", range(20, 160))
+def test_a_title_fits(limit: int) -> None:
+    wording = Wording(what="w" * 90, place="p" * 90, which=(("n", "v" * 90),))
+
+    assert len(wording.title(limit)) <= limit
+
+
+def test_a_place_that_is_named_is_not_named_again() -> None:
+    assert Wording(what="web1 is down", place="WEB1").headline == "web1 is down"
+    assert Wording(what="web11 is down", place="web1").headline == "web11 is down on web1"
+
+
+def test_a_list_names_the_first_and_counts_the_rest() -> None:
+    assert some(["a", "b", "c"]) == "a, b, c"
+    assert some(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+
+
+def test_sentences_end_once() -> None:
+    assert sentences("One", "", "Two.", "Three…") == "One. Two. Three…"

@@ -1,0 +1,308 @@
+"""The command line over a real table and a real queue."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ResourceExistsError
+from azure.data.tables import TableClient
+from azure.storage.queue import QueueClient
+
+from itsm_bridge.errors import InvalidSettings
+from itsm_bridge.operate import cli
+from itsm_bridge.reconcile.merge import first_record
+from itsm_bridge.reconcile.record import Decision, Record
+from itsm_bridge.storage.account import QUEUE, TABLE
+from itsm_bridge.storage.alert_table import AlertStore
+from local.azurite import Azurite
+from tests.builders import HOUR, KEY, MINUTE, NOW, incident, notification, resolved, told
+
+SETTINGS = {
+    "ENTRA_TENANT_ID": "00000000-0000-0000-0000-000000000000",
+    "ENTRA_AUDIENCE": "api://itsm-bridge",
+    "SERVICENOW_INSTANCE_URL": "https://example.service-now.com",
+    "SERVICENOW_API_KEY": "made-up",
+}
+ALERT_ID = "/subscriptions/S/providers/Microsoft.AlertsManagement/alerts/A1"
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Azurite]:
+    with Azurite() as running:
+        yield running
+
+
+@pytest.fixture
+def table(account: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AlertStore]:
+    """The app's own table and queue, empty."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**SETTINGS, "AzureWebJobsStorage": account.connection_string}.items():
+        monkeypatch.setenv(name, value)
+    with (
+        TableClient.from_connection_string(account.connection_string, TABLE) as rows,
+        QueueClient.from_connection_string(account.connection_string, QUEUE) as queue,
+    ):
+        for create in (rows.create_table, queue.create_queue):
+            with suppress(ResourceExistsError):
+                create()
+        for row in list(rows.list_entities(select=["PartitionKey", "RowKey"])):
+            rows.delete_entity(row)
+        queue.clear_messages()
+        yield AlertStore(rows)
+
+
+def messages(account: Azurite) -> int:
+    with QueueClient.from_connection_string(account.connection_string, QUEUE) as queue:
+        return int(queue.get_queue_properties().approximate_message_count or 0)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def unsettled(key: str = KEY, **changes: Any) -> Record:
+    return replace(first_record(notification(key=key), now()), **changes)
+
+
+def settled(key: str = KEY) -> Record:
+    first = unsettled(key)
+    return first.written(incident(correlation_id=key), sent=first, fields=first.fields).settled(first)
+
+
+def parked(key: str = KEY) -> Record:
+    return unsettled(key, failing_since=now() - 3 * HOUR, attempts=9).parked("ServiceNow says no")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = cli.main(arguments)
+    return code, capsys.readouterr().out
+
+
+def told_as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code, text = run(capsys, *arguments, "--json")
+    return code, json.loads(text)
+
+
+class TestStatus:
+    """What needs somebody?"""
+
+    def test_an_empty_table_needs_nobody(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        assert table.read(KEY) is None
+        assert run(capsys, "status") == (0, "unsettled 0  parked 0  firing 0  over 0\n")
+
+    def test_rows_are_counted_by_state(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        over = told(settled("a1" * 32), resolved(key="a1" * 32))
+        for row in (settled(), over.settled(over), unsettled("b2" * 32), unsettled("c3" * 32)):
+            table.insert(row)
+
+        code, content = told_as_json(capsys, "status")
+
+        assert (code, content["counts"]) == (0, {"unsettled": 2, "parked": 0, "firing": 1, "over": 1})
+        assert {row["key"] for row in content["unsettled"]} == {"b2" * 32, "c3" * 32}
+
+    def test_parked_alerts_need_somebody_and_say_why(
+        self, table: AlertStore, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        table.insert(parked())
+
+        code, text = run(capsys, "status")
+
+        assert code == 1
+        assert "parked 1" in text
+        assert "Parked until somebody acts: ServiceNow says no" in text
+
+    def test_overdue_alerts_need_somebody(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        table.insert(unsettled(wake_up_at=now() - HOUR))
+
+        code, content = told_as_json(capsys, "status")
+
+        assert (code, content["overdue"]) == (1, 1)
+        assert "resync will wake it" in content["unsettled"][0]["next"]
+
+    def test_the_oldest_come_first(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        for hours, key in ((1, "a1" * 32), (3, "b2" * 32), (2, "c3" * 32)):
+            table.insert(unsettled(key, changed_at=now() - hours * HOUR))
+
+        _, content = told_as_json(capsys, "status")
+
+        assert [row["key"][:2] for row in content["unsettled"]] == ["b2", "c3", "a1"]
+
+
+class TestShow:
+    """One alert, however it is named."""
+
+    def test_by_key_by_number_and_by_alert_id(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        key = cli.key_of_alert(ALERT_ID)
+        table.insert(settled(key))
+
+        shown = [told_as_json(capsys, "show", what) for what in (key, key.upper(), "inc0010001", ALERT_ID.lower())]
+
+        assert [(code, rows[0]["key"]) for code, rows in shown] == [(0, key)] * 4
+        assert shown[0][1][0]["incident"]["number"] == "INC0010001"
+
+    def test_a_sheet_tells_what_happens_next(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        table.insert(settled())
+
+        code, text = run(capsys, "show", KEY)
+
+        assert code == 0
+        assert "Nothing: the incident INC0010001 is as Azure Monitor's last word wants it." in text
+        assert "CPU above 90 on vm-web-01" in text
+
+    def test_the_last_decisions_are_told_with_their_reasons(
+        self, table: AlertStore, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reason = "alert fired, news; incident absent"
+        row = settled()
+        for minutes, result in enumerate(["ServiceNow refused the connection"] * 2 + ["INC0010001 in state 1"]):
+            row = row.decided(Decision(at=NOW + minutes * MINUTE, action="create", reason=reason, result=result))
+        table.insert(row)
+
+        _, text = run(capsys, "show", KEY)
+        _, content = told_as_json(capsys, "show", KEY)
+
+        failed, made = (line for line in text.splitlines() if reason in line)
+        assert failed.startswith("Decisions   2026-03-01T10:01:00Z  create ")
+        assert failed.endswith("ServiceNow refused the connection (2 times, the last is shown)")
+        assert made.endswith("INC0010001 in state 1")
+        assert [each["times"] for each in content[0]["decisions"]] == [2, 1]
+
+    @pytest.mark.parametrize("what", ["a1" * 32, "INC7", "/subscriptions/S/alerts/none"])
+    def test_what_is_not_there(self, what: str, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+        table.insert(settled())
+
+        code, text = run(capsys, "show", what)
+
+        assert (code, text.startswith(f"There is no alert {what}.")) == (1, True)
+
+
+class TestWhy:
+    """The sentence about what happens next."""
+
+    @pytest.mark.parametrize(
+        ("row", "sentence"),
+        [
+            (unsettled(leased_until=datetime(2126, 1, 1, tzinfo=UTC)), "Being worked on, or its worker died"),
+            (unsettled(in_doubt_until=datetime(2126, 1, 1, tzinfo=UTC)), "A write of unknown outcome may take effect"),
+            (unsettled(last_error="503"), "Looked at again at"),
+            (parked(), "Parked until somebody acts"),
+        ],
+        ids=["leased", "in doubt", "waiting", "parked"],
+    )
+    def test_it_names_the_reason(self, row: Record, sentence: str) -> None:
+        assert cli.why(row, now()).startswith(sentence)
+
+
+class TestReplay:
+    """Look at it again now."""
+
+    def test_a_parked_alert_awaits_work_and_has_a_wake_up(
+        self, table: AlertStore, account: Azurite, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        table.insert(parked())
+
+        code, content = told_as_json(capsys, "replay", KEY)
+
+        row = table.read(KEY)
+        assert row is not None
+        assert (code, content) == (0, {"replayed": [KEY]})
+        assert (row.is_parked, row.awaits_work, row.attempts, row.failing_since, row.wake_up_id) == (
+            *(False, True, 0, None),
+            "",
+        )
+        assert messages(account) == 1
+
+    def test_all_that_are_parked_and_nothing_else(
+        self, table: AlertStore, account: Azurite, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for row in (parked(), parked("a1" * 32), unsettled("b2" * 32), settled("c3" * 32)):
+            table.insert(row)
+
+        code, content = told_as_json(capsys, "replay", "--parked")
+
+        assert (code, sorted(content["replayed"])) == (0, [KEY, "a1" * 32])
+        assert messages(account) == 2
+        assert run(capsys, "replay", "--parked") == (1, "0 will be looked at now.\n")
+
+    def test_a_settled_alert_is_left_alone(
+        self, table: AlertStore, account: Azurite, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        row = table.insert(settled())
+
+        assert run(capsys, "replay", KEY) == (1, "0 will be looked at now.\n")
+        assert (table.read(KEY), messages(account)) == (row, 0)
+
+    def test_an_alert_that_changes_meanwhile_is_replayed_as_it_is_then(
+        self, table: AlertStore, account: Azurite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = table.insert(parked())
+        newer = table.replace(replace(row, attempts=10))
+        monkeypatch.setattr("sys.argv", ["itsm_bridge"])
+        desk = cli._desk(type("Asked", (), {"json": False})())
+
+        assert cli._woken(desk, row)
+        after = table.read(KEY)
+        assert after is not None
+        assert (after.is_parked, after.created_at, messages(account)) == (False, newer.created_at, 1)
+
+
+class TestSettings:
+    """Where the app settings come from, and what if they are wrong."""
+
+    def test_local_settings_fill_what_the_environment_leaves_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RETENTION_DAYS", "7")
+        values = {"RETENTION_DAYS": "90", "RETRY_HORIZON_HOURS": 24}
+        (tmp_path / "local.settings.json").write_text(json.dumps({"Values": values}))
+
+        environment = cli.environment(tmp_path)
+
+        assert (environment["RETENTION_DAYS"], environment["RETRY_HORIZON_HOURS"]) == ("7", "24")
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"Values": []}'])
+    def test_local_settings_that_are_none(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "local.settings.json").write_text(text)
+
+        with pytest.raises(InvalidSettings):
+            cli.environment(tmp_path)
+
+    def test_settings_that_are_missing_are_named(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in (*SETTINGS, "AzureWebJobsStorage"):
+            monkeypatch.delenv(name, raising=False)
+
+        assert cli.main(["status"]) == 2
+        assert "ENTRA_TENANT_ID is missing" in capsys.readouterr().err
+
+    def test_storage_that_does_not_answer(
+        self, table: AlertStore, account: Azurite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        table.insert(settled())
+        nobody = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;TableEndpoint=http://127.0.0.1:9/a;"
+        monkeypatch.setenv("AzureWebJobsStorage", nobody + "QueueEndpoint=http://127.0.0.1:9/a;")
+
+        assert cli.main(["status"]) == 3
+        assert "did not answer" in capsys.readouterr().err
+        assert account.connection_string not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [[], ["nothing"], ["show"], ["replay"], ["replay", KEY, "--parked"]])
+    def test_a_wrong_command_line_is_refused(self, arguments: list[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+
+        assert ended.value.code == 2
+
+
+def test_a_wake_up_is_overdue_only_after_its_grace() -> None:
+    row = unsettled(wake_up_at=now() - 5 * MINUTE)
+
+    assert "overdue" not in cli.why(row, now())
+    assert "overdue" in cli.why(row, now() + timedelta(minutes=6))

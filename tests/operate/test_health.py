@@ -1,0 +1,112 @@
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from itsm_bridge.errors import Unavailable
+from itsm_bridge.operate.health import FRESH, Health
+from itsm_bridge.reconcile.circuit import OUTAGE_KEYS, Kind, Pressure
+from tests.builders import NOW, SECOND
+
+
+class Part:
+    """A part of the app that is well, down, or slow to tell; it counts how often it was asked."""
+
+    def __init__(self, check: Callable[[], object] = bool) -> None:
+        self._check = check
+        self.asked = 0
+
+    def __getattr__(self, _: str) -> Callable[..., object]:
+        def asked(**__: Any) -> object:
+            self.asked += 1
+            self._check()
+            return None
+
+        return asked
+
+
+def is_down() -> None:
+    raise Unavailable("no answer")
+
+
+def health(clock: list[Any], pressure: Pressure | None = None, **parts: Part) -> Health:
+    names = ("verifier", "store", "wakeups", "servicenow")
+    made: dict[str, Any] = {name: parts.get(name) or Part() for name in names}
+    return Health(**made, pressure=pressure or Pressure(slots=1, now=lambda: clock[0]), now=lambda: clock[0])
+
+
+def test_what_is_down_is_named() -> None:
+    assert health([NOW]).down() == ()
+    assert health([NOW], verifier=Part(is_down), store=Part(is_down)).down() == ("entra", "table")
+
+
+def test_asking_often_costs_nothing() -> None:
+    clock, servicenow = [NOW], Part()
+    asked = health(clock, servicenow=servicenow)
+    for _ in range(10):
+        asked.down()
+    clock[0] += FRESH
+
+    asked.down()
+
+    assert servicenow.asked == 2
+
+
+def test_servicenow_is_not_called_while_it_asked_us_to_wait() -> None:
+    clock, servicenow = [NOW], Part()
+    pressure = Pressure(slots=1, now=lambda: clock[0])
+    pressure.pause(SECOND)
+
+    assert health(clock, pressure, servicenow=servicenow).down() == ("servicenow",)
+    assert servicenow.asked == 0
+
+
+def test_whoever_asks_during_a_slow_look_is_told_what_was_seen_last() -> None:
+    clock, release, looking = [NOW], threading.Event(), threading.Event()
+
+    def slow() -> None:
+        looking.set()
+        assert release.wait(10)
+
+    release.set()
+    asked = health(clock, store=Part(slow))
+    asked.down()
+    clock[0] += FRESH + timedelta(seconds=1)
+    release.clear()
+    looking.clear()
+    looker = threading.Thread(target=asked.down)
+    looker.start()
+    assert looking.wait(10)
+
+    told = asked.down()
+
+    release.set()
+    looker.join()
+    assert told == ()
+
+
+def test_whoever_sees_that_servicenow_is_back_tells_the_rest_of_the_process() -> None:
+    clock = [NOW]
+    pressure = Pressure(slots=1, now=lambda: clock[0])
+    for number in range(OUTAGE_KEYS):
+        pressure.failed(f"key {number}", "refused the connection", Kind.READ)
+    during = health(clock, pressure).down()
+    clock[0] += pressure.paused_for()
+    before = pressure.admits_webhooks
+
+    after = health(clock, pressure).down()
+
+    assert (during, before) == (("servicenow",), False)
+    assert (after, pressure.admits_webhooks) == ((), True)
+
+
+def test_that_servicenow_can_be_read_does_not_tell_that_it_can_be_changed() -> None:
+    clock = [NOW]
+    pressure = Pressure(slots=1, now=lambda: clock[0])
+    for number in range(OUTAGE_KEYS):
+        pressure.failed(f"key {number}", "read-only")
+    clock[0] += pressure.paused_for()
+
+    health(clock, pressure).down()
+
+    assert not pressure.admits_webhooks

@@ -1,0 +1,341 @@
+"""Turns that the simulator found: each is the shortest story that once ended with a lost or doubled alert."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.errors import Conflict, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
+from itsm_bridge.reconcile.record import SETTLE_TIME
+from proof.simulator.memory import MemoryInstance, MemoryServiceNow, MemoryStore, MemoryWakeUps, Row, SysIds
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notification, record, resolved
+
+Disturbance = Callable[[Callable[[], Any]], Any]
+
+
+@dataclass(kw_only=True)
+class World:
+    """One reconciler over memory; the next calls can be disturbed, and time passes by hand."""
+
+    sys_ids: SysIds = SysIds.HONOURED
+    protects_closed: bool = True
+    rejects_duplicates: bool = False
+    now: datetime = NOW
+    disturbed: dict[str, list[Disturbance]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.instance = MemoryInstance(
+            now=self.clock,
+            sys_ids=self.sys_ids,
+            protects_closed=self.protects_closed,
+            rejects_duplicates=self.rejects_duplicates,
+        )
+        self.store = MemoryStore()
+        self.wakeups = MemoryWakeUps(now=self.clock)
+        self.reconciler = self.restart()
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def restart(self) -> Reconciler:
+        """Let another process take over."""
+        self.pressure = Pressure(slots=4, now=self.clock)
+        self.reconciler = Reconciler(
+            store=_Disturbed(self.store, self.disturbed),  # type: ignore[arg-type] # the same methods
+            wakeups=self.wakeups,  # type: ignore[arg-type] # the same methods
+            servicenow=_Disturbed(MemoryServiceNow(self.instance), self.disturbed),  # type: ignore[arg-type] # the same
+            pressure=self.pressure,
+            retry_horizon=timedelta(hours=72),
+            retention=timedelta(days=90),
+            now=self.clock,
+        )
+        return self.reconciler
+
+    def disturb(self, method: str, *disturbances: Disturbance) -> None:
+        """Let the next calls of a method be these."""
+        self.disturbed.setdefault(method, []).extend(disturbances)
+
+    def receive(self, said: Notification) -> str:
+        return str(self.reconciler.receive(said, deadline=self.now + INLINE_BUDGET).outcome)
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let time pass; each wake-up comes when it is due, resync every five minutes."""
+        end = self.now + span
+        next_resync = self.now
+        while True:
+            due = min((each.visible_at for each in self.wakeups.messages.values()), default=end)
+            self.now = max(self.now, min(due, next_resync, end))
+            if self.now >= end:
+                return
+            if next_resync <= self.now:
+                self.reconciler.resync()
+                next_resync += 5 * MINUTE
+            for message in [each for each in self.wakeups.messages.values() if each.visible_at <= self.now]:
+                del self.wakeups.messages[message.message_id]
+                self.reconciler.reconcile(message.key, wake_up_id=message.message_id)
+
+    def settle(self) -> None:
+        """Let time pass until the doubt of a write is over and its retry has come."""
+        self.pass_time(SETTLE_TIME + 15 * MINUTE)
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.instance.of(KEY)
+
+    @property
+    def states(self) -> list[int]:
+        return [row.state for row in self.rows]
+
+    def notes(self) -> int:
+        """Return how many notes of ours there are, by their marks."""
+        return sum(text.count("(ref ") for row in self.rows for text in row.journal)
+
+
+class _Disturbed:
+    def __init__(self, target: object, disturbed: Mapping[str, list[Disturbance]]) -> None:
+        self._target = target
+        self._disturbed = disturbed
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        if not self._disturbed.get(name):
+            return value
+        disturbance = self._disturbed[name].pop(0)
+        return lambda *args, **kwargs: disturbance(lambda: value(*args, **kwargs))
+
+
+def unconfirmed(call: Callable[[], Any]) -> Any:
+    """It takes effect, and the answer is lost."""
+    call()
+    raise Unconfirmed("no answer")
+
+
+def unconfirmed_and_undone(_: Callable[[], Any]) -> Any:
+    """It takes no effect, and nobody knows."""
+    raise Unconfirmed("no answer")
+
+
+def unavailable(_: Callable[[], Any]) -> Any:
+    raise Unavailable("down")
+
+
+def fired_anew(hours: int) -> Notification:
+    return notification(at=NOW + hours * HOUR, digest=f"fired {hours}", note=f"Fired again, {hours}.")
+
+
+def test_a_third_generation_is_not_taken_for_the_first() -> None:
+    world = World()
+    for hours in (0, 1):
+        world.receive(fired_anew(hours))
+        world.rows[-1].state = 7
+    world.restart()
+    world.disturb("create", unconfirmed_and_undone)
+
+    world.receive(fired_anew(2))
+    world.settle()
+
+    assert world.states == [7, 7, 1]
+
+
+def test_an_incident_that_people_deleted_comes_once_when_its_alert_fires_anew() -> None:
+    world = World(sys_ids=SysIds.IGNORED)
+    world.receive(notification())
+    world.instance.rows.clear()
+    world.disturb("create", unconfirmed)
+
+    world.receive(fired_anew(1))
+    world.settle()
+
+    assert world.states == [1]
+
+
+def test_notes_of_a_creation_that_is_found_by_correlation_are_not_written_again() -> None:
+    world = World(sys_ids=SysIds.IGNORED)
+    world.disturb("create", unconfirmed_and_undone)
+    world.receive(notification())
+    world.receive(fired_anew(1))
+
+    def created_and_gone(call: Callable[[], Any]) -> Any:
+        world.disturb("search", *[unavailable] * 2)
+        return unconfirmed(call)
+
+    world.disturb("create", created_and_gone)
+    world.settle()
+    world.settle()
+
+    assert (world.states, world.notes()) == ([1], 1)
+
+
+def test_an_incident_that_was_seen_and_then_deleted_is_not_made_again() -> None:
+    world = World()
+    world.receive(notification())
+    world.settle()
+    world.disturb("create", unconfirmed)
+    world.disturb("find", unavailable)
+    world.rows[0].state = 7
+    world.receive(fired_anew(1))
+    world.disturb("find", lambda call: call(), unavailable)
+    world.receive(resolved(at=NOW + 2 * HOUR))
+    world.disturb("close_code", unavailable)
+    world.pass_time(MINUTE)
+    del world.instance.rows[world.rows[-1].sys_id]
+
+    world.settle()
+
+    assert world.states == [7]
+
+
+def test_what_an_unconfirmed_write_stored_is_not_taken_for_the_work_of_people() -> None:
+    world = World()
+    world.receive(notification())
+    world.disturb("update", unconfirmed)
+    world.disturb("find", lambda call: call(), unavailable)
+    changed = {**notification().fields, "urgency": "3"}
+    world.receive(notification(digest="better", facts={"Severity": "Sev3"}, fields=changed))
+    changed = {**notification().fields, "urgency": "1"}
+    world.receive(notification(digest="worse", facts={"Severity": "Sev0"}, fields=changed))
+
+    world.settle()
+
+    assert world.rows[0].fields["urgency"] == "1"
+
+
+@pytest.mark.parametrize("state", [6, 7])
+def test_a_person_who_ends_the_incident_while_it_is_updated_does_not_end_the_new_firing(state: int) -> None:
+    world = World(protects_closed=False)
+    world.receive(notification())
+
+    def ended(call: Callable[[], Any]) -> Any:
+        world.rows[0].state = state
+        return call()
+
+    world.disturb("update", ended)
+    world.receive(fired_anew(1))
+    world.settle()
+
+    assert world.states == {6: [2], 7: [7, 1]}[state]
+
+
+def test_what_is_said_while_its_incident_changes_is_judged_by_the_incident_as_it_is() -> None:
+    world = World()
+    world.receive(notification())
+    world.receive(resolved())
+
+    def reopened_and_ended(call: Callable[[], Any]) -> Any:
+        world.rows[0].state = 2
+        world.receive(resolved(at=NOW + 3 * HOUR, digest="resolved again"))
+        return call()
+
+    # Fired and resolved anew, by people and by Azure Monitor, while the row of an update is being written.
+    world.disturb("replace", lambda call: call(), reopened_and_ended)
+    world.receive(resolved(at=NOW + 2 * HOUR, digest="resolved late"))
+    world.settle()
+
+    assert world.states == [6]
+
+
+def test_a_wake_up_that_comes_while_the_row_is_leased_comes_back_soon() -> None:
+    world = World()
+    world.receive(notification(key="a1" * 32))
+    world.disturb("create", unavailable, unavailable)
+    world.receive(notification())
+    world.disturb("replace", lambda call: call(), unavailable)
+    message = next(iter(world.wakeups.messages))
+    world.now += 12 * SECOND
+    with pytest.raises(Unavailable):
+        world.reconciler.reconcile(KEY, wake_up_id=message)
+
+    world.pass_time(2 * MINUTE)
+
+    assert world.states == [1]
+
+
+def test_a_closed_incident_from_before_the_row_was_purged_does_not_stand_for_the_new_firing() -> None:
+    world = World(rejects_duplicates=True)
+    world.receive(notification())
+    world.rows[0].state = 7
+    row = world.store.read(KEY)
+    assert row is not None
+    world.store.delete(row)
+    world.now += timedelta(days=100)
+
+    world.receive(notification(at=world.now))
+    world.settle()
+
+    assert world.states == [7, 1]
+
+
+def test_a_change_in_doubt_does_not_reach_the_incident_that_replaces_a_deleted_one() -> None:
+    world = World()
+    world.receive(notification())
+    late: list[Callable[[], Any]] = []
+
+    def lost_on_its_way(call: Callable[[], Any]) -> Any:
+        late.append(call)
+        world.instance.rows.clear()
+        raise Unconfirmed("no answer")
+
+    world.disturb("update", lost_on_its_way)
+    world.receive(fired_anew(1))
+    world.pass_time(MINUTE)
+    for call in late:
+        with suppress(Conflict):
+            call()
+    world.settle()
+
+    assert (world.states, world.notes()) == ([1], 1)
+
+
+def test_processes_that_differ_on_whose_sys_id_is_kept_make_one_incident() -> None:
+    world = World()
+    knowing = world.reconciler
+    world.receive(notification(key="a1" * 32))
+    world.restart()
+    world.disturb("create", unconfirmed_and_undone)
+    world.receive(notification())
+
+    def created_and_handed_over(call: Callable[[], Any]) -> Any:
+        world.disturb("search", unavailable)
+        world.reconciler = knowing
+        return unconfirmed(call)
+
+    world.disturb("create", created_and_handed_over)
+    world.settle()
+    world.settle()
+
+    assert world.states == [1]
+
+
+def test_the_note_about_the_item_of_a_creation_whose_answer_was_lost_is_not_written_again() -> None:
+    row = record()
+    sent = row.bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
+    found = incident(work_notes=sent.notes[0].marked(KEY), fields={"cmdb_ci": "c1" * 16})
+
+    # The process died with what it knew of the item; the next one looks at the incident first.
+    after = row.seen(found).bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
+
+    assert (after.ci_sys_id, after.notes) == ("c1" * 16, ())
+
+
+def test_a_wake_up_does_not_overtake_the_row_that_is_to_count_on_it() -> None:
+    world = World()
+    world.pressure.pause(MINUTE)
+    world.receive(notification())
+    world.pass_time(SECOND)
+    (postponed,) = world.wakeups.messages.values()
+    world.pressure.pause(postponed.visible_at - world.now + SECOND)
+
+    def slow(call: Callable[[], Any]) -> Any:
+        world.pass_time(2 * SECOND)
+        return call()
+
+    world.disturb("replace", slow)
+    world.pass_time(2 * MINUTE)
+
+    assert world.states == [1]
