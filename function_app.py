@@ -37,7 +37,7 @@ from itsm_bridge.errors import (
 )
 from itsm_bridge.operate.health import Health
 from itsm_bridge.reconcile.attempt import Outcome, Result
-from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
@@ -45,9 +45,9 @@ from itsm_bridge.servicenow.incidents import ServiceNow
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.settings import EntraSettings, Settings
 from itsm_bridge.storage.account import QUEUE, connect_queue, connect_table
-from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import is_key
-from itsm_bridge.storage.wakeup_queue import WakeUps
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
 
 gc.freeze()
@@ -115,26 +115,26 @@ def _built() -> Bridge:
     settings = Settings.from_environ(os.environ)
     entra, instance = settings.entra, settings.servicenow
     verifier = _verifier(entra)
-    store = AlertStore(connect_table(settings.storage))
-    wakeups = WakeUps(connect_queue(settings.storage))
+    store = AlertTable(connect_table(settings.storage))
+    wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance))
     servicenow = ServiceNow(table_api, close_code=instance.close_code)
     slots = requests_at_once(instance.max_concurrency, threads=_THREADS)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
     log.log(level, "%d threads answer calls, %d requests at once go to ServiceNow", _THREADS, slots)
-    pressure = Pressure(slots=slots, now=_now)
+    circuit = Circuit(slots=slots, now=_now)
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
         servicenow=servicenow,
         cmdb=Cmdb(table_api),
-        pressure=pressure,
+        circuit=circuit,
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,
         now=_now,
     )
-    health = Health(verifier=verifier, store=store, wakeups=wakeups, servicenow=servicenow, pressure=pressure, now=_now)
+    health = Health(verifier=verifier, store=store, wakeups=wakeups, servicenow=servicenow, circuit=circuit, now=_now)
     _begin(store.check, wakeups.check, table_api.sign_in)
     return Bridge(settings=settings, verifier=verifier, reconciler=reconciler, health=health)
 

@@ -22,8 +22,13 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.azure_monitor.wording.by_kind import wording_of
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record
-from itsm_bridge.servicenow.fields import creation
+from itsm_bridge.reconcile.orders import write_for
+from itsm_bridge.reconcile.plan import decide
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.servicenow.fields import content_of, creation
 from itsm_bridge.storage.row_format import to_entity
 from local.alerts import MetricAlert
 from local.servicenow.table_api import Credentials
@@ -44,9 +49,10 @@ class Bare:
             with suppress(ResourceExistsError):
                 create()
         self._url = f"{instance_url}/api/now/table/incident"
-        record = first_record(notification_of(parse_alert(json.dumps(MetricAlert().fired()).encode())), _now())
+        record = record_of(json.dumps(MetricAlert().fired()).encode(), _now())
         self._entity = to_entity(record)
-        self._fields = dict(creation(record))
+        decision = decide(record, None, now=_now(), creation_is_repeatable=True)
+        self._fields = dict(creation(write_for(decision, record, None, creation_is_repeatable=True)))
         self._local = threading.local()
 
     def __enter__(self) -> Self:
@@ -104,3 +110,10 @@ class Bare:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def record_of(body: bytes, now: datetime) -> Record:
+    """Return the record that an alert begins with."""
+    alert = parse_alert(body)
+    wording = wording_of(alert)
+    return first_record(News.of(notification_of(alert, wording), content_of(alert, wording)), now)

@@ -13,16 +13,13 @@ from datetime import UTC, datetime, timedelta
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
-from bench.bare import Bare
+from bench.bare import Bare, record_of
 from bench.figures import Goal, Report, Spread, Table, milliseconds
 from bench.instance import Instance
 from bench.load import Clients, alerts
-from itsm_bridge.azure_monitor.alert import parse_alert
-from itsm_bridge.azure_monitor.notification import notification_of
-from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.settings import Settings
 from itsm_bridge.storage.account import QUEUE, TABLE, connect_queue, connect_table
-from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import to_entity
 from local.world import World
 from proof.apart import Apart
@@ -96,11 +93,16 @@ def _measure(clients: Clients, bare: Apart) -> tuple[float, float]:
 def _add_rows(table: TableClient, first: int, end: int) -> None:
     """Insert settled rows, a transaction for each hundred: they must share a partition."""
     now = datetime.now(UTC)
-    record = replace(first_record(notification_of(parse_alert(alerts(1)[0])), now), observed_revision=1)
+    record = record_of(alerts(1)[0], now)
     for start in range(first, end, _BATCH):
         partition = f"{start // _BATCH % 256:02x}"
         keys = [f"{partition}{number:062x}" for number in range(start, min(start + _BATCH, end))]
-        table.submit_transaction([("create", to_entity(replace(record, key=key))) for key in keys])
+        table.submit_transaction(
+            [
+                ("create", to_entity(replace(record, observed=replace(record.observed, revision=1), key=key)))
+                for key in keys
+            ]
+        )
 
 
 def _add_messages(queue: QueueClient, number: int) -> None:
@@ -110,5 +112,5 @@ def _add_messages(queue: QueueClient, number: int) -> None:
 
 def _resync_query(table: TableClient) -> float:
     began = time.perf_counter()
-    list(AlertStore(table).awaiting_work(due_before=datetime.now(UTC) - _DAY))
+    list(AlertTable(table).awaiting_work(due_before=datetime.now(UTC) - _DAY))
     return time.perf_counter() - began

@@ -42,7 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no lease",
         file="itsm_bridge/reconcile/record.py",
-        before="return self.leased_until is not None and now < self.leased_until",
+        before="return self.work.leased_until is not None and now < self.work.leased_until",
         after="return False",
     ),
     Mutant(
@@ -55,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no intent: a lease that ran out says nothing of a write",
         file="itsm_bridge/reconcile/record.py",
-        before="if self.leased_until is not None and self.lease_holder != holder:",
+        before="if self.work.leased_until is not None and self.work.lease_holder != holder:",
         after="if False:",
     ),
     Mutant(
@@ -102,7 +102,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a write without an answer is taken for one that failed",
         file="itsm_bridge/reconcile/record.py",
-        before="return replace(self, in_doubt_until=now + SETTLE_TIME, doubted_revision=self.asked_revision)",
+        before="return replace(self, in_doubt_until=now + SETTLE_TIME, doubted_revision=self.observed.asked_revision)",
         after="return self",
     ),
     Mutant(
@@ -138,7 +138,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="an outdated end tells nothing of a beginning after it",
         file="itsm_bridge/reconcile/merge.py",
-        before="    if notification.signal or notification.opens or not known.is_firing:",
+        before="    if notification.signal or notification.opens or not known.desired.is_firing:",
         after="    if True:",
         suite=_pytest("tests/reconcile/test_merge.py"),
     ),
@@ -152,8 +152,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a rule that ends an incident at birth is fought",
         file="itsm_bridge/reconcile/record.py",
-        before="created_firing=self.created_firing if created_at is None else sent.firing,",
-        after="created_firing=self.created_firing,",
+        before="created_firing=self.observed.created_firing_count if created_at is None else sent.firing,",
+        after="created_firing=self.observed.created_firing_count,",
     ),
     Mutant(
         name="what is hidden is taken for deleted",
@@ -179,7 +179,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="what waits for ServiceNow stands in the queue and votes for instances",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))",
+        before="            self._store.changed(row.held(reason=outage, now=now).waiting(until=now + pause))",
         after="            self._postpone(row.held(reason=outage, now=now), pause)",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
@@ -193,13 +193,13 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a refused state is not told",
         file="itsm_bridge/reconcile/attempt.py",
-        before="            if action not in _STATES_REFUSED or record.refusal:",
+        before="            if action not in _STATES_REFUSED or record.work.refusal:",
         after="            if True:",
     ),
     Mutant(
         name="a firing during the work is forgotten",
         file="itsm_bridge/reconcile/record.py",
-        before="            observed_revision=planned.revision,",
+        before="            observed_revision=planned.desired.revision,",
         after="            observed_revision=self.revision,",
     ),
 )

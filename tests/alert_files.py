@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from itsm_bridge.azure_monitor.alert import Alert, parse_alert
-from itsm_bridge.azure_monitor.notification import Notification, notification_of
+from itsm_bridge.reconcile.desired import News
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
+from tests.builders import news_of
 
 FOLDER = Path(__file__).parent / "alerts"
 
@@ -33,21 +35,23 @@ def alert_of(sample: Any) -> Alert:
     return parse_alert(body_of(sample) if isinstance(sample, str) else json.dumps(sample).encode())
 
 
-def notified(sample: Any) -> Notification:
-    return notification_of(alert_of(sample))
+def notified(sample: Any) -> News:
+    return news_of(alert_of(sample))
 
 
-def as_read(notification: Notification) -> str:
+def as_read(notification: News) -> str:
     """Return everything that people get to read, and what decides the incident's fate."""
     fate = {(True, False): "opens", (False, True): "closes", (True, True): "opens and closes"}
-    fields = [f"{name}: {text}" for name, text in notification.fields.items() if name != "description"]
+    content = notification.content
+    said = {**content.fields, **content.fields_at_creation}
+    fields = [f"{name}: {text}" for name, text in said.items() if name != "description"]
     signal = f"signal: {notification.signal or '(one voice)'}"
     at = f"at: {notification.at}"
-    resources = [f"resource: {resource}" for resource in notification.resources]
+    resources = [f"resource: {resource}" for resource in content.links[CONFIGURATION_ITEM]]
     facts = [f"{label}: {text}" for label, text in notification.facts.items()]
     parts = {
         "incident": "\n".join([*fields, fate[notification.opens, notification.closes], at, signal, *resources]),
-        "description": notification.fields["description"],
+        "description": said["description"],
         "note": notification.note,
         "facts": "\n".join(facts),
     }

@@ -13,13 +13,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, Self
 
-from itsm_bridge.azure_monitor.notification import Notification
-from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from proof.apart import Apart, Died
 from proof.tap import Cut, Tap
 from tests.builders import NOW
-from tests.rig import Bench, Place, reconciler_of
+from tests.rig import Bench, Place, reconciler_of, within
 
 
 class Life(Protocol):
@@ -31,7 +31,7 @@ class Life(Protocol):
     @property
     def has_died(self) -> bool: ...
 
-    def receive(self, notification: Notification, now: datetime) -> str: ...
+    def receive(self, notification: News, now: datetime) -> str: ...
 
     def reconcile(self, key: str, wake_up_id: str, now: datetime) -> None: ...
 
@@ -93,10 +93,10 @@ class Crashing:
         self.fuse = Fuse()
         self.has_died = False
         self._parts = world.place.parts()
-        self._pressure = Pressure(slots=4, now=world.clock)
+        self._circuit = Circuit(slots=4, now=world.clock)
         self._clock = world.clock
         parts = {name: Fused(part, self.fuse) for name, part in self._parts.items()}
-        self._reconciler = reconciler_of(parts, world.clock, self._pressure)
+        self._reconciler = reconciler_of(parts, world.clock, self._circuit)
         self.fuse.at(at, self.die, before=before)
 
     def __enter__(self) -> Self:
@@ -115,11 +115,11 @@ class Crashing:
 
     def another_thread(self) -> Reconciler:
         """Return what another thread of this process works with; its calls do not count."""
-        return reconciler_of(self._parts, self._clock, self._pressure)
+        return reconciler_of(self._parts, self._clock, self._circuit)
 
-    def receive(self, notification: Notification, now: datetime) -> str:
+    def receive(self, notification: News, now: datetime) -> str:
         try:
-            return str(self._reconciler.receive(notification, deadline=now + INLINE_BUDGET).outcome)
+            return str(self._reconciler.take(notification, deadline=within(INLINE_BUDGET, lambda: now)).outcome)
         except Crash as crash:
             raise Died from crash
 
@@ -143,9 +143,9 @@ class Child:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def receive(self, notification: Notification, now: datetime) -> str:
+    def receive(self, notification: News, now: datetime) -> str:
         self._now = now
-        return str(self._reconciler.receive(notification, deadline=now + INLINE_BUDGET).outcome)
+        return str(self._reconciler.take(notification, deadline=within(INLINE_BUDGET, lambda: now)).outcome)
 
     def reconcile(self, key: str, wake_up_id: str, now: datetime) -> None:
         self._now = now
@@ -187,7 +187,7 @@ class Killable:
         self._child.kill()
         raise Cut
 
-    def receive(self, notification: Notification, now: datetime) -> str:
+    def receive(self, notification: News, now: datetime) -> str:
         return str(self._child.call("receive", notification, now))
 
     def reconcile(self, key: str, wake_up_id: str, now: datetime) -> None:

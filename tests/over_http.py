@@ -8,14 +8,16 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import TemporaryError
-from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.credentials import credentials_of
-from itsm_bridge.servicenow.incidents import ServiceNow
+from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.table_api import TableApi
+from itsm_bridge.servicenow.target import ServiceNow
 from itsm_bridge.settings import ServiceNowSettings
 from local.servicenow.instance import ServiceNowStandIn
 from proof.simulator.memory import MemoryStore, MemoryWakeUps
@@ -52,21 +54,22 @@ class OverHttp:
             max_concurrency=4,
         )
         table_api = TableApi(settings.instance_url, credentials_of(settings))
-        self.servicenow = ServiceNow(table_api, close_code=self.close_code, clock=self._seconds)
-        self.pressure = Pressure(slots=4, now=self.clock)
+        incidents = Incidents(table_api, close_code=self.close_code, clock=self._seconds)
+        self.circuit = Circuit(slots=4, now=self.clock)
         self.reconciler = Reconciler(
-            store=self.store,  # type: ignore[arg-type] # the same methods
-            wakeups=self.wakeups,  # type: ignore[arg-type] # the same methods
-            servicenow=self.servicenow,
-            pressure=self.pressure,
+            store=self.store,
+            wakeups=self.wakeups,
+            target=ServiceNow(incidents),
+            circuit=self.circuit,
             retry_horizon=timedelta(hours=72),
             retention=timedelta(days=90),
             now=self.clock,
+            clock=self._seconds,
         )
         return self.reconciler
 
-    def receive(self, said: Notification) -> str:
-        return str(self.reconciler.receive(said, deadline=self.now + INLINE_BUDGET).outcome)
+    def receive(self, said: News) -> str:
+        return str(self.reconciler.take(said, deadline=Deadline.after(INLINE_BUDGET, clock=self._seconds)).outcome)
 
     def pass_time(self, span: timedelta) -> None:
         """Let time pass."""

@@ -12,24 +12,27 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.attempt import Result
-from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.desired import News
+from itsm_bridge.reconcile.ports import WakeUp
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, LEASE_MARGIN, Reconciler
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
-from itsm_bridge.servicenow.incidents import ServiceNow
+from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.table_api import TableApi
+from itsm_bridge.servicenow.target import ServiceNow
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.storage.alert_table import AlertStore
-from itsm_bridge.storage.wakeup_queue import WakeUp, WakeUps
+from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from local.azurite import Azurite
 from local.servicenow.instance import ServiceNowStandIn
 from tests.builders import KEY, NOW
 
 
-class PromptWakeUps(WakeUps):
+class PromptWakeUps(WakeUpQueue):
     """The real queue, with messages that are visible at once: when they are due is the virtual clock's affair."""
 
     def send(self, key: str, *, delay: timedelta) -> WakeUp:  # noqa: ARG002 - the row tells when it is due
@@ -71,23 +74,29 @@ class Place:
         """Return what a reconciler talks to, as a new process makes it."""
         table_api = self.sign_in()
         return {
-            "store": AlertStore(TableClient.from_connection_string(self.connection_string, self.table)),
+            "store": AlertTable(TableClient.from_connection_string(self.connection_string, self.table)),
             "wakeups": PromptWakeUps(self.open_queue()),
-            "servicenow": ServiceNow(table_api),
+            "incidents": Incidents(table_api),
             "cmdb": Cmdb(table_api),
         }
 
 
-def reconciler_of(
-    parts: Mapping[str, Any], now: Callable[[], datetime], pressure: Pressure | None = None
-) -> Reconciler:
+def reconciler_of(parts: Mapping[str, Any], now: Callable[[], datetime], circuit: Circuit | None = None) -> Reconciler:
+    rest = {name: part for name, part in parts.items() if name not in ("incidents", "cmdb")}
     return Reconciler(
-        **parts,
-        pressure=pressure or Pressure(slots=4, now=now),
+        **rest,
+        target=ServiceNow(parts["incidents"], parts["cmdb"]),
+        circuit=circuit or Circuit(slots=4, now=now),
         retry_horizon=timedelta(hours=72),
         retention=timedelta(days=90),
         now=now,
+        clock=lambda: now().timestamp(),
     )
+
+
+def within(span: timedelta, now: Callable[[], datetime]) -> Deadline:
+    """Return the deadline that is `span` from now by the clock that tests turn."""
+    return Deadline.after(span, clock=lambda: now().timestamp())
 
 
 class Bench:
@@ -106,26 +115,29 @@ class Bench:
         )
         self.queue = self.place.open_queue()
         self.parts = self.place.parts()
-        self.store: AlertStore = self.parts["store"]
-        self.wakeups: WakeUps = self.parts["wakeups"]
-        self.servicenow: ServiceNow = self.parts["servicenow"]
-        self.pressure = Pressure(slots=slots, now=self.clock)
+        self.store: AlertTable = self.parts["store"]
+        self.wakeups: WakeUpQueue = self.parts["wakeups"]
+        self.incidents: Incidents = self.parts["incidents"]
+        self.circuit = Circuit(slots=slots, now=self.clock)
         self.reconciler = self.make()
 
     def clock(self) -> datetime:
         return self.now
 
+    def within(self, span: timedelta) -> Deadline:
+        return within(span, self.clock)
+
     def make(self, **parts: Any) -> Reconciler:
         """Return a reconciler over the same parts but those given."""
-        return reconciler_of({**self.parts, **parts}, self.clock, self.pressure)
+        return reconciler_of({**self.parts, **parts}, self.clock, self.circuit)
 
-    def receive(self, notification: Notification, reconciler: Reconciler | None = None) -> Result:
-        return (reconciler or self.reconciler).receive(notification, deadline=self.now + INLINE_BUDGET)
+    def receive(self, notification: News, reconciler: Reconciler | None = None) -> Result:
+        return (reconciler or self.reconciler).take(notification, deadline=self.within(INLINE_BUDGET))
 
     def wake(self, key: str = KEY, reconciler: Reconciler | None = None) -> None:
         """Let the wake-up come that the row counts on."""
         row = self.store.read(key)
-        (reconciler or self.reconciler).reconcile(key, wake_up_id=row.wake_up_id if row else "")
+        (reconciler or self.reconciler).reconcile(key, wake_up_id=row.work.wake_up_id if row else "")
 
     def row(self, key: str = KEY) -> Record:
         row = self.store.read(key)
@@ -142,8 +154,8 @@ class Bench:
     def due(self, message: QueueMessage) -> None:
         """Let time pass until a message comes: when its row says, or else when the lease of an HTTP call has ended."""
         row = self.store.read(str(message.content))
-        if row is not None and row.wake_up_id == message.id:
-            self.now = max(self.now, row.wake_up_at)
+        if row is not None and row.work.wake_up_id == message.id:
+            self.now = max(self.now, row.work.wake_up_at)
         else:
             self.now += INLINE_BUDGET + LEASE_MARGIN + timedelta(seconds=1)
 
@@ -156,7 +168,7 @@ class Bench:
             self.now += timedelta(minutes=11)
             self.reconciler.resync()
             self.wake(key)
-        raise AssertionError(f"still unsettled: {self.row(key).last_error}")
+        raise AssertionError(f"still unsettled: {self.row(key).work.last_error}")
 
     def messages(self) -> int:
         """Return how many wake-ups there are, due or not."""

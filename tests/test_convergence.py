@@ -11,19 +11,19 @@ from datetime import timedelta
 
 import pytest
 
-from itsm_bridge.azure_monitor.notification import Notification
 from itsm_bridge.reconcile.attempt import Result
+from itsm_bridge.reconcile.desired import News
 from local.azurite import Azurite
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import arm_id
 from proof.apart import Died
-from tests.builders import HOUR, NOW, SECOND, notification, resolved
+from tests.builders import FIELDS, HOUR, NOW, SECOND, notification, resolved
 from tests.killable import Crashing, Killable, Life
 from tests.rig import Bench, bench
 
 FIRED = notification()
 RESOLVED = resolved()
-WORSE = notification(digest="worse", facts={"Severity": "Sev0"}, fields={**FIRED.fields, "impact": "1", "urgency": "1"})
+WORSE = notification(digest="worse", facts={"Severity": "Sev0"}, fields={**FIELDS, "impact": "1", "urgency": "1"})
 FIRED_ANEW = notification(at=NOW + HOUR, digest="fired anew")
 ON_A_VM = notification(resources=(arm_id("Microsoft.Compute/virtualMachines/vm-web-02"),))
 HEALTH = notification(signal="", note="An event began.")
@@ -33,7 +33,7 @@ TEST = notification(closes=True, note="This is a test.")
 
 #: What comes in, and what must be there in the end: state and number of notes of each incident.
 #: "close" is a person's; while ServiceNow is "away" its instance hibernates.
-SCENARIOS: dict[str, tuple[Sequence[Notification | str], list[tuple[str, int]]]] = {
+SCENARIOS: dict[str, tuple[Sequence[News | str], list[tuple[str, int]]]] = {
     "fired": ([FIRED], [("open", 0)]),
     "fired twice": ([FIRED, FIRED], [("open", 0)]),
     "fired on a machine": ([ON_A_VM], [("open", 1)]),
@@ -53,7 +53,7 @@ SCENARIOS: dict[str, tuple[Sequence[Notification | str], list[tuple[str, int]]]]
 }
 
 #: What may come in twice at the same time, after what came before it, and the end.
-AT_ONCE: dict[str, tuple[Sequence[Notification], Notification, list[tuple[str, int]]]] = {
+AT_ONCE: dict[str, tuple[Sequence[News], News, list[tuple[str, int]]]] = {
     "fired": ([], FIRED, [("open", 0)]),
     "worse": ([FIRED], WORSE, [("open", 1)]),
     "resolved": ([FIRED], RESOLVED, [("resolved", 1)]),
@@ -62,7 +62,7 @@ AT_ONCE: dict[str, tuple[Sequence[Notification], Notification, list[tuple[str, i
 }
 
 
-def play(world: Bench, steps: Sequence[Notification | str], life: Life) -> None:
+def play(world: Bench, steps: Sequence[News | str], life: Life) -> None:
     """Let one thing happen after the other, and then each wake-up come."""
     for step in steps:
         match step:
@@ -74,14 +74,14 @@ def play(world: Bench, steps: Sequence[Notification | str], life: Life) -> None:
                 world.instance.faults.add(faults.hibernating(), times=None)
             case "back":
                 world.instance.faults.clear()
-            case Notification():
+            case News():
                 life = deliver(world, life, step)
             case _:
                 raise AssertionError(step)
     rest(world, life)
 
 
-def deliver(world: Bench, life: Life, said: Notification) -> Life:
+def deliver(world: Bench, life: Life, said: News) -> Life:
     """Let a notification come until it is answered, as Azure Monitor does; return who lives."""
     try:
         life.receive(said, world.now)
@@ -111,7 +111,7 @@ def rest(world: Bench, life: Life) -> Life:
                 world.queue.update_message(message, visibility_timeout=0)
             else:
                 world.queue.delete_message(message)
-    raise AssertionError(f"wake-ups come and come: {world.row().last_error}")
+    raise AssertionError(f"wake-ups come and come: {world.row().work.last_error}")
 
 
 def end_state(world: Bench) -> list[tuple[str, int]]:
@@ -122,7 +122,7 @@ def end_state(world: Bench) -> list[tuple[str, int]]:
 def assert_at_rest(world: Bench, where: str, expected: list[tuple[str, int]]) -> None:
     assert (where, end_state(world)) == (where, expected)
     row = world.row()
-    assert (where, row.awaits_work, row.lease_holder, row.is_parked) == (where, False, "", False)
+    assert (where, row.awaits_work, row.work.lease_holder, row.work.is_parked) == (where, False, "", False)
     assert world.take() == []
 
 
@@ -175,7 +175,7 @@ def interrupted(world: Bench, name: str, call: int, dies_at: int, *, same_proces
 
 
 def assert_taken(result: Result) -> None:
-    assert result.record.revision > 0
+    assert result.record.desired.revision > 0
 
 
 def test_the_proxies_see_every_call_of_an_alert(azurite: Azurite) -> None:

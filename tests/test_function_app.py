@@ -16,7 +16,7 @@ from azure.data.tables import TableClient, UpdateMode
 from azure.storage.queue import QueueClient
 
 from itsm_bridge.azure_monitor.alert import parse_alert
-from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.azure_monitor.correlation import correlate
 from itsm_bridge.storage.row_format import partition_of
 from local.alerts import SUBSCRIPTION, MetricAlert
 from local.azurite import Azurite
@@ -45,7 +45,7 @@ def _no_faults_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def key_of(alert: dict[str, Any]) -> str:
-    return notification_of(parse_alert(json.dumps(alert).encode())).key
+    return correlate(parse_alert(json.dumps(alert).encode())).key
 
 
 def incidents(world: World, alert: dict[str, Any]) -> list[dict[str, str]]:

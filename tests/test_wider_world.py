@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from local.servicenow import faults
 from local.servicenow.dictionary import Column
 from local.servicenow.faults import Fault
 from local.servicenow.glide import NEWER_CLOSE_CODES, OLDER_CLOSE_CODES, Refused, Row, Switches, SysIds
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, changed, notification, resolved
 from tests.over_http import OverHttp
 
 KEYS = tuple(f"{number:02x}" * 32 for number in range(16, 26))
@@ -79,7 +78,7 @@ class TestRulesAtBirth:
 
         world.receive(resolved())
         world.pass_time(DAY)
-        assert (world.states, world.row().is_parked, world.row().is_settled) == ([state], False, True)
+        assert (world.states, world.row().work.is_parked, world.row().is_settled) == ([state], False, True)
 
     @pytest.mark.parametrize("state", ["6", "7", "8"])
     def test_also_when_the_answer_to_the_creation_is_lost(self, world: OverHttp, state: str) -> None:
@@ -117,7 +116,7 @@ class TestRulesAtBirth:
         world.receive(notification(at=NOW + 80 * HOUR, digest="anew", note="Fired again."))
         world.pass_time(DAY)
 
-        assert (world.states, world.row().is_parked) == (["6"], True)
+        assert (world.states, world.row().work.is_parked) == (["6"], True)
         assert world.notes().count("Fired again.") == 1
         assert "could not be reopened" in world.notes()
         assert len(world.instance.calls_to("incident", "PATCH")) < 6
@@ -152,8 +151,8 @@ class TestCloseCodes:
         world.receive(resolved())
 
         (row,) = world.instance.incidents
-        assert (row["close_code"], row["state"], world.row().is_parked) == ("", "1", True)
-        assert "SERVICENOW_CLOSE_CODE" in world.row().last_error
+        assert (row["close_code"], row["state"], world.row().work.is_parked) == ("", "1", True)
+        assert "SERVICENOW_CLOSE_CODE" in world.row().work.last_error
         assert "could not be resolved" in world.notes()
 
     def test_one_that_fills_it_in_itself_is_left_to_do_so(self, world: OverHttp) -> None:
@@ -204,7 +203,7 @@ def test_two_minutes_of_refusals_that_no_node_meant_park_nothing(world: OverHttp
     world.pass_time(3 * HOUR)
 
     assert sorted(world.states) == ["1"] * len(KEYS) + ["6"]
-    assert not any(world.row(key).is_parked for key in KEYS)
+    assert not any(world.row(key).work.is_parked for key in KEYS)
     # It is an outage: they do not each go on asking.
     assert asked < 4 * len(KEYS)
 
@@ -247,7 +246,7 @@ class TestHidden:
 
     def test_what_people_deleted_is_deleted(self, world: OverHttp) -> None:
         world.receive(notification())
-        world.instance.delete(world.row().sys_id)
+        world.instance.delete(world.row().observed.incident_id)
 
         assert world.receive(resolved()) == "unchanged"
         assert (world.row().is_settled, world.states) == (True, [])
@@ -308,7 +307,7 @@ class TestManyGenerations:
 def test_a_journal_of_megabytes_is_no_reason_to_give_up(world: OverHttp, readable: bool) -> None:
     world.receive(notification())
     for number in range(1100):
-        world.instance.edit(world.row().sys_id, {"work_notes": f"{number} " + "x" * 3900})
+        world.instance.edit(world.row().observed.incident_id, {"work_notes": f"{number} " + "x" * 3900})
     if not readable:
         world.instance.switches.unreadable_tables.add("sys_journal_field")
     world.instance.faults.add(faults.closed(executed=False), method="PATCH", table="incident")
@@ -368,7 +367,7 @@ class TestRewrittenCorrelation:
         world.receive(resolved())
         world.pass_time(DAY)
 
-        assert (world.states, world.row().is_parked, world.notes().count("Worse now.")) == (["6"], False, 1)
+        assert (world.states, world.row().work.is_parked, world.notes().count("Worse now.")) == (["6"], False, 1)
 
 
 class TestRefusedResolve:
@@ -392,7 +391,7 @@ class TestRefusedResolve:
         outcome = world.receive(resolved(note="Azure Monitor resolved it."))
         world.pass_time(DAY)
 
-        assert (outcome, world.row().is_parked) == ("accepted", True)
+        assert (outcome, world.row().work.is_parked) == ("accepted", True)
         assert world.states[0] in ("1", "2")
         assert world.notes().count("Azure Monitor resolved it.") == 1
         assert world.notes().count("could not be resolved") == 1
@@ -405,7 +404,7 @@ class TestRefusedResolve:
         world.store.replace(world.row().replayed(world.now))
         world.wakeups.send(KEY, delay=timedelta(0))
         world.pass_time(HOUR)
-        assert world.row().is_parked
+        assert world.row().work.is_parked
         world.instance.switches.mandatory_to_close = ("close_code", "close_notes")
         world.instance.glide.rules.clear()
 
@@ -413,7 +412,7 @@ class TestRefusedResolve:
         world.wakeups.send(KEY, delay=timedelta(0))
         world.pass_time(HOUR)
 
-        assert (world.states, world.row().is_settled, world.row().is_parked) == (["6"], True, False)
+        assert (world.states, world.row().is_settled, world.row().work.is_parked) == (["6"], True, False)
         assert world.notes().count("Azure Monitor resolved it.") == 1
         assert world.notes().count("could not be resolved") == 1
 
@@ -422,12 +421,12 @@ class TestRefusedResolve:
         self.refusing(world, "mandatory")
         world.receive(resolved())
         world.instance.switches.mandatory_to_close = ()
-        world.instance.resolve(world.row().sys_id)
+        world.instance.resolve(world.row().observed.incident_id)
 
         world.receive(resolved())
         world.pass_time(HOUR)
 
-        assert (world.states, world.row().is_settled, world.row().is_parked) == (["6"], True, False)
+        assert (world.states, world.row().is_settled, world.row().work.is_parked) == (["6"], True, False)
 
 
 class TestPartialOutage:
@@ -491,7 +490,7 @@ def test_a_word_that_comes_while_a_creation_is_in_doubt_replaces_our_own_text(wo
     world.instance.faults.add(faults.closed(executed=True), method="POST")
     planned = None
     for number in range(15):
-        text = {**notification().fields, "short_description": f"{number} %", "impact": str(1 + number % 3)}
+        text = {**notification().content.fields, "short_description": f"{number} %", "impact": str(1 + number % 3)}
         world.receive(notification(signal="", at=NOW + number * MINUTE, digest=f"{number}", fields=text))
         planned = planned or world.instance.faults.add(faults.node_failed(), times=None)
         world.pass_time(7 * MINUTE)
@@ -499,4 +498,4 @@ def test_a_word_that_comes_while_a_creation_is_in_doubt_replaces_our_own_text(wo
     world.pass_time(HOUR)
 
     (row,) = world.instance.incidents
-    assert (row["short_description"], row["impact"], replace(world.row()).is_settled) == ("14 %", "3", True)
+    assert (row["short_description"], row["impact"], changed(world.row()).is_settled) == ("14 %", "3", True)

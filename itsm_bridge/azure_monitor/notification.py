@@ -1,7 +1,8 @@
 """What does one alert ask of an incident?
 
-A notification is an alert after correlation and wording: it names the key that it belongs to and holds
-what the incident should say. It knows nothing of what was notified before and nothing of ServiceNow's state.
+A notification is an alert after correlation and wording: it names the key that it belongs to, and holds what people
+are told when the incident is there already. What the incident itself says is rendered by its target.
+It knows nothing of what was notified before.
 """
 
 import hashlib
@@ -10,25 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
+from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.activity_log import STAGE, event_time
-from itsm_bridge.azure_monitor.wording.by_kind import wording_of
-from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, description_of, property_lines
+from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, property_lines
 from itsm_bridge.azure_monitor.wording.form import Wording, name_of, resources_of, sentences
-from itsm_bridge.servicenow.incident import FIELD_LENGTHS
-from itsm_bridge.text import clip, narrow, one_line, plain
-
-#: Impact and urgency by severity; ServiceNow computes the priority from them.
-IMPACT_AND_URGENCY: Mapping[Severity | None, tuple[str, str]] = {
-    Severity.SEV0: ("1", "1"),
-    Severity.SEV1: ("1", "2"),
-    Severity.SEV2: ("2", "2"),
-    Severity.SEV3: ("2", "3"),
-    Severity.SEV4: ("3", "3"),
-    None: ("3", "3"),
-}
+from itsm_bridge.text import clip, one_line, plain
 
 #: The fact that is shown and is no news: it changes with the facts that it is made of.
 _HEADLINE = "Alert"
@@ -37,8 +26,8 @@ _HEADLINE = "Alert"
 _NOTE_LENGTH = 3000
 _FACT_LENGTH = 200
 
-#: Columns up to this length hold no characters of four bytes.
-_SHORT_COLUMN = 255
+#: Longer than any title.
+_WHOLE = 10_000
 
 #: How many resources are looked up as configuration items at most.
 _RESOURCES = 50
@@ -64,32 +53,31 @@ class Notification:
     at: datetime | None
     #: Equal for two deliveries of the same notification, different if anything differs that an incident shows.
     digest: str
-    #: The incident fields that it wants, by ServiceNow's names: OWNED_FIELDS and correlation_display.
-    fields: Mapping[str, str]
     #: What changed, for people: display facts by label ("Severity": "Sev1"), compared to tell an update.
     facts: Mapping[str, str]
     #: The work note if this notification updates, resolves or reopens an existing incident, without the changed facts.
     note: str
-    #: Affected resources, ARM ids or names, the best candidate for a configuration item first.
-    resources: tuple[str, ...] = ()
 
 
-def notification_of(alert: Alert) -> Notification:
-    """Return what `alert` asks of an incident."""
-    correlation, wording = correlate(alert), wording_of(alert)
-    fields, facts = _fields(alert, wording), _facts(alert, wording)
+def notification_of(alert: Alert, wording: Wording) -> Notification:
+    """Return what `alert`, which `wording` has put into words, asks of an incident."""
+    correlation = correlate(alert)
+    facts = _facts(alert, wording)
     return Notification(
         key=correlation.key,
         signal=correlation.signal,
         opens=correlation.opens,
         closes=correlation.closes,
         at=_time_of(alert),
-        digest=_digest(alert, correlation, wording, fields, facts),
-        fields=fields,
+        digest=_digest(alert, correlation, wording, facts),
         facts=facts,
         note=_note(alert, wording),
-        resources=tuple(plain(resource) for resource in resources_of(alert)[:_RESOURCES]),
     )
+
+
+def affected_resources(alert: Alert) -> tuple[str, ...]:
+    """Return the affected resources, ARM ids or names, the best candidate for a configuration item first."""
+    return tuple(plain(resource) for resource in resources_of(alert)[:_RESOURCES])
 
 
 def changed_note(before: Mapping[str, str], after: Notification) -> str:
@@ -101,26 +89,6 @@ def changed_note(before: Mapping[str, str], after: Notification) -> str:
         if before.get(label, "") != after.facts.get(label, "")
     ]
     return clip("\n".join(changes) + "\n\n" + after.note if changes else after.note, _NOTE_LENGTH)
-
-
-def _fields(alert: Alert, wording: Wording) -> Mapping[str, str]:
-    severity = None if alert.is_test else alert.severity
-    impact, urgency = IMPACT_AND_URGENCY[severity]
-    prefix = ("[TEST] " if alert.is_test else "") + (f"{alert.severity}: " if alert.severity else "")
-    source = name_of(alert.alert_rule) or alert.monitoring_service
-    fields = {
-        "short_description": f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}",
-        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"]),
-        "impact": impact,
-        "urgency": urgency,
-        "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),
-    }
-    return {name: _fitted(name, text) for name, text in fields.items()}
-
-
-def _fitted(name: str, text: str) -> str:
-    limit = FIELD_LENGTHS.get(name, _SHORT_COLUMN)
-    return clip(plain(text) if limit > _SHORT_COLUMN else narrow(plain(text)), limit)
 
 
 def _facts(alert: Alert, wording: Wording) -> Mapping[str, str]:
@@ -152,16 +120,15 @@ def _said(alert: Alert) -> str:
     return f"{what} {utc_text(_time_of(alert))}".rstrip()
 
 
-def _digest(
-    alert: Alert, correlation: Correlation, wording: Wording, fields: Mapping[str, str], facts: Mapping[str, str]
-) -> str:
+def _digest(alert: Alert, correlation: Correlation, wording: Wording, facts: Mapping[str, str]) -> str:
     """Return a hash over what stays the same when the same is said again, in any casing of ids and order of names."""
     is_shared = alert.kind is Kind.SERVICE_HEALTH
     lines = (*wording.lines, *(() if is_shared else property_lines(alert)))
     said = [
         *(f"{line.label}: {line.text}" for line in lines if line.is_stable),
         *(f"{label}: {text}" for label, text in facts.items()),
-        *(fields[name] for name in ("short_description", "impact", "urgency")),
+        "test" if alert.is_test else "",
+        wording.title(_WHOLE),
         wording.story,
         "" if is_shared else alert.description,
     ]

@@ -32,10 +32,10 @@ from itsm_bridge.errors import Conflict, Damaged, InvalidSettings, NewerVersion,
 from itsm_bridge.reconcile.record import WAKE_UP_GRACE, Record
 from itsm_bridge.settings import Settings
 from itsm_bridge.storage.account import connect_queue, connect_table
-from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.listing import Listing, RowState, state_of
 from itsm_bridge.storage.row_format import is_key
-from itsm_bridge.storage.wakeup_queue import WakeUps
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 
 DONE: Final = 0
 ACT: Final = 1
@@ -66,8 +66,8 @@ class Desk:
     """What the commands here work with."""
 
     listing: Listing
-    store: AlertStore
-    wakeups: WakeUps
+    store: AlertTable
+    wakeups: WakeUpQueue
     now: Callable[[], datetime]
     out: TextIO
     as_json: bool
@@ -354,8 +354,8 @@ def _desk(asked: argparse.Namespace) -> Desk:
     table = connect_table(storage)
     return Desk(
         listing=Listing(table),
-        store=AlertStore(table),
-        wakeups=WakeUps(connect_queue(storage)),
+        store=AlertTable(table),
+        wakeups=WakeUpQueue(connect_queue(storage)),
         now=lambda: datetime.now(UTC),
         out=sys.stdout,
         as_json=asked.json,

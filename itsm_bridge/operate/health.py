@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.reconcile.circuit import Kind, Pressure
+from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.servicenow.incidents import ServiceNow
-from itsm_bridge.storage.alert_table import AlertStore
-from itsm_bridge.storage.wakeup_queue import WakeUps
+from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 
 #: How long one look is good for.
 FRESH = timedelta(seconds=15)
@@ -28,10 +28,10 @@ class Health:
         self,
         *,
         verifier: TokenVerifier,
-        store: AlertStore,
-        wakeups: WakeUps,
+        store: AlertTable,
+        wakeups: WakeUpQueue,
         servicenow: ServiceNow,
-        pressure: Pressure,
+        circuit: Circuit,
         now: Callable[[], datetime],
     ) -> None:
         self._checks: tuple[tuple[str, Callable[[], object]], ...] = (
@@ -41,7 +41,7 @@ class Health:
             ("servicenow", self._check_servicenow),
         )
         self._servicenow = servicenow
-        self._pressure = pressure
+        self._circuit = circuit
         self._now = now
         self._lock = threading.Lock()
         self._looked_at: datetime | None = None
@@ -61,11 +61,11 @@ class Health:
         return self._down
 
     def _check_servicenow(self) -> bool:
-        if self._pressure.paused_for():
+        if self._circuit.paused_for():
             return False
         self._servicenow.probe(within=PROBE_BUDGET)
         # The process may be given no wake-ups that would find out.
-        self._pressure.succeeded("", Kind.READ)
+        self._circuit.succeeded("", Kind.READ)
         return True
 
 

@@ -1,10 +1,11 @@
-"""What does the holder of a lease do with it?
+"""What does the worker that holds a lease do with it?
 
 Step after step, until the incident says what Azure Monitor says or cannot be made to for now: observe, decide, write
-down what must be known before, act, remember. One `Run` is one lease.
+down what must be known before, act, remember. One `Attempt` is one lease. The reconciler makes attempts; what is
+decided is decided in `plan` and `orders`.
 
-Others may write the desired half of the row meanwhile. Each write here is conditional; where the row has changed, what
-was done is applied to the newer version, and the run goes on from there.
+Webhooks may write the desired part of the row meanwhile. Each write here is conditional; where the row has changed,
+what was done is applied to the newer version, and the attempt goes on from there.
 """
 
 import logging
@@ -14,33 +15,31 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 
+from itsm_bridge.deadline import LEAST_TIME, Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed, place_of
+from itsm_bridge.reconcile import orders
 from itsm_bridge.reconcile.backoff import backoff
-from itsm_bridge.reconcile.circuit import Kind, Pressure
-from itsm_bridge.reconcile.plan import UNSEEN, Action, Observation, next_action, reason_for
-from itsm_bridge.reconcile.record import MOST_CREATIONS, Decision, Record
-from itsm_bridge.servicenow import fields as writes
-from itsm_bridge.servicenow import target as steps
-from itsm_bridge.servicenow.cmdb.lookup import Cmdb
-from itsm_bridge.servicenow.incident import Incident
-from itsm_bridge.servicenow.incidents import ServiceNow
-from itsm_bridge.servicenow.target import Change
-from itsm_bridge.storage.alert_table import AlertStore
-from itsm_bridge.storage.wakeup_queue import WakeUp, WakeUps
+from itsm_bridge.reconcile.circuit import Circuit, Kind
+from itsm_bridge.reconcile.orders import Change
+from itsm_bridge.reconcile.plan import UNSEEN, Action, Decision, Observation, decide
+from itsm_bridge.reconcile.ports import Incident, LinkEnd, Store, Target, WakeUp, WakeUps
+from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
+from itsm_bridge.reconcile.swap import swap
+from itsm_bridge.reconcile.work import Step, Work
 
 log = logging.getLogger(__name__)
 
-#: How long any single request to ServiceNow may take.
-REQUEST_BUDGET = timedelta(seconds=10)
-#: How much of a run the search for the configuration item may take, and how often it is begun.
-BINDING_BUDGET = timedelta(seconds=1.2)
-BINDING_ATTEMPTS = 5
-#: A step is not begun with less time than this: it could only end in doubt.
-LEAST_TIME = timedelta(seconds=0.3)
+_T = TypeVar("_T")
 
-_ATTEMPTS_TO_WRITE = 5
+#: How much of an attempt the search for a link may take, and how often it is begun.
+LINKING_BUDGET = timedelta(seconds=1.2)
+LINKING_ATTEMPTS = 5
+
+#: How long one look at an incident may take that nothing waits for.
+LOOK_BUDGET = timedelta(seconds=10)
+
 _MOST_STEPS = 10
 
 
@@ -52,7 +51,7 @@ class Outcome(StrEnum):
     RESOLVED = "resolved"
     REOPENED = "reopened"
     UNCHANGED = "unchanged"
-    #: Remembered durably; ServiceNow will be told.
+    #: Remembered durably; the target will be told.
     ACCEPTED = "accepted"
 
 
@@ -63,12 +62,12 @@ _OUTCOMES: Mapping[Action, Outcome] = {
     Action.REOPEN: Outcome.REOPENED,
 }
 
-_CHANGES = frozenset({Action.UPDATE, Action.RESOLVE, Action.REOPEN})
+_UNDECIDED = Decision(action=Action.NOTHING, reason="")
 
-#: With what a run ends.
+#: With what an attempt ends.
 _ENDS = frozenset({Action.NOTHING, Action.WAIT, Action.LIMIT, Action.PARK})
 
-#: What is told in a note if ServiceNow refuses it for good.
+#: What is told in a note if the target refuses it for good.
 _STATES_REFUSED = frozenset({Action.RESOLVE, Action.REOPEN})
 
 
@@ -81,32 +80,32 @@ class Result:
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
+class Attempt:
     """One lease: the row as last written, what was done since, and what was observed."""
 
     row: Record
     changes: list[Change] = field(default_factory=list)
     observed: Observation
-    deadline: datetime
-    #: The wake-up that covers this run and when it is due; None if it is the one that is being worked on.
-    cover: tuple[WakeUp, datetime] | None
+    deadline: Deadline
+    #: The wake-up that comes if this attempt dies, and when it is due; None if it is the one being worked on.
+    next_wake_up: tuple[WakeUp, datetime] | None
     outcome: Outcome = Outcome.UNCHANGED
-    #: The step that is being taken, and what it follows from.
-    action: Action = Action.NOTHING
-    reason: str = ""
-    #: Whether a decision of this run was noted.
-    has_decided: bool = False
-    #: The write of this run whose outcome is unknown, if there is one.
-    doubt: Unconfirmed | None = None
-    #: Why the configuration item could not be looked for, if it could not.
-    unbound: Unavailable | None = None
-    #: The mark of a row write whose answer was lost, and how many of the changes it held.
-    unanswered: tuple[str, int] = ("", 0)
+    #: What was decided last.
+    decision: Decision = _UNDECIDED
+    #: Whether a step of this attempt was noted.
+    has_acted: bool = False
+    #: The write of this attempt whose outcome is unknown, if there is one.
+    unconfirmed_write: Unconfirmed | None = None
+    #: Why a link could not be looked for, if it could not.
+    link_error: Unavailable | None = None
+    #: The marks of the row writes since the row was read, and how many of the changes each held.
+    marks: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, row: Record, *, deadline: datetime, cover: tuple[WakeUp, datetime] | None) -> Self:
-        """Return the run of a row that was just leased."""
-        return cls(row=row, observed=UNSEEN if row.may_have_incident else None, deadline=deadline, cover=cover)
+    def of(cls, row: Record, *, deadline: Deadline, next_wake_up: tuple[WakeUp, datetime] | None) -> Self:
+        """Return the attempt for a row that was just leased."""
+        observed = UNSEEN if row.may_have_incident else None
+        return cls(row=row, observed=observed, deadline=deadline, next_wake_up=next_wake_up)
 
     @property
     def record(self) -> Record:
@@ -116,343 +115,389 @@ class Run:
             row = change(row)
         return row
 
-    def rebase(self, row: Record, mark: str) -> None:
-        """Go on from `row`; the changes that it has already, by the write of `mark` or the unanswered one, are done."""
-        done = {self.unanswered[0]: self.unanswered[1], mark: len(self.changes)}.get(row.write_mark, 0)
-        self.row, self.unanswered = row, ("", 0)
-        del self.changes[:done]
+    def rebase(self, row: Record) -> None:
+        """Go on from `row`; the changes that it has already, by a write whose answer may be lost, are done."""
+        del self.changes[: self.marks.get(row.work.write_mark, 0)]
+        self.row, self.marks = row, {}
 
     def note(self, result: str, now: datetime) -> None:
         """Have the row remember the step that was taken and what came of it."""
-        decision = Decision(at=now, action=self.action, reason=self.reason, result=result)
-        self.changes.append(partial(Record.decided, decision=decision))
-        self.has_decided = True
+        step = Step(at=now, action=self.decision.action, reason=self.decision.reason, result=result)
+        self.changes.append(lambda row: row.with_work(row.work.done(step)))
+        self.has_acted = True
 
 
-class _TimeIsUp(Unavailable):
-    """A request was not even begun."""
-
-
-class Runner:
-    """Works off runs; safe to share between threads."""
+class Worker:
+    """Works off attempts; safe to share between threads."""
 
     def __init__(
         self,
         *,
-        store: AlertStore,
+        store: Store,
         wakeups: WakeUps,
-        servicenow: ServiceNow,
-        cmdb: Cmdb | None,
-        pressure: Pressure,
+        target: Target,
+        circuit: Circuit,
         retry_horizon: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._wakeups = wakeups
-        self._servicenow = servicenow
-        self._cmdb = cmdb
-        self._pressure = pressure
+        self._target = target
+        self._circuit = circuit
         self._retry_horizon = retry_horizon
         self._now = now
 
-    def run(self, run: Run) -> Result:
+    def work(self, attempt: Attempt) -> Result:
         """Take step after step until the incident says what it should or cannot be made to for now.
 
-        An error that nobody foresaw is a failed attempt too.
+        An error that was not foreseen is a failed attempt too.
 
         Raises:
             Conflict: the lease was lost; the worker that has it now will see what we did.
             Unavailable: storage did not answer.
         """
         try:
-            return self._through(run)
+            return self._through(attempt)
         except BridgeError:
             raise
         except Exception as error:  # noqa: BLE001 - an alert that always meets a bug must be parked, not tried for ever
-            return self._stumbled(run, error)
+            return self._stumbled(attempt, error)
 
-    def is_over(self, row: Record) -> bool:
+    def is_over(self, row: Record, *, deadline: Deadline) -> bool:
         """Return whether people ended or deleted the incident of a row.
 
         Raises:
-            Unavailable: ServiceNow did not answer, or hides it.
+            Unavailable: the target did not answer, or hides it.
         """
-        incident = self._servicenow.find(row.incident_sys_id, within=REQUEST_BUDGET)
+        incident = self._target.find(row.incident_id, with_journal=False, deadline=deadline.within(LOOK_BUDGET))
         return incident is None or incident.is_closed
 
-    def _through(self, run: Run) -> Result:
+    def _through(self, attempt: Attempt) -> Result:
         for _ in range(_MOST_STEPS):
-            record = run.record
-            run.reason = reason_for(record, run.observed)
-            run.action = action = next_action(
+            record = attempt.record
+            attempt.decision = decide(
                 record,
-                run.observed,
+                attempt.observed,
                 now=self._now(),
-                honours_sys_id=self._servicenow.honours_sys_id,
-                may_bind=run.unbound is None,
+                creation_is_repeatable=self._target.creation_is_repeatable,
+                may_link=attempt.link_error is None,
             )
-            result = self._ended(run, action, record) if action in _ENDS else self._go_on(run, action, record)
+            is_end = attempt.decision.action in _ENDS
+            result = self._ended(attempt, record) if is_end else self._go_on(attempt, record)
             if result is not None:
                 return result
-        return self._retry_later(run, Unavailable("the incident keeps changing"))
+        return self._retry_later(attempt, Unavailable("the incident keeps changing"))
 
-    def _ended(self, run: Run, action: Action, record: Record) -> Result | None:
-        """End the run with `action`; None if there is more to do after all."""
-        if action is Action.NOTHING:
-            return self._settle(run, record)
-        if action is Action.LIMIT:
-            return self._limited(run, record)
-        if action is Action.PARK:
-            return self._park(run, record.refusal)
-        return self._retry_later(run, Unconfirmed("a write of unknown outcome may still take effect"))
+    def _ended(self, attempt: Attempt, record: Record) -> Result | None:
+        """End the attempt with what was decided; None if there is more to do after all."""
+        if attempt.decision.action is Action.NOTHING:
+            return self._settle(attempt, record)
+        if attempt.decision.action is Action.LIMIT:
+            return self._limited(attempt, record)
+        if attempt.decision.action is Action.PARK:
+            return self._park(attempt, record.work.refusal)
+        return self._retry_later(attempt, Unconfirmed("a write of unknown outcome may still take effect"))
 
-    def _go_on(self, run: Run, action: Action, record: Record) -> Result | None:
-        """Take one step; return a result if that ends the run."""
-        if intent := self._intent(run, action, record):
-            self._write(run, intent)
+    def _go_on(self, attempt: Attempt, record: Record) -> Result | None:
+        """Take one step; return a result if that ends the attempt."""
+        intent = orders.intent(
+            attempt.decision,
+            record,
+            attempt.row,
+            now=self._now(),
+            creation_is_repeatable=self._target.creation_is_repeatable,
+        )
+        if intent:
+            self._write(attempt, intent)
             return None
         try:
-            self._step(run, action, record)
+            self._step(attempt, record)
         except Rejected as error:
-            if action not in _STATES_REFUSED or record.refusal:
-                return self._park(run, str(error))
-            self._tell_refusal(run, action, record, str(error))
+            if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:
+                return self._park(attempt, str(error))
+            self._tell_refusal(attempt, record, str(error))
         except TemporaryError as error:
-            return self._retry_later(run, error)
+            return self._retry_later(attempt, error)
         return None
 
-    def _settle(self, run: Run, record: Record) -> Result | None:
-        """Remember that the incident says what it should; None if something newer has come meanwhile."""
-        if not run.has_decided:
-            run.note("left as it is", self._now())
-        if run.unbound and record.needs_binding:
-            run.action = Action.BIND
-            run.changes.append(partial(Record.settled, planned=record, binds_later=True))
-            return self._retry_later(run, run.unbound)
-        self._write(run, partial(Record.settled, planned=record))
-        if not run.row.is_settled:
-            # People may have acted too.
-            run.observed = UNSEEN
-            return None
-        log.info("%s: %s (%s)", record.key, run.outcome, record.number or "no incident")
-        return Result(outcome=run.outcome, record=run.row)
+    # The steps.
 
-    def _step(self, run: Run, action: Action, record: Record) -> None:
+    def _step(self, attempt: Attempt, record: Record) -> None:
         try:
-            step = self._counted(run, action, record)
+            self._take(attempt, record)
         except Conflict as error:
-            if action is Action.CREATE:
+            if attempt.decision.action is Action.CREATE:
                 # It is there, by this creation or an earlier one; the journal tells which of our notes it has.
-                run.changes.append(partial(Record.doubted, now=self._now()))
-            run.note(str(error), self._now())
-            run.observed = UNSEEN
+                attempt.changes.append(partial(Record.doubted, now=self._now()))
+            attempt.note(str(error), self._now())
+            attempt.observed = UNSEEN
         except Unconfirmed as error:
-            now = self._now()
-            run.changes.append(partial(Record.doubted, now=now))
-            if action is Action.CREATE:
-                self._note_creation(run, record, error, now)
-            if run.doubt is not None:
-                raise
-            run.note(f"unknown: {error}", now)
-            run.doubt, run.observed = error, UNSEEN
-        else:
-            self._take_in(run, action, step)
+            self._doubt(attempt, record, error)
 
-    def _take_in(self, run: Run, action: Action, step: steps.Step) -> None:
-        run.changes.append(step.change)
-        run.observed = step.observed
-        if action is Action.OBSERVE and not run.record.in_doubt_until:
-            run.doubt = None
-        run.outcome = _OUTCOMES.get(action, run.outcome)
-        if not steps.has_effect(action, step.observed):
-            raise Rejected(f"ServiceNow confirmed the write and did not {action} the incident")
-        if action not in (Action.OBSERVE, Action.BIND):
-            run.note(_told_of(step.observed), self._now())
-        if action is Action.SUCCEED:
+    def _take(self, attempt: Attempt, record: Record) -> None:
+        action = attempt.decision.action
+        if action is Action.LINK:
+            self._link(attempt, record)
+        elif action is Action.SUCCEED and isinstance(attempt.observed, Incident):
+            closed, now = attempt.observed, self._now()
+            attempt.changes.append(partial(Record.succeeded, closed=closed, now=now))
+            attempt.observed = None
+            attempt.note("a new incident follows", now)
             # The intent of another incident is written down before it is created.
-            self._write(run, _kept)
+            self._write(attempt, _as_it_is)
+        elif action is Action.OBSERVE:
+            self._observe(attempt, record)
+        else:
+            self._change(attempt, record)
 
-    def _intent(self, run: Run, action: Action, record: Record) -> Change | None:
-        """Return what the row must say before `action` is sent; None if it says so already."""
-        if action in _CHANGES and not run.row.sys_id:
-            # As long as the row knows no incident, only a creation may be in doubt.
-            return _kept
-        if action is not Action.CREATE:
-            return None
-        if record.in_doubt_until is None:
-            return partial(Record.begun, now=self._now()) if record.generation_firing < record.firing else None
-        is_why = record.sys_id_refused and self._servicenow.honours_sys_id is not True
-        return Record.omitting_sys_id if is_why and not record.omits_sys_id else None
+    def _observe(self, attempt: Attempt, record: Record) -> None:
+        """Look at the incident; with its journal if a write of unknown outcome may have reached it."""
+        found = self._counted(attempt, record, Kind.READ, lambda: self._found(attempt, record))
+        attempt.observed = found
+        if found is not None:
+            attempt.changes.append(partial(Record.seen, incident=found))
+        if not attempt.record.observed.in_doubt_until:
+            attempt.unconfirmed_write = None
 
-    def _note_creation(self, run: Run, record: Record, error: Unconfirmed, now: datetime) -> None:
-        """Remember what a creation of unknown outcome tells about the next one."""
-        chooses = steps.may_choose_sys_id(self._servicenow, record)
-        if not (chooses and self._servicenow.honours_sys_id is True):
-            run.changes.append(partial(Record.may_have_created, now=now))
-        if chooses and error.is_refusal:
-            run.changes.append(Record.with_sys_id_refused)
+    def _found(self, attempt: Attempt, record: Record) -> Incident | None:
+        is_doubtful = record.observed.in_doubt_until is not None
+        ways = orders.ways_to_look(record, creation_is_repeatable=self._target.creation_is_repeatable)
+        found: Incident | None = None
+        for way in ways:
+            if way is orders.Way.BY_ID:
+                found = self._target.find(record.incident_id, with_journal=is_doubtful, deadline=attempt.deadline)
+            else:
+                found = self._found_by_key(attempt, record)
+            if found is not None:
+                return found
+        return found
 
-    def _counted(self, run: Run, action: Action, record: Record) -> steps.Step:
-        """Carry out a step and count whether ServiceNow is there for steps of its kind."""
-        kind = Kind.READ if action is Action.OBSERVE else Kind.WRITE
+    def _found_by_key(self, attempt: Attempt, record: Record) -> Incident | None:
+        known, doubles = orders.pick(record, self._target.search(record.key, deadline=attempt.deadline))
+        # A search shows no journal.
+        incident = known and self._target.find(known.id, with_journal=True, deadline=attempt.deadline)
+        if incident is not None:
+            for double in doubles:
+                log.error("%s: %s is a double of %s", record.key, double.number, incident.number)
+                self._target.retire(double, incident, deadline=attempt.deadline)
+        return incident
+
+    def _link(self, attempt: Attempt, record: Record) -> None:
+        """Look for the other end of a link, a while: a slow CMDB delays nothing but the link."""
+        name = attempt.decision.link
+        wanted, deadline = record.desired.links[name], attempt.deadline.within(LINKING_BUDGET)
+
+        def look() -> LinkEnd | None:
+            try:
+                return self._target.find_link(name, wanted, deadline=deadline)
+            except Unavailable as error:
+                if error.retry_after is not None:
+                    raise
+                attempt.link_error = error
+                return None
+
+        end = self._counted(attempt, record, None, look)
+        if end is None:
+            if record.work.attempts < LINKING_ATTEMPTS:
+                return
+            end = LinkEnd(reason=f"No {_in_words(name)}: the search for it did not answer.")
+        attempt.changes.append(partial(Record.linked, name=name, end=end))
+
+    def _change(self, attempt: Attempt, record: Record) -> None:
+        """Create or change the incident, once, and take in what came of it."""
+        is_creation = attempt.decision.action is Action.CREATE
+        began, incident = self._now(), attempt.observed if isinstance(attempt.observed, Incident) else None
+        write = orders.write_for(
+            attempt.decision, record, incident, creation_is_repeatable=self._target.creation_is_repeatable
+        )
+        send = {
+            Action.CREATE: self._target.create,
+            Action.UPDATE: self._target.update,
+            Action.RESOLVE: self._target.resolve,
+            Action.REOPEN: self._target.reopen,
+        }[attempt.decision.action]
+        changed = self._counted(attempt, record, Kind.WRITE, lambda: send(write, deadline=attempt.deadline))
+        created_at = began if is_creation else None
+        attempt.changes.append(
+            partial(Record.written, incident=changed, sent=record, write=write, created_at=created_at)
+        )
+        attempt.observed = changed
+        attempt.outcome = _OUTCOMES[attempt.decision.action]
+        if not orders.had_effect(attempt.decision, changed):
+            raise Rejected(f"the write was confirmed and did not {attempt.decision.action} the incident")
+        attempt.note(f"{changed.number} in state {changed.state}", self._now())
+
+    def _doubt(self, attempt: Attempt, record: Record, error: Unconfirmed) -> None:
+        """Remember a write of unknown outcome and look once; a second one ends the attempt.
+
+        Raises:
+            Unconfirmed: it is the second one.
+        """
+        now = self._now()
+        attempt.changes.append(partial(Record.doubted, now=now))
+        if attempt.decision.action is Action.CREATE:
+            attempt.changes += orders.after_unconfirmed_creation(
+                record,
+                is_refusal=error.is_refusal,
+                creation_is_repeatable=self._target.creation_is_repeatable,
+                now=now,
+            )
+        if attempt.unconfirmed_write is not None:
+            raise error
+        attempt.note(f"unknown: {error}", now)
+        attempt.unconfirmed_write, attempt.observed = error, UNSEEN
+
+    def _counted(self, attempt: Attempt, record: Record, kind: Kind | None, call: Callable[[], _T]) -> _T:
+        """Make a call and count whether the target is there for calls of its kind; None counts failures of writes."""
         try:
-            step = self._carry_out(run, action, record)
-        except _TimeIsUp:
+            answer = call()
+        except TimeIsUp:
             raise
         except (Rejected, Conflict):
-            self._pressure.succeeded(record.key, kind)
+            self._circuit.succeeded(record.key, kind or Kind.WRITE)
             raise
         except (Unavailable, Unconfirmed) as error:
-            if run.deadline - self._now() < LEAST_TIME:
-                # Our own time ran out: ServiceNow may only be slow.
-                self._pressure.ran_out(record.key)
+            if attempt.deadline.left < LEAST_TIME:
+                # Our own time ran out: the target may only be slow.
+                self._circuit.ran_out(record.key)
             elif not error.is_refusal:
-                self._pressure.failed(record.key, str(error), kind)
+                self._circuit.failed(record.key, str(error), kind or Kind.WRITE)
             raise
-        if action not in (Action.BIND, Action.SUCCEED):
-            self._pressure.succeeded(record.key, kind)
-        return step
-
-    def _carry_out(self, run: Run, action: Action, record: Record) -> steps.Step:
-        left = partial(self._time_left, run.deadline)
-        incident = run.observed if isinstance(run.observed, Incident) else None
-        if action is Action.OBSERVE:
-            return self._observe(record, left)
-        if action is Action.BIND:
-            return self._bind(run, record, incident)
-        if action is Action.SUCCEED and incident is not None:
-            return steps.succeed(incident, now=self._now())
-        return steps.act(self._servicenow, action, record, incident, left=left, now=self._now())
-
-    def _observe(self, record: Record, left: steps.TimeLeft) -> steps.Step:
-        step = steps.observe(self._servicenow, record, left=left)
-        for double in step.doubles:
-            if step.observed is not None:
-                log.error("%s: %s is a double of %s", record.key, double.number, step.observed.number)
-                steps.retire(self._servicenow, double, step.observed, left=left)
-        return step
-
-    def _bind(self, run: Run, record: Record, incident: Incident | None) -> steps.Step:
-        """Look for the configuration item, a while: a slow CMDB delays nothing but the binding."""
-        deadline = min(run.deadline, self._now() + BINDING_BUDGET)
-        try:
-            return steps.bind(self._cmdb, record, incident, left=partial(self._time_left, deadline))
-        except Unavailable as error:
-            if error.retry_after is not None:
-                raise
-            run.unbound = error
-        if record.attempts < BINDING_ATTEMPTS:
-            return steps.Step(observed=incident, change=_kept)
-        reason = "No configuration item: the CMDB did not answer."
-        return steps.Step(observed=incident, change=partial(Record.bound, ci_sys_id="", reason=reason))
-
-    def _time_left(self, deadline: datetime) -> timedelta:
-        left = min(deadline - self._now(), REQUEST_BUDGET)
-        if left < LEAST_TIME:
-            raise _TimeIsUp("the time is up")
-        return left
+        if kind is not None:
+            self._circuit.succeeded(record.key, kind)
+        return answer
 
     # Remembering what was done.
 
-    def _retry_later(self, run: Run, error: TemporaryError, *, delay: timedelta | None = None) -> Result:
-        now = self._now()
-        reason = str(error) if run.doubt in (None, error) else f"{run.doubt}; then {error}"
-        if run.record.failing_for(now) >= self._retry_horizon:
+    def _settle(self, attempt: Attempt, record: Record) -> Result | None:
+        """Remember that the incident says what it should; None if something newer has come meanwhile."""
+        if not attempt.has_acted:
+            attempt.note("left as it is", self._now())
+        if attempt.link_error and record.missing_link:
+            attempt.decision = replace(attempt.decision, action=Action.LINK, link=record.missing_link)
+            attempt.changes.append(partial(Record.settled, planned=record, links_later=True))
+            return self._retry_later(attempt, attempt.link_error)
+        self._write(attempt, partial(Record.settled, planned=record))
+        if not attempt.row.is_settled:
+            # People may have acted too.
+            attempt.observed = UNSEEN
+            return None
+        log.info("%s: %s (%s)", record.key, attempt.outcome, record.observed.number or "no incident")
+        return Result(outcome=attempt.outcome, record=attempt.row)
+
+    def _retry_later(self, attempt: Attempt, error: TemporaryError, *, delay: timedelta | None = None) -> Result:
+        now, doubt = self._now(), attempt.unconfirmed_write
+        reason = str(error) if doubt in (None, error) else f"{doubt}; then {error}"
+        if attempt.record.work.failing_for(now) >= self._retry_horizon:
             reason = f"given up after {self._retry_horizon}: {reason}"
-            return self._unbound(run, reason) if run.record.is_settled else self._park(run, reason)
+            return self._unlinked(attempt, reason) if attempt.record.is_settled else self._park(attempt, reason)
         if error.retry_after is not None:
-            self._pressure.pause(error.retry_after)
-        # Whoever takes the wake-up up, perhaps another process that knows of no pause, must not come too early.
-        if run.cover is None or run.cover[1] < now + (delay or error.retry_after or timedelta(0)):
-            delay = delay or backoff(run.record.attempts, error.retry_after)
-            run.cover = (self._wakeups.send(run.row.key, delay=delay), now + delay)
-        wake_up, due = run.cover
-        run.note(reason, now)
-        self._write(
-            run,
-            lambda row: row.failed(reason=reason, now=now).awaiting(wake_up_at=due, wake_up_id=wake_up.message_id),
-        )
-        log.warning("%s: attempt %d failed, next at %s: %s", run.row.key, run.row.attempts, due.isoformat(), reason)
-        # An incident that only lacks its configuration item says what the alert says.
-        is_told = run.row.is_settled and not run.row.is_parked
-        return Result(outcome=run.outcome if is_told else Outcome.ACCEPTED, record=run.row)
+            self._circuit.pause(error.retry_after)
+        # The process that takes the wake-up up may know of no pause, so the wake-up must not come too early.
+        if attempt.next_wake_up is None or attempt.next_wake_up[1] < now + (delay or error.retry_after or timedelta(0)):
+            delay = delay or backoff(attempt.record.work.attempts, error.retry_after)
+            attempt.next_wake_up = (self._wakeups.send(attempt.row.key, delay=delay), now + delay)
+        wake_up, due = attempt.next_wake_up
+        attempt.note(reason, now)
 
-    def _unbound(self, run: Run, reason: str) -> Result:
-        """Give up on the configuration item alone: the incident says what the alert says, and nobody has to act."""
-        run.note(reason, self._now())
-        run.changes.append(partial(Record.bound, ci_sys_id="", reason=""))
-        planned = run.record
-        # What Azure Monitor said meanwhile has a wake-up of its own, and a doubt outlasts all this.
-        self._write(run, lambda row: replace(row.settled(planned), in_doubt_until=row.in_doubt_until).released())
-        log.warning("%s stays without its configuration item: %s", run.row.key, reason)
-        return Result(outcome=run.outcome, record=run.row)
+        def failed(work: Work) -> Work:
+            return work.failed(reason=reason, now=now).awaiting(wake_up_at=due, wake_up_id=wake_up.message_id)
 
-    def _stumbled(self, run: Run, error: Exception) -> Result:
-        """Count an error that nobody foresaw as a failed attempt. Its message may quote the alert, its place does not.
+        self._write(attempt, lambda row: row.with_work(failed(row.work)))
+        row = attempt.row
+        log.warning("%s: attempt %d failed, next at %s: %s", row.key, row.work.attempts, due.isoformat(), reason)
+        # An incident that only lacks a link says what the alert says.
+        is_told = row.is_settled and not row.work.is_parked
+        return Result(outcome=attempt.outcome if is_told else Outcome.ACCEPTED, record=row)
+
+    def _unlinked(self, attempt: Attempt, reason: str) -> Result:
+        """Give up on the link alone: the incident says what the alert says, and no person has to act."""
+        attempt.note(reason, self._now())
+        name = attempt.record.missing_link
+        attempt.changes.append(partial(Record.linked, name=name, end=LinkEnd(reason="")))
+        planned = attempt.record
+
+        def settled(row: Record) -> Record:
+            # What Azure Monitor said meanwhile has a wake-up of its own, and a doubt outlasts all this.
+            after = row.settled(planned)
+            doubt = replace(after.observed, in_doubt_until=row.observed.in_doubt_until)
+            return replace(after, observed=doubt, work=after.work.released())
+
+        self._write(attempt, settled)
+        log.warning("%s stays without its %s: %s", attempt.row.key, _in_words(name), reason)
+        return Result(outcome=attempt.outcome, record=attempt.row)
+
+    def _stumbled(self, attempt: Attempt, error: Exception) -> Result:
+        """Count an error that was not foreseen as a failed attempt.
+
+        Its message may quote the alert, so its place is told instead.
 
         Raises:
             TemporaryError: not even that could be written down.
         """
         reason = f"unexpected {type(error).__name__} at {place_of(error)}"
-        log.error("%s: %s", run.row.key, reason)
+        log.error("%s: %s", attempt.row.key, reason)
         # What was under way is unknown, and a change that was not written yet may be what fails.
-        run.changes[:] = [partial(Record.doubted, now=self._now())]
-        return self._retry_later(run, Unconfirmed(reason))
+        attempt.changes[:] = [partial(Record.doubted, now=self._now())]
+        return self._retry_later(attempt, Unconfirmed(reason))
 
-    def _limited(self, run: Run, record: Record) -> Result:
+    def _limited(self, attempt: Attempt, record: Record) -> Result:
         """Let the next incident of a key wait until an hour has seen few enough."""
         until = record.creation_allowed_at(self._now())
         reason = f"{MOST_CREATIONS} incidents were created for this alert within an hour; the next one may come later"
         log.error("%s: %s, at %s", record.key, reason, until.isoformat())
-        return self._retry_later(run, Unavailable(reason), delay=until - self._now())
+        return self._retry_later(attempt, Unavailable(reason), delay=until - self._now())
 
-    def _tell_refusal(self, run: Run, action: Action, record: Record, reason: str) -> None:
+    def _tell_refusal(self, attempt: Attempt, record: Record, reason: str) -> None:
         """Have the incident say what Azure Monitor reports and that its state could not follow."""
-        note = writes.refusal(reopens=action is Action.REOPEN, reason=reason)
-        run.note(f"refused: {reason}", self._now())
+        note = orders.refusal_note(attempt.decision, reason)
+        attempt.note(f"refused: {reason}", self._now())
         # The row must know the note before it is sent: a process that dies then must not be followed by one that is
         # refused too and tells it again.
-        self._write(run, partial(Record.refused, reason=reason, note=note, revision=record.revision))
+        self._write(attempt, partial(Record.refused, reason=reason, note=note, revision=record.desired.revision))
 
-    def _park(self, run: Run, reason: str) -> Result:
-        revision = run.record.revision
-        run.note(reason, self._now())
-        # What Azure Monitor said meanwhile deserves an attempt of its own.
-        self._write(run, lambda row: row.parked(reason) if row.revision == revision else row.released())
-        log.error("%s is parked until somebody acts: %s", run.row.key, reason)
-        return Result(outcome=Outcome.ACCEPTED, record=run.row)
+    def _park(self, attempt: Attempt, reason: str) -> Result:
+        revision = attempt.record.desired.revision
+        attempt.note(reason, self._now())
 
-    def _write(self, run: Run, change: Change) -> None:
+        def parked(row: Record) -> Record:
+            # What Azure Monitor said meanwhile deserves an attempt of its own.
+            return row.with_work(row.work.parked(reason) if row.desired.revision == revision else row.work.released())
+
+        self._write(attempt, parked)
+        log.error("%s is parked until somebody acts: %s", attempt.row.key, reason)
+        return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+
+    def _write(self, attempt: Attempt, change: Change) -> None:
         """Write what was done, and `change`, onto the row as it is now.
 
         Raises:
-            Conflict: the lease was lost; whoever has it now will see what we did.
+            Conflict: the lease was lost; the worker that has it now will see what we did.
             Unavailable: the table did not answer.
         """
-        holder = run.row.lease_holder
-        run.changes.append(change)
-        for _ in range(_ATTEMPTS_TO_WRITE):
+        holder = attempt.row.work.lease_holder
+        attempt.changes.append(change)
+
+        def onto(row: Record | None) -> Record | None:
+            if row is None or row.work.lease_holder != holder:
+                raise Conflict(f"the lease of {attempt.row.key} was lost")
+            if row is not attempt.row:
+                attempt.rebase(row)
+            if not attempt.changes:
+                return None
             mark = uuid.uuid4().hex
-            try:
-                run.row = self._store.replace(replace(run.record, write_mark=mark))
-            except Unavailable:
-                run.unanswered = (mark, len(run.changes))
-                raise
-            except Conflict:
-                newer = self._store.read(run.row.key)
-                if newer is None or newer.lease_holder != holder:
-                    break
-                run.rebase(newer, mark)
-            else:
-                run.rebase(run.row, mark)
-            if not run.changes:
-                return
-        raise Conflict(f"the lease of {run.row.key} was lost")
+            attempt.marks[mark] = len(attempt.changes)
+            changed = attempt.record
+            return changed.with_work(replace(changed.work, write_mark=mark))
+
+        row = swap(self._store, attempt.row.key, onto, row=attempt.row)
+        if row is not None and row is not attempt.row:
+            attempt.rebase(row)
 
 
-def _kept(record: Record) -> Record:
+def _as_it_is(record: Record) -> Record:
     return record
 
 
-def _told_of(incident: Incident | None) -> str:
-    return f"{incident.number} in state {incident.state}" if incident else "a new incident follows"
+def _in_words(link: str) -> str:
+    return link.replace("_", " ")

@@ -66,7 +66,7 @@ class _Count:
         self.failing.clear()
 
 
-class Pressure:
+class Circuit:
     """The slots of one process, shared by all its threads."""
 
     def __init__(self, *, slots: int, now: Callable[[], datetime]) -> None:

@@ -1,7 +1,8 @@
 """What does a notification change in what we remember of its key?
 
-Only the desired half of the record. The webhook that receives a notification merges it; that is pure, and repeating it
-changes nothing: a repetition, and whatever is older than what is known, leave the very same record.
+The desired part of the record, and the notes and the wake-up that follow from it. The reconciler calls this for a
+webhook. It is pure, and repeating it changes nothing: a repetition, and whatever is older than what is known, leave
+the very same record.
 
 Azure promises no order of delivery, so the times that it sends decide, as far as they can:
 
@@ -20,7 +21,9 @@ from datetime import datetime, timedelta
 
 from itsm_bridge.azure_monitor.notification import Notification, changed_note
 from itsm_bridge.azure_monitor.timestamps import is_before
-from itsm_bridge.reconcile.record import Note, Record, Signal, fingerprint
+from itsm_bridge.reconcile.desired import Desired, News, Signal
+from itsm_bridge.reconcile.record import Record, fingerprint
+from itsm_bridge.reconcile.work import Note, Work
 
 #: How much later than its end the beginning of an alert may be dated, and the end of one that fires how much earlier.
 END_WINS_WITHIN = timedelta(seconds=2)
@@ -33,45 +36,38 @@ NOTES_LENGTH = 40_000
 _SAID_KEPT = 24
 
 
-def first_record(notification: Notification, now: datetime) -> Record:
+def first_record(news: News, now: datetime) -> Record:
     """Return the record that a key begins with."""
-    return Record(
-        key=notification.key,
-        created_at=now,
-        signals={notification.signal: _signal_of(notification, None)} if _says_anything(notification) else {},
-        firing=1 if notification.opens else 0,
-        revision=1 if _says_anything(notification) else 0,
-        fields=notification.fields if notification.opens else {},
-        facts=notification.facts,
-        notes=(),
-        close_notes=notification.note if notification.closes else "",
-        resources=notification.resources,
+    says_anything = _says_anything(news)
+    desired = Desired(
+        signals={news.signal: _signal_of(news, None, revision=1)} if says_anything else {},
+        firing_count=1 if news.opens else 0,
+        revision=1 if says_anything else 0,
         changed_at=now,
-        applied={},
-        wake_up_at=now,
     )
+    return Record(key=news.key, created_at=now, desired=desired, work=Work(wake_up_at=now))
 
 
-def merge(record: Record, notification: Notification, now: datetime) -> Record:
-    """Return the record with the notification taken in, or the very same object if it says nothing new.
+def merge(record: Record, news: News, now: datetime) -> Record:
+    """Return the record with the news taken in, or the very same object if they say nothing new.
 
     A repetition says nothing new, nor does anything older than what its signal said last. The same words at a later
     time are no news either (`revision` stays), but what is older than they are is outdated from then on.
     """
-    known = record.signals.get(notification.signal)
-    if known is None and not _says_anything(notification):
+    known = record.desired.signals.get(news.signal)
+    if known is None and not _says_anything(news):
         return record
     if known is not None:
-        if _was_said(known, notification):
+        if _was_said(known, news):
             return record
-        if _is_outdated(known, notification):
-            return _with_firing_between(record, known, notification, now)
-        if not _says_anything(notification) and not record.is_firing:
+        if _is_outdated(known, news):
+            return _with_firing_between(record, known, news, now)
+        if not _says_anything(news) and not record.desired.is_firing:
             return record
-        if _is_said_again(known, notification):
-            said_again = replace(known, at=_later(known.at, notification.at), said=_with_saying(known, notification))
-            return record if said_again.at == known.at else _with_signal(record, notification, said_again)
-    return _with_news(record, known, notification, now)
+        if _is_said_again(known, news):
+            said_again = replace(known, at=_later(known.at, news.at), said=_with_saying(known, news))
+            return record if said_again.at == known.at else _with_signal(record, news, said_again)
+    return _with_news(record, known, news, now)
 
 
 def _with_firing_between(record: Record, known: Signal, notification: Notification, now: datetime) -> Record:
@@ -86,48 +82,32 @@ def _with_firing_between(record: Record, known: Signal, notification: Notificati
     if not (is_before(known.began_at, notification.at) and _is_earlier(known, notification)):
         return record
     signal = replace(known, began_at=known.at, said=_with_saying(known, notification))
-    return _anew(replace(_with_signal(record, notification, signal), firing=record.firing + 1), now)
+    return _anew(_with_signal(record, notification, signal), firing_count=record.desired.firing_count + 1, now=now)
 
 
-def _with_news(record: Record, known: Signal | None, notification: Notification, now: datetime) -> Record:
-    revision = record.revision + 1
-    fires_anew = notification.opens and (not record.is_firing or _fires_anew(known, notification))
-    note = _note_for(record, notification, revision=revision, fires_anew=fires_anew)
-    merged = replace(
-        _with_signal(record, notification, _signal_of(notification, known)),
-        firing=record.firing + (1 if fires_anew else 0),
-        fields=notification.fields if notification.opens else record.fields,
-        facts=notification.facts,
-        notes=_newest((*record.notes, note)) if note else record.notes,
-        close_notes=notification.note if notification.closes else record.close_notes,
-        resources=notification.resources or record.resources,
-    )
-    return _anew(merged, now)
+def _with_news(record: Record, known: Signal | None, news: News, now: datetime) -> Record:
+    desired = record.desired
+    revision = desired.revision + 1
+    fires_anew = news.opens and (not desired.is_firing or _fires_anew(known, news))
+    note = _note_for(record, known, news, revision=revision, fires_anew=fires_anew)
+    told = _with_signal(record, news, _signal_of(news, known, revision=revision))
+    if note:
+        told = told.with_work(replace(told.work, notes=_newest((*told.work.notes, note))))
+    return _anew(told, firing_count=desired.firing_count + (1 if fires_anew else 0), now=now)
 
 
-def _anew(record: Record, now: datetime) -> Record:
-    """Return the record with news that nobody has worked on yet."""
-    merged = replace(
-        record,
-        revision=record.revision + 1,
-        changed_at=now,
-        wake_up_at=now,
-        wake_up_id="",
-        attempts=0,
-        attempted_at=None,
-        failing_since=None,
-        last_error="",
-        refusal="",
-        is_parked=False,
-        is_waiting=False,
-        woken_at=None,
-    )
+def _anew(record: Record, *, firing_count: int, now: datetime) -> Record:
+    """Return the record with news that no worker has seen yet."""
+    desired = replace(record.desired, revision=record.desired.revision + 1, firing_count=firing_count, changed_at=now)
+    work = replace(record.work.without_failure(), wake_up_at=now, wake_up_id="")
+    merged = replace(record, desired=desired, work=work)
     # The holder of the lease goes on from the newer row, and may send what it wants now.
-    return merged if record.leased_until is None else merged.asking()
+    return merged if work.leased_until is None else merged.asking()
 
 
 def _with_signal(record: Record, notification: Notification, signal: Signal) -> Record:
-    return replace(record, signals={**record.signals, notification.signal: signal})
+    signals = {**record.desired.signals, notification.signal: signal}
+    return replace(record, desired=replace(record.desired, signals=signals))
 
 
 def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
@@ -137,21 +117,31 @@ def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
     return notes
 
 
-def _signal_of(notification: Notification, known: Signal | None) -> Signal:
-    """Return what a signal says after `notification`, when it had said `known`."""
-    was_firing = known is not None and known.is_firing
-    said = _with_saying(known, notification)
-    if known is not None and not _says_anything(notification):
-        return replace(known, said=said)
-    return Signal(
-        is_firing=notification.opens and not notification.closes,
-        at=_later(known.at if known else None, notification.at),
-        digest=notification.digest,
-        said=said,
-        began_at=_began_at(notification, known),
-        ended_firing=notification.closes and (was_firing or (known is not None and known.ended_firing)),
-        unknown=known.unknown if known else {},
+def _signal_of(news: News, known: Signal | None, *, revision: int) -> Signal:
+    """Return what a signal says after `news`, when it had said `known`."""
+    content = news.content
+    before = known or Signal(is_firing=False, at=None, digest="")
+    said_now = replace(
+        before,
+        said=_with_saying(known, news),
+        facts=news.facts,
+        links=content.links if any(content.links.values()) else before.links,
+        revision=revision,
     )
+    if not _says_anything(news):
+        return said_now
+    told = replace(
+        said_now,
+        is_firing=news.opens and not news.closes,
+        at=_later(before.at, news.at),
+        digest=news.digest,
+        began_at=_began_at(news, known),
+        ended_firing=news.closes and (before.is_firing or before.ended_firing),
+        closing=news.note if news.closes else before.closing,
+    )
+    if not news.opens:
+        return told
+    return replace(told, fields=content.fields, fields_at_creation=content.fields_at_creation)
 
 
 def _began_at(notification: Notification, known: Signal | None) -> datetime | None:
@@ -231,11 +221,15 @@ def _fires_anew(known: Signal | None, notification: Notification) -> bool:
     return _is_later(known, notification)
 
 
-def _note_for(record: Record, notification: Notification, *, revision: int, fires_anew: bool) -> Note | None:
-    if record.firing == 0:
+def _note_for(
+    record: Record, known: Signal | None, notification: Notification, *, revision: int, fires_anew: bool
+) -> Note | None:
+    desired = record.desired
+    if desired.firing_count == 0:
         return None
-    text = notification.note if fires_anew or notification.closes else changed_note(record.facts, notification)
-    tells_of_end = notification.closes and not notification.opens and not record.is_firing
-    if not text or (tells_of_end and text == record.close_notes):
+    facts = (known or desired.speaker).facts
+    text = notification.note if fires_anew or notification.closes else changed_note(facts, notification)
+    tells_of_end = notification.closes and not notification.opens and not desired.is_firing
+    if not text or (tells_of_end and text == desired.closing):
         return None
     return Note(revision=revision, text=text, after_end=tells_of_end)

@@ -1,22 +1,23 @@
 """How does an incident come to say what Azure Monitor says?
 
-The way in for everybody who learns that something is to be done about a key; the work itself is done in `run`:
+The way in for everything that learns that something is to be done about a key; the work itself is in `attempt`:
 
-    receive(notification)   remember it durably, then reconcile at once if there is room and time
-    reconcile(key)          a wake-up: look at this key
-    resync()                wake what nobody would wake any more
+    receive(alert)      the webhook: remember it durably, then reconcile at once if there is room and time
+    reconcile(key)      a wake-up: look at this key
+    resync()            the timer: wake what nothing would wake any more
 
 1. Nothing is answered before the row is written and a wake-up is on its way. A crash anywhere leaves either no answer
    or a wake-up; `resync` finds the row if even that was lost.
-   While ServiceNow is away the row alone says that it waits, and `resync` brings it back: the platform scales by the
-   number of messages in the queue, also of those that nobody can see yet, and an outage must not start instances.
+   While the target is away the row alone says that it waits, and `resync` brings it back: the platform scales by the
+   number of messages in the queue, also of those that are not visible yet, and an outage must not start instances.
 2. Desired and observed state are read anew each time; a wake-up says nothing about what to do.
-3. Only the holder of the lease calls ServiceNow for a key and writes the observed half of its row. Others may write
-   the desired half meanwhile.
+3. Only the worker that holds the lease calls the target for a key and writes the observed part of its row. Webhooks
+   may write the desired part meanwhile.
 4. A lease outlives every request made under it.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,25 +25,28 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.azure_monitor.wording.by_kind import wording_of
+from itsm_bridge.deadline import Clock, Deadline
 from itsm_bridge.errors import Conflict, Damaged, TemporaryError, Unavailable
-from itsm_bridge.reconcile.attempt import Outcome, Result, Run, Runner
+from itsm_bridge.reconcile.attempt import LOOK_BUDGET, Attempt, Outcome, Result, Worker
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
-from itsm_bridge.reconcile.circuit import Kind, Pressure
+from itsm_bridge.reconcile.circuit import Circuit, Kind
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record, merge
-from itsm_bridge.reconcile.record import WAKE_UP_GRACE, Record
-from itsm_bridge.servicenow.cmdb.lookup import Cmdb
-from itsm_bridge.servicenow.incidents import ServiceNow
-from itsm_bridge.storage.alert_table import AlertStore
-from itsm_bridge.storage.wakeup_queue import WakeUp, WakeUps
+from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.reconcile.swap import swap
+from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 
 log = logging.getLogger(__name__)
 
-#: How long ServiceNow may take within an HTTP call, which must be answered within 5 s, storage included.
+#: How long the target may take within an HTTP call, which must be answered within 5 s, storage included.
 INLINE_BUDGET = timedelta(seconds=3.2)
-#: How much of it may be gone before the notification is durable: storage that slow is as good as down.
-STORAGE_BUDGET = timedelta(seconds=2.2)
-#: How long ServiceNow may take for a wake-up.
+#: How much of it must be left when the notification is durable: storage that is slower is as good as down.
+LEFT_BY_STORAGE = timedelta(seconds=1)
+#: How long the target may take for a wake-up.
 WAKE_UP_BUDGET = timedelta(seconds=30)
 #: How much longer than its budget a lease lasts: clocks differ, and storage takes its time.
 LEASE_MARGIN = timedelta(seconds=8)
@@ -72,8 +76,8 @@ LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
 LOOK_AGAIN = timedelta(days=7)
 LOOKS_LIMIT = 100
 
-_ATTEMPTS_TO_WRITE = 5
 _FAILURES_IN_A_ROW = 5
+_ATTEMPTS_TO_WRITE = 5
 
 
 class Reconciler:
@@ -82,55 +86,56 @@ class Reconciler:
     def __init__(  # noqa: PLR0913 - the composition root hands over one of each
         self,
         *,
-        store: AlertStore,
+        store: Store,
         wakeups: WakeUps,
-        servicenow: ServiceNow,
-        cmdb: Cmdb | None = None,
-        pressure: Pressure,
+        target: Target,
+        circuit: Circuit,
         retry_horizon: timedelta,
         retention: timedelta,
         now: Callable[[], datetime],
+        clock: Clock = time.monotonic,
     ) -> None:
         self._store = store
         self._wakeups = wakeups
-        self._pressure = pressure
+        self._target = target
+        self._circuit = circuit
         self._retry_horizon = retry_horizon
         self._retention = retention
         self._now = now
-        self._runner = Runner(
-            store=store,
-            wakeups=wakeups,
-            servicenow=servicenow,
-            cmdb=cmdb,
-            pressure=pressure,
-            retry_horizon=retry_horizon,
-            now=now,
+        self._clock = clock
+        self._worker = Worker(
+            store=store, wakeups=wakeups, target=target, circuit=circuit, retry_horizon=retry_horizon, now=now
         )
 
-    def receive(self, notification: Notification, *, deadline: datetime) -> Result:
-        """Remember `notification` durably and, if there is room and time, bring its incident up to date.
+    def receive(self, alert: Alert, *, deadline: Deadline) -> Result:
+        """Take in what Azure Monitor says; as `take`."""
+        wording = wording_of(alert)
+        content = self._target.render(alert, wording)
+        return self.take(News.of(notification_of(alert, wording), content), deadline=deadline)
+
+    def take(self, news: News, *, deadline: Deadline) -> Result:
+        """Remember `news` durably and, if there is room and time, bring the incident up to date.
 
         Repeating it is harmless: what says nothing new changes nothing.
 
         Raises:
             Unavailable: storage did not answer; nothing is promised.
-            Conflict: others kept changing the row; nothing is promised.
+            Conflict: other processes kept changing the row; nothing is promised.
         """
-        with self._pressure.slot(wait=timedelta(0)) as has_slot:
-            has_room = has_slot and self._pressure.admits_webhooks
+        with self._circuit.slot(wait=timedelta(0)) as has_slot:
+            has_room = has_slot and self._circuit.admits_webhooks
             holder = uuid.uuid4().hex if has_room else ""
-            lease_until = deadline + LEASE_MARGIN
-            in_time = deadline - INLINE_BUDGET + STORAGE_BUDGET
-            row, is_news = self._remember(notification, holder=holder, lease_until=lease_until, in_time=in_time)
-            self._check_time(in_time)
+            lease_until = self._now() + deadline.left + LEASE_MARGIN
+            row, is_news = self._remember(news, holder=holder, lease_until=lease_until, deadline=deadline)
+            _check_storage(deadline)
             if not is_news:
                 return self._repeated(row)
-            is_ours = bool(holder) and row.lease_holder == holder
-            due = lease_until + timedelta(seconds=1) if is_ours else self._free_at(row)
+            is_ours = bool(holder) and row.work.lease_holder == holder
+            due = lease_until + timedelta(seconds=1) if is_ours else row.work.free_at(self._now())
             wake_up = self._wakeups.send(row.key, delay=due - self._now())
             if not is_ours:
                 return Result(outcome=Outcome.ACCEPTED, record=row)
-            return self._run_inline(Run.of(row, deadline=deadline, cover=(wake_up, due)), wake_up)
+            return self._work_inline(Attempt.of(row, deadline=deadline, next_wake_up=(wake_up, due)), wake_up)
 
     def reconcile(self, key: str, *, wake_up_id: str) -> None:
         """Look at `key` because the wake-up `wake_up_id` came. When this returns, the wake-up is done with.
@@ -138,7 +143,7 @@ class Reconciler:
         Raises:
             Unavailable: storage did not answer; the wake-up is still needed.
             NewerVersion: only a newer version of this program may work on the row; the wake-up is still needed.
-            Conflict: others kept changing the row; the wake-up is still needed.
+            Conflict: other processes kept changing the row; the wake-up is still needed.
         """
         for _ in range(_ATTEMPTS_TO_WRITE):
             try:
@@ -146,11 +151,11 @@ class Reconciler:
             except Damaged as error:
                 log.error("%s; its key goes on with the next notification", error)
                 return
-            if row is None or not row.awaits_work or row.counts_on_another(wake_up_id, self._now()):
+            if row is None or not row.awaits_work or row.work.counts_on_another(wake_up_id, self._now()):
                 return
             with suppress(Conflict):
                 self._look_at(row)
-                if self._pressure.takes_return():
+                if self._circuit.takes_return():
                     self._wake_waiting()
                 return
         raise Conflict(f"the row {key} keeps changing")
@@ -195,14 +200,14 @@ class Reconciler:
         for key, message_id in self._wakeups.peek():
             with suppress(TemporaryError):
                 row = self._store.read(key) if key else None
-                if row is not None and row.wake_up_id in ("", message_id):
-                    due.append(row.wake_up_at)
+                if row is not None and row.work.wake_up_id in ("", message_id):
+                    due.append(row.work.wake_up_at)
         return min(due)
 
     def _try_waiting(self) -> None:
         """Try a few of the rows that wait for ServiceNow; wake the others if it does its part again."""
         waiting = self._store.waiting(due_before=self._now(), limit=RESYNC_LIMIT)
-        is_expired = [row.failing_for(self._now()) >= self._retry_horizon for row in waiting]
+        is_expired = [row.work.failing_for(self._now()) >= self._retry_horizon for row in waiting]
         # A row whose time is up gets its last attempt, or it would wait for ever.
         expired = [row for row, is_up in zip(waiting, is_expired, strict=True) if is_up]
         others = [row for row, is_up in zip(waiting, is_expired, strict=True) if not is_up]
@@ -219,17 +224,17 @@ class Reconciler:
             log.warning("%s could not be tried: %s", row.key, error)
             return False
         # What it refused for good was parked: it did its part then too.
-        return result is not None and (result.record.is_parked or result.record.failing_since is None)
+        return result is not None and (result.record.work.is_parked or result.record.work.failing_since is None)
 
     def _wake_waiting(self) -> None:
         """Wake the rows that waited for ServiceNow to be back: first what was never tried, the oldest of it first."""
-        self._pressure.takes_return()
+        self._circuit.takes_return()
         now = self._now()
         # What waits for the end of an outage must not wait for the end of its pause too; what waits longer does so
         # because ServiceNow asked for it.
         waiting = self._store.waiting(due_before=now + LONGEST_PAUSE, limit=RESYNC_LIMIT)
         delays = {row.key: RETURN_WINDOW * place / len(waiting) for place, row in enumerate(waiting)}
-        self._each_alone(waiting, lambda row: self._postpone(replace(row, woken_at=now), delays[row.key]))
+        self._each_alone(waiting, lambda row: self._postpone(_woken(row, now), delays[row.key]))
         if waiting:
             log.warning("%d alerts that waited for ServiceNow are woken", len(waiting))
 
@@ -268,88 +273,80 @@ class Reconciler:
         Raises:
             Unavailable: storage or ServiceNow did not answer.
         """
-        with self._pressure.slot(wait=SLOT_PATIENCE) as has_slot:
-            if not has_slot or self._pressure.paused_for():
+        with self._circuit.slot(wait=SLOT_PATIENCE) as has_slot:
+            if not has_slot or self._circuit.paused_for():
                 return
-            is_over = self._runner.is_over(row)
+            is_over = self._worker.is_over(row, deadline=self._within(LOOK_BUDGET))
         with suppress(Conflict):
             if is_over:
                 self._store.delete(row)
             else:
-                self._store.replace(replace(row, looked_at=self._now()))
+                self._store.replace(row.with_work(replace(row.work, looked_at=self._now())))
 
     # Remembering.
 
-    def _remember(
-        self, notification: Notification, *, holder: str, lease_until: datetime, in_time: datetime
-    ) -> tuple[Record, bool]:
-        """Write the desired half of the row; return it and whether the notification said anything new.
+    def _remember(self, news: News, *, holder: str, lease_until: datetime, deadline: Deadline) -> tuple[Record, bool]:
+        """Write the desired part of the row; return it and whether the news were new.
 
-        The lease, if `holder` is given and nobody else has it, is taken in the same write.
+        The lease, if `holder` is given and no other worker has it, is taken in the same write.
         """
+        is_news = False
 
         def leased(row: Record) -> Record:
             now = self._now()
-            return row.leased(holder=holder, now=now, until=lease_until) if holder and not row.is_leased(now) else row
+            may_lease = holder and not row.work.is_leased(now)
+            return row.leased(holder=holder, now=now, until=lease_until) if may_lease else row
+
+        def told(row: Record | None) -> Record | None:
+            nonlocal is_news
+            _check_storage(deadline)
+            now = self._now()
+            merged = first_record(news, now) if row is None else merge(row, news, now)
+            is_news = merged.desired.revision != (row.desired.revision if row else 0)
+            if row is None and not is_news:
+                return None
+            return leased(merged) if is_news else merged
+
+        def remembered() -> Record:
+            # A beginning is mostly the first word of its alert, so the row is written without a look.
+            row = swap(self._store, news.key, told, begins_absent=news.opens)
+            return row or first_record(news, self._now())
 
         for _ in range(_ATTEMPTS_TO_WRITE):
-            self._check_time(in_time)
             try:
-                known = None if notification.opens else self._store.read(notification.key)
-                with suppress(Conflict):
-                    if known is None:
-                        first = first_record(notification, self._now())
-                        return (first, False) if first.is_settled else (self._store.insert(leased(first)), True)
-                self._check_time(in_time)
-                known = known or self._store.read(notification.key)
+                return remembered(), is_news
             except Damaged as error:
-                self._check_time(in_time)
+                _check_storage(deadline)
+                first = first_record(news, self._now())
+                if first.is_settled:
+                    return first, False
                 log.error("%s; it is set aside, and its key goes on", error)
-                restored = leased(first_record(notification, self._now()).restored(self._now()))
                 with suppress(Conflict):
-                    return self._store.restore(restored), True
-                continue
-            if known is None:
-                continue
-            self._check_time(in_time)
-            merged = merge(known, notification, self._now())
-            if merged is known:
-                return known, False
-            is_news = merged.revision != known.revision
-            with suppress(Conflict):
-                return self._store.replace(leased(merged) if is_news else merged), is_news
-        raise Conflict(f"the row {notification.key} keeps changing")
-
-    def _check_time(self, in_time: datetime) -> None:
-        if self._now() > in_time:
-            raise Unavailable("storage is too slow to remember the alert in time")
+                    return self._store.restore(leased(first.restored(self._now()))), True
+        raise Conflict(f"the row {news.key} keeps changing")
 
     def _repeated(self, row: Record) -> Result:
-        """Answer a notification that said nothing new: it may have come because nobody answered the first."""
-        if row.is_settled and not row.is_parked:
+        """Answer a notification that said nothing new: it may have come because the first one was not answered."""
+        if row.is_settled and not row.work.is_parked:
             return Result(outcome=Outcome.UNCHANGED, record=row)
         now = self._now()
-        if row.is_parked:
-            # Azure Monitor still wants an answer, and may be told 202 only if ServiceNow will be asked once more.
+        if row.work.is_parked:
+            # Azure Monitor still wants an answer, and may be told 202 only if the target will be asked once more.
             with suppress(Conflict):
                 row = self._store.replace(row.replayed(now))
-        if not row.wake_up_id or now >= row.wake_up_at + WAKE_UP_GRACE:
-            self._wakeups.send(row.key, delay=self._free_at(row) - now)
+        if not row.work.wake_up_id or now >= row.work.wake_up_at + WAKE_UP_GRACE:
+            self._wakeups.send(row.key, delay=row.work.free_at(now) - now)
         return Result(outcome=Outcome.ACCEPTED, record=row)
 
-    def _free_at(self, row: Record) -> datetime:
-        now = self._now()
-        return row.leased_until + timedelta(seconds=1) if row.leased_until and row.is_leased(now) else now
+    # Working.
 
-    # Running.
-
-    def _run_inline(self, run: Run, wake_up: WakeUp) -> Result:
+    def _work_inline(self, attempt: Attempt, wake_up: WakeUp) -> Result:
         """Reconcile within the HTTP call. The notification is durable by now, so no failure is the caller's."""
         try:
-            result = self._runner.run(run)
+            result = self._worker.work(attempt)
         except TemporaryError as error:
-            log.warning("%s stays with its wake-up: %s", run.row.key, error)
-            return Result(outcome=Outcome.ACCEPTED, record=run.row)
+            log.warning("%s stays with its wake-up: %s", attempt.row.key, error)
+            return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
         if not result.record.awaits_work:
             # If it cannot be taken back it comes, finds the record settled, and is done with.
             with suppress(TemporaryError):
@@ -362,38 +359,55 @@ class Reconciler:
         Raises:
             Conflict: the row changed since it was read; nothing was done.
         """
-        now = self._now()
-        if row.is_leased(now):
-            self._postpone(row, self._free_at(row) - now)
+        now, work = self._now(), row.work
+        if work.is_leased(now):
+            self._postpone(row, work.free_at(now) - now)
             return None
-        if row.woken_at is not None:
-            self._pressure.heard_of_success(row.woken_at)
+        if work.woken_at is not None:
+            self._circuit.heard_of_success(work.woken_at)
         kind = Kind.READ if row.may_have_incident else Kind.WRITE
-        pause, outage = self._pressure.paused_for(kind), self._pressure.outage(kind)
+        pause, outage = self._circuit.paused_for(kind), self._circuit.outage(kind)
         # A row whose time is up gets its last attempt, or it would wait for ever.
-        if outage and row.failing_for(now) < self._retry_horizon:
-            self._store.replace(row.held(reason=outage, now=now).waiting(until=now + pause))
+        if outage and work.failing_for(now) < self._retry_horizon:
+            self._store.replace(row.with_work(work.held(reason=outage, now=now).waiting(until=now + pause)))
             return None
         if pause > LONGEST_STAY and not outage:
-            self._store.replace(row.waiting(until=now + pause))
+            self._store.replace(row.with_work(work.waiting(until=now + pause)))
             return None
         if pause and not outage:
             self._postpone(row, with_jitter(pause))
             return None
-        with self._pressure.slot(wait=SLOT_PATIENCE) as has_slot:
+        with self._circuit.slot(wait=SLOT_PATIENCE) as has_slot:
             if not has_slot:
                 self._postpone(row, FIRST_RETRY)
                 return None
-            now = self._now()
-            deadline = now + WAKE_UP_BUDGET
-            leased = row.leased(holder=uuid.uuid4().hex, now=now, until=deadline + LEASE_MARGIN)
-            return self._runner.run(Run.of(self._store.replace(leased), deadline=deadline, cover=None))
+            now, deadline = self._now(), self._within(WAKE_UP_BUDGET)
+            leased = row.leased(holder=uuid.uuid4().hex, now=now, until=now + WAKE_UP_BUDGET + LEASE_MARGIN)
+            return self._worker.work(Attempt.of(self._store.replace(leased), deadline=deadline, next_wake_up=None))
 
     def _postpone(self, row: Record, delay: timedelta) -> None:
         """Have the row looked at later, and let it count on that wake-up alone."""
-        # A wake-up that overtakes the write of its row would be taken for a stray.
+        # If the message arrives before the row that names it is saved, it is discarded as unknown.
         delay = max(delay, LEAST_DELAY)
         wake_up = self._wakeups.send(row.key, delay=delay)
         # A row that changed meanwhile has a wake-up of its own; ours is a stray then.
         with suppress(Conflict):
-            self._store.replace(row.awaiting(wake_up_at=self._now() + delay, wake_up_id=wake_up.message_id))
+            work = row.work.awaiting(wake_up_at=self._now() + delay, wake_up_id=wake_up.message_id)
+            self._store.replace(row.with_work(work))
+
+    def _within(self, span: timedelta) -> Deadline:
+        return Deadline.after(span, clock=self._clock)
+
+
+def _woken(row: Record, now: datetime) -> Record:
+    return row.with_work(replace(row.work, woken_at=now))
+
+
+def _check_storage(deadline: Deadline) -> None:
+    """Make sure that enough time is left for the target.
+
+    Raises:
+        Unavailable: it is not.
+    """
+    if deadline.left < LEFT_BY_STORAGE:
+        raise Unavailable("storage is too slow to remember the alert in time")

@@ -1,48 +1,92 @@
-"""Which fields does an action write?
+"""How is an alert, or a write that was decided, spelled in the fields of an incident?
 
-Only owned fields, the state, and work notes: what people edit is never overwritten.
-Priority is never sent, ServiceNow computes it from impact and urgency.
+Only the fields of `OWNED_FIELDS`, the state, work notes and the configuration item are written: what people edit is
+never overwritten. Priority is never sent, because ServiceNow computes it from impact and urgency.
+The target calls this; nothing is decided here but lengths and markup.
 """
 
 from collections.abc import Mapping, Sequence
 
-from itsm_bridge.reconcile.record import Note, Record
-from itsm_bridge.servicenow.incident import Incident, IncidentState
-from itsm_bridge.text import plain
+from itsm_bridge.azure_monitor.alert import Alert, Severity
+from itsm_bridge.azure_monitor.notification import affected_resources
+from itsm_bridge.azure_monitor.wording.description import description_of
+from itsm_bridge.azure_monitor.wording.form import Wording, name_of
+from itsm_bridge.reconcile.ports import Content, Incident, Write
+from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, FIELD_LENGTHS, OWNED_FIELDS, IncidentState
+from itsm_bridge.text import clip, narrow, one_line, plain
+
+#: Impact and urgency by severity.
+IMPACT_AND_URGENCY: Mapping[Severity | None, tuple[str, str]] = {
+    Severity.SEV0: ("1", "1"),
+    Severity.SEV1: ("1", "2"),
+    Severity.SEV2: ("2", "2"),
+    Severity.SEV3: ("2", "3"),
+    Severity.SEV4: ("3", "3"),
+    None: ("3", "3"),
+}
 
 #: How long a journal entry may be, in characters; ServiceNow cuts the rest without a word.
 JOURNAL_LENGTH = 4000
+
+#: Columns up to this length hold no characters of four bytes.
+_SHORT_COLUMN = 255
 
 _PARAGRAPH = "\n\n"
 _LEFT_OUT = "Earlier notes are left out."
 
 
-def creation(record: Record, *, chooses_sys_id: bool = True) -> Mapping[str, str]:
+def content_of(alert: Alert, wording: Wording) -> Content:
+    """Return what the incident of `alert` says, and by what its configuration item is looked for."""
+    impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else alert.severity]
+    prefix = ("[TEST] " if alert.is_test else "") + (f"{alert.severity}: " if alert.severity else "")
+    source = name_of(alert.alert_rule) or alert.monitoring_service
+    fields = {
+        "short_description": f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}",
+        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"]),
+        "impact": impact,
+        "urgency": urgency,
+        "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),
+    }
+    fitted = {name: _fitted(name, text) for name, text in fields.items()}
+    return Content(
+        fields={name: fitted[name] for name in OWNED_FIELDS},
+        fields_at_creation={name: text for name, text in fitted.items() if name not in OWNED_FIELDS},
+        links={CONFIGURATION_ITEM: affected_resources(alert)},
+    )
+
+
+def creation(write: Write) -> Mapping[str, str]:
     """Return the fields of a new incident: its identity, what it says, and the notes that are owed."""
-    identity = {"correlation_id": record.key}
-    if chooses_sys_id:
-        identity["sys_id"] = record.incident_sys_id
-    before = f"{record.previous_number} is closed; this incident follows it." if record.previous_number else ""
-    notes = _noted(record.key, record.notes, before=before)
-    return {**identity, **record.fields, **_unless_empty(cmdb_ci=record.ci_sys_id or "", work_notes=notes)}
+    return {
+        "correlation_id": write.key,
+        **_unless_empty(sys_id=write.incident_id),
+        **write.fields,
+        **write.fields_at_creation,
+        **_beside(write),
+    }
 
 
-def update(record: Record, incident: Incident) -> Mapping[str, str]:
-    """Return what differs and the notes that are owed; on a resolved incident the notes only."""
-    changed = record.changed_fields(incident) if incident.is_open else {}
-    return {**changed, **_unless_empty(work_notes=_noted(record.key, record.notes_for(incident)))}
+def change(write: Write) -> Mapping[str, str]:
+    """Return what differs and the notes that are owed."""
+    return {**write.fields, **_beside(write)}
 
 
-def resolution(record: Record, close_code: str) -> Mapping[str, str]:
+def resolution(write: Write, close_code: str) -> Mapping[str, str]:
     """Return what resolves the incident. ServiceNow demands close notes, and mostly a close code.
 
     Without a code that states the truth the instance is left to fill it in, as a rule or a default of its own may.
     """
     return {
         "state": str(int(IncidentState.RESOLVED)),
-        "close_notes": record.close_notes or "Azure Monitor reports the alert as resolved.",
-        **_unless_empty(close_code=close_code, work_notes=_noted(record.key, record.notes)),
+        "close_notes": write.closing,
+        **_unless_empty(close_code=close_code),
+        **change(write),
     }
+
+
+def reopening(write: Write) -> Mapping[str, str]:
+    """Return what brings a resolved incident back to work."""
+    return {"state": str(int(IncidentState.IN_PROGRESS)), **change(write)}
 
 
 def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
@@ -55,35 +99,26 @@ def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
     }
 
 
-def reopening(record: Record, incident: Incident) -> Mapping[str, str]:
-    """Return what brings a resolved incident back to work."""
-    return {
-        "state": str(int(IncidentState.IN_PROGRESS)),
-        **record.changed_fields(incident),
-        "work_notes": _noted(record.key, record.notes) or "Azure Monitor reports that the alert fired again.",
-    }
+def _beside(write: Write) -> Mapping[str, str]:
+    notes = _noted(write.notes, before=write.preface)
+    return _unless_empty(**{CI_FIELD: write.links.get(CONFIGURATION_ITEM, ""), "work_notes": notes})
 
 
-def refusal(*, reopens: bool, reason: str) -> str:
-    """Return the work note that tells why the state of the incident does not follow the alert."""
-    if reopens:
-        what = "Azure Monitor reports that the alert fired again. This incident could not be reopened"
-    else:
-        what = "Azure Monitor reports the alert as resolved. This incident could not be resolved"
-    return f"{what} by the integration: {plain(reason)}"
-
-
-def _noted(key: str, notes: Sequence[Note], *, before: str = "") -> str:
+def _noted(notes: Sequence[str], *, before: str = "") -> str:
     """Return `before` and notes, oldest first; if a journal entry cannot hold all, the newest of them."""
     kept: list[str] = []
     room = JOURNAL_LENGTH - len(_joined(before, _LEFT_OUT)) - len(_PARAGRAPH)
-    for note in reversed(notes):
-        text = note.marked(key)
+    for text in reversed(notes):
         room -= len(text) + len(_PARAGRAPH)
         if kept and room < 0:
             return _joined(before, _LEFT_OUT, *kept)
         kept.insert(0, text)
     return _joined(before, *kept)
+
+
+def _fitted(name: str, text: str) -> str:
+    limit = FIELD_LENGTHS.get(name, _SHORT_COLUMN)
+    return clip(plain(text) if limit > _SHORT_COLUMN else narrow(plain(text)), limit)
 
 
 def _joined(*texts: str) -> str:

@@ -1,13 +1,14 @@
-"""What does ServiceNow hold?
+"""What are the states and fields of an incident in ServiceNow?
 
 Source of truth: the incident table and its state model,
 https://www.servicenow.com/docs/bundle/zurich-it-service-management/page/product/incident-management/concept/c_IncidentManagementStateModel.html
 """
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+from itsm_bridge.reconcile.ports import Status
 
 #: The fields of an incident that this program writes after creating it. All others belong to people.
 OWNED_FIELDS = ("short_description", "description", "impact", "urgency")
@@ -21,6 +22,11 @@ FIELD_LENGTHS: Mapping[str, int] = {
 }
 
 
+#: The link to the configuration item, and the field that holds it.
+CONFIGURATION_ITEM: Final = "configuration_item"
+CI_FIELD: Final = "cmdb_ci"
+
+
 class IncidentState(IntEnum):
     """The values of `incident.state` as ServiceNow ships them."""
 
@@ -32,41 +38,8 @@ class IncidentState(IntEnum):
     CANCELED = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """One row of the incident table, as just read or as a write answered it."""
-
-    sys_id: str
-    number: str
-    #: The raw value of `state`; customers add states of their own, so it is not an enum.
-    state: int
-    correlation_id: str
-    #: Every field that was read, by ServiceNow's names, as raw values.
-    fields: Mapping[str, str]
-    #: The journal as one text, newest entry first; None if it was not asked for.
-    work_notes: str | None = None
-    #: What a write sent and ServiceNow stored otherwise: fields that it refused, cut or mangled.
-    dropped: tuple[str, ...] = ()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether people may still work on it: neither resolved, nor closed, nor canceled."""
-        return not (self.is_resolved or self.is_closed)
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether it waits to be closed and can still be reopened."""
-        return self.state == IncidentState.RESOLVED
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it is final: closed or canceled, never to be written again."""
-        return self.state in (IncidentState.CLOSED, IncidentState.CANCELED)
-
-
-def sys_id_for(key: str, generation: int) -> str:
-    """Return the sys_id that the incident of `key` has in its `generation`: 32 hex characters.
-
-    ServiceNow honours a sys_id sent with an insert, so its primary key makes a second insert impossible.
-    """
-    return hashlib.sha256(f"{key}|{generation}".encode()).hexdigest()[:32]
+def status_of(state: int) -> Status:
+    """Return what may still be done with an incident in `state`; a state of the customer's own is open."""
+    if state in (IncidentState.CLOSED, IncidentState.CANCELED):
+        return Status.CLOSED
+    return Status.RESOLVED if state == IncidentState.RESOLVED else Status.OPEN

@@ -1,7 +1,7 @@
 """What is there? The incidents of a ServiceNow instance.
 
 1. What a write asked for and what it stored are compared: ServiceNow drops unknown choices and fields that we may
-   not write, cuts what is too long, and answers success. What differs is in `Incident.dropped`.
+   not write, cuts what is too long, and answers success. What differs is in `Incident.not_stored`.
 2. A write that was refused may have taken effect, or may have been refused because somebody was faster:
    a look at the incident tells.
 3. The priority, the caller and whatever else is not given is not sent.
@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
-from itsm_bridge.servicenow.incident import OWNED_FIELDS, Incident
+from itsm_bridge.reconcile.ports import Incident
+from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, OWNED_FIELDS, status_of
 from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
 from itsm_bridge.transport import Deadline
 
@@ -54,7 +55,7 @@ _SEARCH_LIMIT = 20
 _NEWEST_NOTES = (200, 20)
 
 
-class ServiceNow:
+class Incidents:
     """The incidents of one instance; safe to share between threads."""
 
     def __init__(
@@ -83,7 +84,7 @@ class ServiceNow:
     def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
         """Return the incident, or None if there is none.
 
-        With notes, `work_notes` is the journal, of a very long one the newest part; None if it is hidden from us.
+        With notes, `journal` holds the work notes, of a very long one the newest part; None if it is hidden from us.
 
         Raises:
             Unavailable: ServiceNow did not answer.
@@ -97,7 +98,7 @@ class ServiceNow:
             if not with_notes:
                 raise
         incident = self._found(sys_id, displayed=(), within=deadline.left)
-        return incident and replace(incident, work_notes=self._newest_notes(sys_id, within=deadline.left))
+        return incident and replace(incident, journal=self._newest_notes(sys_id, within=deadline.left))
 
     def _found(self, sys_id: str, *, displayed: Sequence[str], within: timedelta) -> Incident | None:
         try:
@@ -115,7 +116,7 @@ class ServiceNow:
         if not rows:
             return None
         incident = _incident(rows[0])
-        if incident is None or incident.sys_id != sys_id:
+        if incident is None or incident.id != sys_id:
             raise Unavailable("ServiceNow answered a row that is not the incident asked for")
         return incident
 
@@ -189,7 +190,7 @@ class ServiceNow:
         if incident is None:
             raise Unconfirmed("ServiceNow created an incident and does not show it to us")
         if "sys_id" in fields:
-            self._learn(honours_sys_id=incident.sys_id == fields["sys_id"])
+            self._learn(honours_sys_id=incident.id == fields["sys_id"])
         return self._compared(incident, fields)
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
@@ -210,7 +211,7 @@ class ServiceNow:
                 raise Conflict("the incident was closed or deleted meanwhile") from error
             raise
         incident = _incident(row)
-        if incident is None or incident.sys_id != sys_id:
+        if incident is None or incident.id != sys_id:
             raise Unconfirmed("ServiceNow changed an incident and shows us another one or none")
         return self._compared(incident, fields)
 
@@ -330,7 +331,7 @@ class ServiceNow:
         )
         for name in dropped:
             self._warn(f"dropped {name}", "ServiceNow did not store %s as it was sent: refused, cut or mangled", name)
-        return replace(incident, dropped=dropped)
+        return replace(incident, not_stored=dropped)
 
     def _warn(self, subject: str, message: str, *arguments: str) -> None:
         """Warn once per subject."""
@@ -352,13 +353,23 @@ def _incident(row: Row) -> Incident | None:
     if not (sys_id and number and re.fullmatch("-?[0-9]{1,9}", state)):
         return None
     return Incident(
-        sys_id=sys_id,
+        id=sys_id,
         number=number,
-        state=int(state),
-        correlation_id=row.get("correlation_id", ""),
+        status=status_of(int(state)),
+        state=state,
         fields={name: value for name, value in row.items() if name not in _JOURNALS},
-        work_notes=row.get("work_notes"),
+        links={CONFIGURATION_ITEM: row.get(CI_FIELD, "")},
+        created_at=_created_at(row.get("sys_created_on", "")),
+        version=row.get("sys_mod_count", ""),
+        journal=row.get("work_notes"),
     )
+
+
+def _created_at(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _is_same(sent: str, stored: str) -> bool:

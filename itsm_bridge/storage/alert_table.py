@@ -34,7 +34,7 @@ _CHANGED_MEANWHILE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PREC
 _SCAN_PATIENCE = 10
 
 
-class AlertStore:
+class AlertTable:
     """The table, created when it is absent."""
 
     def __init__(self, table: TableClient) -> None:
@@ -157,7 +157,7 @@ class AlertStore:
             Unavailable: the table did not answer.
         """
         found = self._query("awaits_work eq true and is_waiting eq true")
-        return nsmallest(limit, (row for row in found if row.wake_up_at < due_before), key=place_in_line)
+        return nsmallest(limit, (row for row in found if row.work.wake_up_at < due_before), key=place_in_line)
 
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`.

@@ -7,7 +7,7 @@ because a string property holds 32,768 UTF-16 units and an entity 1 MiB
 Versions of the program may run side by side while one is deployed, and a deployment may be taken back:
 
 1. A row written by an older version lacks the newest fields and gets their defaults.
-2. Fields that this version does not know are kept, of the record and of its signals.
+2. Fields that this version does not know are kept, of each part of the record and of its signals.
 3. A row names the version that one must at least understand to write it (`needs_version`). It is raised when a field
    comes that must not go stale; a version that is too old leaves such rows alone (`NewerVersion`).
 """
@@ -15,17 +15,21 @@ Versions of the program may run side by side while one is deployed, and a deploy
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from itsm_bridge.errors import Damaged, NewerVersion
-from itsm_bridge.reconcile.record import Decision, Note, Record, Signal
+from itsm_bridge.reconcile.desired import Desired, Signal
+from itsm_bridge.reconcile.observed import Observed
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.reconcile.work import Note, Step, Work
+from itsm_bridge.storage import row_version_1
 
 #: What this version understands, and what one must understand to write a row that this version wrote.
-VERSION = 1
-NEEDS_VERSION = 1
+VERSION = 2
+NEEDS_VERSION = 2
 
 #: How the RowKey of a row begins that was set aside: those of alerts are 64 hexadecimal digits and nothing else.
 ASIDE = "damaged-"
@@ -35,17 +39,16 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 #: Characters in a piece: at most 30,000 units, because `json.dumps` leaves nothing outside ASCII.
 _PIECE = 30_000
 
-_TIMES = frozenset(field.name for field in fields(Record) if field.type in (datetime, datetime | None))
-_NOT_STORED = frozenset({"etag", "unknown"})
-
-#: The fields of a signal that are stored as they are.
-_OF_SIGNAL = tuple(field.name for field in fields(Signal) if field.name not in ("at", "began_at", "unknown"))
-
 #: In the column of a row that counts on no wake-up: a query for overdue wake-ups does not find it.
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
-#: The plain fields of a record and what they must hold: a worker that meets anything else would stumble over it.
-_CHECKED = {field.name: field.type for field in fields(Record) if field.type in (str, int, bool)}
+_T = TypeVar("_T")
+
+_Part = Desired | Observed | Work | Signal | Note | Step
+
+
+#: The fields of each part, and what they hold.
+_KINDS: Mapping[object, Mapping[str, Any]] = {part: get_type_hints(part) for part in get_args(_Part)}
 
 
 def is_key(text: str) -> bool:
@@ -60,6 +63,7 @@ def partition_of(key: str) -> str:
 
 def to_entity(record: Record) -> dict[str, Any]:
     """Return the row of `record`."""
+    work = record.work
     document = json.dumps(_to_document(record), separators=(",", ":"))
     pieces = {
         f"document_{start // _PIECE}": document[start : start + _PIECE] for start in range(0, len(document), _PIECE)
@@ -68,13 +72,13 @@ def to_entity(record: Record) -> dict[str, Any]:
         "PartitionKey": partition_of(record.key),
         "RowKey": record.key,
         "awaits_work": record.awaits_work,
-        "is_parked": record.is_parked,
-        "is_firing": record.is_firing,
-        "changed_at": record.changed_at,
-        "wake_up_at": _NEVER if record.is_waiting else record.wake_up_at,
-        "is_waiting": record.is_waiting,
-        "looked_at": record.looked_at or record.changed_at,
-        "number": record.number,
+        "is_parked": work.is_parked,
+        "is_firing": record.desired.is_firing,
+        "changed_at": record.desired.changed_at,
+        "wake_up_at": _NEVER if work.is_waiting else work.wake_up_at,
+        "is_waiting": work.is_waiting,
+        "looked_at": work.looked_at or record.desired.changed_at,
+        "number": record.observed.number,
         "needs_version": NEEDS_VERSION,
         **pieces,
     }
@@ -98,9 +102,8 @@ def from_entity(entity: Mapping[str, Any], *, etag: str) -> Record:
         record = _from_document(json.loads("".join(pieces)), etag=etag)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"the row {key} cannot be read: {type(error).__name__}") from error
-    wrong = [name for name, kind in _CHECKED.items() if type(getattr(record, name)) is not kind]
-    if wrong or record.key != key:
-        raise Damaged(f"the row {key} cannot be read: {', '.join(wrong) or 'key'}")
+    if record.key != key:
+        raise Damaged(f"the row {key} cannot be read: key")
     return record
 
 
@@ -111,62 +114,81 @@ def aside(entity: Mapping[str, Any], *, etag: str) -> dict[str, Any]:
     return {"PartitionKey": entity["PartitionKey"], "RowKey": f"{ASIDE}{entity['RowKey']}-{mark}", **kept}
 
 
+# The document.
+
+
 def _to_document(record: Record) -> dict[str, Any]:
-    known = {field.name: getattr(record, field.name) for field in fields(Record) if field.name not in _NOT_STORED}
-    document = {**record.unknown, **known}
-    document |= {name: _to_text(document[name]) for name in _TIMES}
-    document["signals"] = {
-        name: {
-            **signal.unknown,
-            **{each: getattr(signal, each) for each in _OF_SIGNAL},
-            "at": _to_text(signal.at),
-            "began_at": _to_text(signal.began_at),
-        }
-        for name, signal in record.signals.items()
+    return {
+        **record.unknown,
+        "version": VERSION,
+        "key": record.key,
+        "created_at": _to_json(record.created_at),
+        "desired": _to_json(record.desired),
+        "observed": _to_json(record.observed),
+        "work": _to_json(record.work),
     }
-    document["creations"] = [_to_text(moment) for moment in record.creations]
-    document["notes"] = [asdict(note) for note in record.notes]
-    document["decisions"] = [{**asdict(each), "at": _to_text(each.at)} for each in record.decisions]
-    document |= {name: dict(document[name]) for name in ("fields", "facts", "applied", "wished")}
-    return document
 
 
 def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
-    names = {field.name for field in fields(Record)} - _NOT_STORED
-    known = {name: document[name] for name in names & document.keys()}
-    known |= {name: _to_time(known[name]) for name in _TIMES & known.keys()}
-    known["signals"] = {name: _to_signal(content) for name, content in known["signals"].items()}
-    known["creations"] = tuple(datetime.fromisoformat(moment) for moment in known.get("creations", ()))
-    known["notes"] = tuple(Note(**_known(Note, note)) for note in known["notes"])
-    known["decisions"] = tuple(_to_decision(each) for each in known.get("decisions", ()))
-    known["resources"] = tuple(known["resources"])
-    known["dropped"] = tuple(known.get("dropped", ()))
-    known["wished"] = {name: tuple(prints) for name, prints in known.get("wished", {}).items()}
-    unknown = {name: value for name, value in document.items() if name not in names}
-    return Record(**{**known, "etag": etag, "unknown": unknown})
+    if "version" not in document:
+        document = row_version_1.translated(document)
+    known = ("version", "key", "created_at", "desired", "observed", "work")
+    return Record(
+        key=_of(str, document["key"]),
+        created_at=datetime.fromisoformat(document["created_at"]),
+        desired=_from_json(Desired, document["desired"]),
+        observed=_from_json(Observed, document["observed"]),
+        work=_from_json(Work, document["work"]),
+        etag=etag,
+        unknown={name: value for name, value in document.items() if name not in known},
+    )
 
 
-def _to_signal(content: Mapping[str, Any]) -> Signal:
-    unknown = {name: value for name, value in content.items() if name not in (*_OF_SIGNAL, "at", "began_at")}
-    # A row of an older version does not tell when its firing began: when it last spoke is the best guess.
-    began_at = content.get("began_at", content["at"] if content["is_firing"] else None)
-    times = {"at": _to_time(content["at"]), "began_at": _to_time(began_at)}
-    known = {**_known(Signal, content), **times, "said": tuple(content.get("said", ()))}
-    return Signal(**{**known, "unknown": unknown})
+def _to_json(value: object) -> object:
+    """Return what JSON can hold of a part of a record."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, _Part):
+        told = {name: _to_json(getattr(value, name)) for name in _KINDS[type(value)] if name != "unknown"}
+        return {**getattr(value, "unknown", {}), **told}
+    if isinstance(value, Mapping):
+        return {name: _to_json(each) for name, each in value.items()}
+    return [_to_json(each) for each in value] if isinstance(value, tuple) else value
 
 
-def _known(kind: type[Note | Signal | Decision], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this version knows of `content`."""
-    return {field.name: content[field.name] for field in fields(kind) if field.name in content}
+def _from_json(kind: Callable[..., _T], content: Mapping[str, object]) -> _T:
+    """Return a part of a record, with the fields that it lacks at their defaults and those it has too many kept.
+
+    Raises:
+        TypeError: a field holds what it never may: a worker that met it would stumble over it.
+    """
+    kinds = _KINDS[kind]
+    known = {name: _checked(kinds[name], content[name]) for name in kinds if name in content and name != "unknown"}
+    if "unknown" in kinds:
+        known["unknown"] = {name: value for name, value in content.items() if name not in kinds}
+    return kind(**known)
 
 
-def _to_decision(content: Mapping[str, Any]) -> Decision:
-    return Decision(**{**_known(Decision, content), "at": datetime.fromisoformat(content["at"])})
+def _checked(kind: Any, value: object) -> object:  # noqa: ANN401 - type hints have no common type
+    """Return what a field of this kind holds, made of JSON."""
+    if isinstance(kind, UnionType):
+        kind = next(each for each in get_args(kind) if each is not type(None))
+        return None if value is None else _checked(kind, value)
+    if kind is datetime:
+        return datetime.fromisoformat(_of(str, value))
+    if get_origin(kind) is tuple:
+        return tuple(_checked(get_args(kind)[0], each) for each in _of(list[object], value))
+    if get_origin(kind) is Mapping:
+        return {name: _checked(get_args(kind)[1], each) for name, each in _of(dict[str, object], value).items()}
+    return _from_json(kind, _of(dict[str, object], value)) if issubclass(kind, _Part) else _of(kind, value)
 
 
-def _to_text(time: datetime | None) -> str | None:
-    return None if time is None else time.astimezone(UTC).isoformat()
+def _of(kind: type[_T], value: object) -> _T:
+    """Return `value`, of exactly this kind: True is no number.
 
-
-def _to_time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    Raises:
+        TypeError: it is of another kind.
+    """
+    if type(value) is not (get_origin(kind) or kind):
+        raise TypeError(f"{type(value).__name__} in place of {kind}")
+    return value

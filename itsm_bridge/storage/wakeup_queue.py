@@ -6,13 +6,13 @@ It says *look at this key*, never what to do. It never expires.
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
+from itsm_bridge.reconcile.ports import WakeUp
 from itsm_bridge.storage.account import answering, created_if_absent
 from itsm_bridge.storage.row_format import is_key
 
@@ -23,15 +23,7 @@ _HEAD = 32  # the queue shows no more
 _LONGEST_DELAY = timedelta(days=7)  # the queue refuses more
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WakeUp:
-    """A message that is under way: enough to take it back."""
-
-    message_id: str
-    pop_receipt: str
-
-
-class WakeUps:
+class WakeUpQueue:
     """The queue, created when it is absent."""
 
     def __init__(self, queue: QueueClient) -> None:

@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.desired import News
+from itsm_bridge.reconcile.ports import Content
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 
 BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
@@ -44,7 +46,7 @@ class Word:
     #: Seconds after the beginning.
     span: float
     role: Role
-    notification: Notification
+    notification: News
 
     @property
     def begins(self) -> bool:
@@ -61,24 +63,26 @@ def words_of(rng: random.Random, key: str, name: str) -> list[Word]:
     return list(_KINDS[kind](rng, key, name))
 
 
-def a_notification(key: str, digest: str, *, signal: str, at: float, opens: bool, closes: bool) -> Notification:
+def a_notification(key: str, digest: str, *, signal: str, at: float, opens: bool, closes: bool) -> News:
     worst = str(1 + len(digest) % 3)
-    return Notification(
+    return News(
         key=key,
         signal=signal,
         opens=opens,
         closes=closes,
         at=BEGIN + timedelta(seconds=at),
         digest=digest,
-        fields={
-            "short_description": f"Alert {digest}",
-            "description": "It is an alert.",
-            "impact": worst,
-            "urgency": str(1 + int(at) % 3),
-        },
+        content=Content(
+            fields={
+                "short_description": f"Alert {digest}",
+                "description": "It is an alert.",
+                "impact": worst,
+                "urgency": str(1 + int(at) % 3),
+            },
+            links={CONFIGURATION_ITEM: (f"vm-{len(digest) % 2}",)},
+        ),
         facts={"Said": digest},
         note=f"<{digest}>",
-        resources=(f"vm-{len(digest) % 2}",),
     )
 
 

@@ -5,7 +5,6 @@ Azure Monitor repeats a call after 5, 20, 5, 40 and 5 seconds when it was answer
 """
 
 import hashlib
-import json
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -15,8 +14,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from itsm_bridge.azure_monitor.notification import Notification
 from itsm_bridge.errors import Damaged, NewerVersion, TemporaryError, Unavailable
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET
 from itsm_bridge.reconcile.record import SETTLE_TIME, Record
 from itsm_bridge.servicenow.incident import IncidentState
@@ -24,6 +23,7 @@ from itsm_bridge.storage.row_format import VERSION
 from proof.simulator.azure import BEGIN, words_of
 from proof.simulator.faults import Weather
 from proof.simulator.memory import MemoryInstance, MemoryStore, MemoryWakeUps, Message, Rules, SysIds
+from proof.simulator.older import as_version_1
 from proof.simulator.oracle import Act, Oracle
 from proof.simulator.processes import (
     MESSAGE_LEASE,
@@ -61,15 +61,6 @@ _RULES = (
 #: What happens to rows and their wake-ups, mostly nothing. A newer version of the program has the row for a while; all
 #: wake-ups are lost, and one row cannot be written for as long.
 _ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost")
-#: What the version before this one does not know.
-_NEWEST_FIELDS = frozenset(
-    {
-        *("asked_revision", "created_firing", "creations", "doubted_revision", "generation_since", "is_restored"),
-        "item_may_be_told",
-        "sys_id_refused",
-        *("is_waiting", "looked_at", "mod_count", "refusal", "refusal_revision", "woken_at"),
-    }
-)
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
     (ALL_WORK,),
     (ALL_WORK, ALL_WORK),
@@ -251,7 +242,7 @@ class History:
             self._lose_wake_ups(key)
             return
         row = self._readable(key)
-        if row is None or (self._rows == "older version" and (row.lease_holder or row.is_waiting)):
+        if row is None or (self._rows == "older version" and (row.work.lease_holder or row.work.is_waiting)):
             return
         if self._rows == "damage" and self.rules.rewrites_correlation:
             return
@@ -264,7 +255,10 @@ class History:
         self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=self._rows))
         if self._rows == "damage":
             self.cloud.damaged.add(key)
-        self.store.change_document(key, (lambda text: text[:-9]) if self._rows == "damage" else _as_older)
+        if self._rows == "damage":
+            self.store.change_document(key, lambda text: text[:-9])
+        else:
+            self.store.change_document(key, partial(as_version_1, is_first=True), needs_version=1)
 
     def _give_back(self, key: str) -> None:
         self._of_others.discard(key)
@@ -283,7 +277,7 @@ class History:
         self.store.unwritable.discard(key)
         an_hour_ago = self.schedule.now - timedelta(hours=1)
         for row in self.store.records if self.weather.calm_at < an_hour_ago else ():
-            if row.awaits_work and row.key != key and row.wake_up_at < an_hour_ago:
+            if row.awaits_work and row.key != key and row.work.wake_up_at < an_hour_ago:
                 self.oracle.fault(f"LOST: {row.key[:4]} sleeps as long as {key[:4]} cannot be written")
 
     def _readable(self, key: str) -> Record | None:
@@ -327,7 +321,7 @@ class History:
 
     # Azure Monitor.
 
-    def _deliver(self, notification: Notification, attempt: int) -> None:
+    def _deliver(self, notification: News, attempt: int) -> None:
         process = self._living("webhooks")
         if process is None:
             self._deliver_again(notification, attempt)
@@ -337,7 +331,7 @@ class History:
         def receive() -> None:
             self.oracle.came(notification)
             try:
-                result = process.reconciler.receive(notification, deadline=process.clock() + INLINE_BUDGET)
+                result = process.reconciler.take(notification, deadline=process.within(INLINE_BUDGET))
             except TemporaryError as error:
                 self.tell(f"{process.name}: {notification.digest} answered 503: {error}")
                 self._deliver_again(notification, attempt)
@@ -351,13 +345,13 @@ class History:
         self.tell(f"{process.name}: {notification.digest} comes{f', attempt {attempt + 1}' if attempt else ''}")
         process.run(receive, on_death=lambda: self._died(notification, attempt))
 
-    def _died(self, notification: Notification, attempt: int) -> None:
+    def _died(self, notification: News, attempt: int) -> None:
         if self.rng.random() < _HOST_DIES:
             self._deliver_again(notification, attempt)
         else:
             self.tell(f"{notification.digest} was answered 500 by the host and is not repeated")
 
-    def _deliver_again(self, notification: Notification, attempt: int) -> None:
+    def _deliver_again(self, notification: News, attempt: int) -> None:
         if attempt < len(RETRIES):
             self._at(RETRIES[attempt], lambda: self._deliver(notification, attempt + 1))
 
@@ -443,7 +437,7 @@ class History:
         self.tell(f"a person: {name} {row.number}")
         known = self._readable(key)
         is_old = self.schedule.now - row.created_at > SETTLE_TIME
-        was_certain = is_old and known is not None and known.sys_id == row.sys_id
+        was_certain = is_old and known is not None and known.observed.incident_id == row.sys_id
         self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=name, was_certain=was_certain))
         states = {"resolve": 6, "close": 7, "cancel": 8, "reopen": 2}
         if name == "delete":
@@ -489,15 +483,3 @@ class History:
 
 def _or(given: _T | None, drawn: _T) -> _T:
     return drawn if given is None else given
-
-
-def _as_older(document: str) -> str:
-    """Return a row's text as the version before this one wrote it."""
-    known = json.loads(document)
-    for name in _NEWEST_FIELDS & known.keys():
-        del known[name]
-    for signal in known["signals"].values():
-        signal.pop("said", None)
-        signal.pop("ended_firing", None)
-        signal.pop("began_at", None)
-    return json.dumps(known)

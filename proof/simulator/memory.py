@@ -14,11 +14,11 @@ from itertools import count
 from typing import Any
 
 from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.record import Record, place_in_line
-from itsm_bridge.servicenow.incident import OWNED_FIELDS, Incident, IncidentState
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
 from itsm_bridge.servicenow.table_api import NotAllowed
 from itsm_bridge.storage.row_format import aside, from_entity, to_entity
-from itsm_bridge.storage.wakeup_queue import WakeUp
 
 Clock = Callable[[], datetime]
 
@@ -68,7 +68,7 @@ class MemoryStore:
 
     def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
         rows = self._query(lambda row: row["awaits_work"] and row["is_waiting"])
-        return sorted((row for row in rows if row.wake_up_at < due_before), key=place_in_line)[:limit]
+        return sorted((row for row in rows if row.work.wake_up_at < due_before), key=place_in_line)[:limit]
 
     def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
         return self._query(
@@ -93,9 +93,9 @@ class MemoryStore:
 
     # What a bug, a person or another version of the program does to a row.
 
-    def change_document(self, key: str, change: Callable[[str], str]) -> None:
-        """Change the text of a row."""
-        self.change_row(key, document_0=change(self._rows[key][0]["document_0"]))
+    def change_document(self, key: str, change: Callable[[str], str], **columns: Any) -> None:
+        """Change the text of a row, and columns of it."""
+        self.change_row(key, document_0=change(self._rows[key][0]["document_0"]), **columns)
 
     def change_row(self, key: str, **columns: Any) -> None:
         """Change columns of a row."""
@@ -336,16 +336,15 @@ class MemoryInstance:
     def shown(self, row: Row, *, with_notes: bool = False) -> Incident:
         """Return an incident as it is read."""
         return Incident(
-            sys_id=row.sys_id,
+            id=row.sys_id,
             number=row.number,
-            state=row.state,
-            correlation_id=row.correlation_id,
-            fields={
-                **{name: row.fields.get(name, "") for name in _READ},
-                "sys_mod_count": str(row.mod_count),
-                "sys_created_on": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
-            },
-            work_notes="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
+            status=status_of(row.state),
+            state=str(int(row.state)),
+            fields={name: row.fields.get(name, "") for name in _READ},
+            links={CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
+            created_at=row.created_at.replace(microsecond=0),
+            version=str(row.mod_count),
+            journal="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
         )
 
     def _write(self, row: Row, fields: Mapping[str, str]) -> None:
@@ -361,8 +360,8 @@ class Duplicate(Exception):
     """There is a row with this sys_id."""
 
 
-class MemoryServiceNow:
-    """What one process knows of the instance: the adapter `ServiceNow`, without a wire."""
+class MemoryIncidents:
+    """What one process knows of the instance: the adapter `Incidents`, without a wire."""
 
     def __init__(self, instance: MemoryInstance) -> None:
         self._instance = instance
@@ -396,7 +395,7 @@ class MemoryServiceNow:
     def learnt(self, incident: Incident, fields: Mapping[str, str]) -> Incident:
         """Remember whether our sys_id was kept; once it was not, it never is."""
         if self._honours_sys_id is not False and "sys_id" in fields:
-            self._honours_sys_id = incident.sys_id == fields["sys_id"]
+            self._honours_sys_id = incident.id == fields["sys_id"]
         return incident
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
 
-from itsm_bridge.azure_monitor.notification import Notification
 from itsm_bridge.errors import Damaged
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.incident import IncidentState
 from proof.simulator.azure import Role, Word
@@ -100,12 +100,12 @@ class Oracle:
 
     # While it happens.
 
-    def came(self, notification: Notification) -> None:
+    def came(self, notification: News) -> None:
         """A call came to a process."""
         told = self._known[id(notification)]
         told.came_at = told.came_at or self._schedule.now
 
-    def answered(self, notification: Notification) -> None:
+    def answered(self, notification: News) -> None:
         """A call was answered 2xx."""
         told = self._known[id(notification)]
         told.answered_at = told.answered_at or self._schedule.now
@@ -133,7 +133,7 @@ class Oracle:
             row = self._row(key)
             self._judge_row(key, story, row)
             self._judge_notes(key, story)
-            if row is not None and row.is_parked:
+            if row is not None and row.work.is_parked:
                 self._judge_parked(key, story)
             else:
                 self._judge_incidents(key, story)
@@ -149,12 +149,12 @@ class Oracle:
         if row is None:
             if not story.did("damage") and any(each.word.role is not Role.NEUTRAL for each in story.answered):
                 self.fault(f"LOST: the row {key[:4]} is gone")
-        elif row.is_parked:
+        elif row.work.is_parked:
             if not self.may_park:
-                self.fault(f"{key[:4]} is parked: {row.last_error}")
+                self.fault(f"{key[:4]} is parked: {row.work.last_error}")
         elif row.awaits_work:
-            self.fault(f"LOST: {key[:4]} is not settled: {row.last_error}")
-        elif row.lease_holder:
+            self.fault(f"LOST: {key[:4]} is not settled: {row.work.last_error}")
+        elif row.work.lease_holder:
             self.fault(f"{key[:4]} is settled and still leased")
 
     def _judge_notes(self, key: str, story: Story) -> None:
@@ -208,7 +208,7 @@ class Oracle:
             # Several action groups say the same at the same time: any of them may have come last.
             last = [each for each in story.answered if each.word.begins and each.word.span == began.word.span]
             voices = {each.word.notification.signal for each in story.answered}
-            wanted = [each.word.notification.fields for each in last]
+            wanted = [each.word.notification.content.fields for each in last]
             shown = {name: open_rows[-1].fields.get(name) for name in wanted[0]}
             if len(voices) == 1 and shown not in wanted:
                 self.fault(f"{open_rows[-1].number} says {shown['short_description']}, not what was said last")

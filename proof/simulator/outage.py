@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.desired import News
 from proof.simulator.azure import BEGIN, Role, Word, a_notification
 from proof.simulator.history import ALL_WORK, SPLIT, History, Options
 from proof.simulator.memory import Message, SysIds
@@ -70,7 +70,7 @@ class Outage(History):
             (self._step * number + timedelta(minutes=2)).total_seconds() for number in range(self._span // self._step)
         ]
 
-    def _afterwards(self) -> Iterator[tuple[float, Notification]]:
+    def _afterwards(self) -> Iterator[tuple[float, News]]:
         """Return an alert every five minutes for an hour, from half an hour after the return on."""
         self.later = []
         for number in range(12):
@@ -79,7 +79,7 @@ class Outage(History):
             self.later.append(alert)
             yield at, alert
 
-    def _troubles(self) -> Iterator[tuple[float, Notification]]:
+    def _troubles(self) -> Iterator[tuple[float, News]]:
         if self._troubled:
             self.weather.unreadable_from = self.returns_at
         for number in range(self._troubled):
@@ -97,7 +97,7 @@ class Outage(History):
         visible = [each for each in self.wakeups.messages.values() if each.visible_at <= self.schedule.now]
         return min(visible, key=lambda each: each.visible_at, default=None)
 
-    def lateness_of(self, alert: Notification) -> timedelta:
+    def lateness_of(self, alert: News) -> timedelta:
         """Return how long after its alert the incident was created."""
         (row,) = self.instance.of(alert.key)
         assert alert.at is not None
@@ -197,7 +197,7 @@ class Slow(History):
         return max(row.created_at - self.fired_at[row.correlation_id] for row in self.instance.rows.values())
 
 
-def _word(span: float, alert: Notification) -> Word:
+def _word(span: float, alert: News) -> Word:
     return Word(span=span, role=Role.BEGIN if alert.opens else Role.END, notification=alert)
 
 

@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, TemporaryError, Unavailable, Unconfirmed
-from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.cmdb.match import Binding
-from itsm_bridge.servicenow.incident import Incident
-from itsm_bridge.storage.wakeup_queue import WakeUp
+from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.faults import Trip, Weather
-from proof.simulator.memory import MemoryInstance, MemoryServiceNow, MemoryStore, MemoryWakeUps
+from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps
 from proof.simulator.schedule import Killed, Schedule
 
 _T = TypeVar("_T")
@@ -67,7 +68,7 @@ class Cloud:
         self.requests = 0
 
 
-class VirtualPressure(Pressure):
+class VirtualCircuit(Circuit):
     """The bulkhead, waiting by the virtual clock."""
 
     def __init__(self, *, slots: int, now: Callable[[], datetime], sleep: Callable[[timedelta], None]) -> None:
@@ -108,20 +109,31 @@ class Process:
         self.in_flight = 0
         self._choices_known = False
         self._on_death: list[Callable[[], None]] = []
-        self.pressure = VirtualPressure(slots=slots, now=self.clock, sleep=cloud.schedule.sleep)
+        self.circuit = VirtualCircuit(slots=slots, now=self.clock, sleep=cloud.schedule.sleep)
         self.reconciler = Reconciler(
-            store=_RemoteStore(self),  # type: ignore[arg-type] # the same methods
-            wakeups=_RemoteWakeUps(self),  # type: ignore[arg-type] # the same methods
-            servicenow=_RemoteServiceNow(self),  # type: ignore[arg-type] # the same methods
-            cmdb=_RemoteCmdb(self),  # type: ignore[arg-type] # the same method
-            pressure=self.pressure,
+            store=_RemoteStore(self),
+            wakeups=_RemoteWakeUps(self),
+            target=ServiceNow(
+                _RemoteIncidents(self),  # type: ignore[arg-type] # the same methods
+                _RemoteCmdb(self),  # type: ignore[arg-type] # the same method
+            ),
+            circuit=self.circuit,
             now=self.clock,
+            clock=self.seconds,
             **settings,
         )
 
     def clock(self) -> datetime:
         """What this process believes the time is."""
         return self.cloud.schedule.now + self._skew
+
+    def seconds(self) -> float:
+        """What its monotonic clock says."""
+        return self.cloud.schedule.elapsed
+
+    def within(self, span: timedelta) -> Deadline:
+        """Return the deadline that is `span` from now."""
+        return Deadline.after(span, clock=self.seconds)
 
     # Life and death.
 
@@ -299,12 +311,12 @@ class _RemoteWakeUps:
         self._call(f"take back {wake_up.message_id}", lambda: self._process.cloud.wakeups.take_back(wake_up))
 
 
-class _RemoteServiceNow:
+class _RemoteIncidents:
     """The instance as a process sees it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._adapter = MemoryServiceNow(process.cloud.instance)
+        self._adapter = MemoryIncidents(process.cloud.instance)
 
     @property
     def honours_sys_id(self) -> bool | None:
@@ -321,7 +333,7 @@ class _RemoteServiceNow:
 
     def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
         # What is learnt from an answer is learnt when it is here, not when it is made.
-        adapter = MemoryServiceNow(self._process.cloud.instance)
+        adapter = MemoryIncidents(self._process.cloud.instance)
 
         def effect() -> Incident:
             return adapter.create(fields, within=within)

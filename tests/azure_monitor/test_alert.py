@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity, parse_alert
-from itsm_bridge.azure_monitor.notification import Notification, changed_note, notification_of
+from itsm_bridge.azure_monitor.notification import changed_note
 from itsm_bridge.errors import InvalidAlert
+from itsm_bridge.reconcile.desired import News
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from itsm_bridge.text import length
 from tests.alert_files import NAMES, alert_of, body_of, document_of
+from tests.builders import news_of
 
 KINDS = {
     "activity-log": Kind.ACTIVITY_LOG,
@@ -167,7 +170,7 @@ def test_an_object_without_anything_is_an_alert_of_unknown_kind(document: object
     alert = alert_of(document)
 
     assert alert.kind is Kind.UNKNOWN
-    assert notification_of(alert).fields["short_description"] == "Azure Monitor sent an alert of unknown form"
+    assert news_of(alert).content.fields["short_description"] == "Azure Monitor sent an alert of unknown form"
 
 
 def test_an_object_of_unknown_shape_is_its_own_context() -> None:
@@ -232,17 +235,19 @@ def mutate(document: Any, change: str, place: int, junk: Any) -> None:
         container.extend(copy.deepcopy(container))
 
 
-def assert_fits(notification: Notification) -> None:
-    assert set(notification.fields) == set(LIMITS)
-    for name, text in notification.fields.items():
+def assert_fits(notification: News) -> None:
+    content = notification.content
+    said = {**content.fields, **content.fields_at_creation}
+    assert set(said) == set(LIMITS)
+    for name, text in said.items():
         assert 1 <= length(text) <= LIMITS[name], name
     assert len(notification.key) == len(notification.digest) == 64
     assert notification.opens or notification.closes
     assert 1 <= length(notification.note) <= 3000
     assert length(changed_note({}, notification)) <= 3000
     assert all(length(text) <= 200 for text in notification.facts.values())
-    assert len(notification.resources) <= 50
-    json.dumps([notification.fields, notification.facts, notification.note], ensure_ascii=False).encode("utf-8")
+    assert len(content.links[CONFIGURATION_ITEM]) <= 50
+    json.dumps([said, notification.facts, notification.note], ensure_ascii=False).encode("utf-8")
 
 
 def still_an_alert(document: Any) -> Alert:
@@ -255,7 +260,7 @@ def test_a_sample_with_one_change_is_an_alert(name: str, change: str, place: int
     document = document_of(name)
     mutate(document, change, place, junk)
 
-    assert_fits(notification_of(still_an_alert(document)))
+    assert_fits(news_of(still_an_alert(document)))
 
 
 @settings(derandomize=True, max_examples=700, deadline=None)
@@ -265,7 +270,7 @@ def test_a_sample_with_many_changes_is_an_alert(name: str, changes: list[tuple[s
     for change, place, junk in changes:
         mutate(document, change, place, junk)
 
-    assert_fits(notification_of(still_an_alert(document)))
+    assert_fits(news_of(still_an_alert(document)))
 
 
 @settings(derandomize=True, max_examples=500, deadline=None)
@@ -279,7 +284,7 @@ def test_a_sample_with_broken_bytes_is_an_alert_or_refused(name: str, breaks: li
         alert = parse_alert(body)
     except InvalidAlert:
         return
-    assert_fits(notification_of(alert))
+    assert_fits(news_of(alert))
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -291,4 +296,4 @@ def test_a_sample_with_broken_bytes_is_an_alert_or_refused(name: str, breaks: li
     )
 )
 def test_any_object_at_all_is_an_alert(value: Any) -> None:
-    assert_fits(notification_of(still_an_alert({"data": value})))
+    assert_fits(news_of(still_an_alert({"data": value})))

@@ -6,10 +6,10 @@ import pytest
 
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
-from itsm_bridge.azure_monitor.notification import Notification, notification_of
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record, merge
 from tests.alert_files import NAMES, PAIRS, alert_of, document_of
-from tests.builders import NOW
+from tests.builders import NOW, news_of
 
 
 def of(sample: Any) -> Correlation:
@@ -217,7 +217,7 @@ def test_key_parts_cannot_flow_into_each_other() -> None:
 class TestHealthChain:
     """Resource Health sends beginning and update in one second, and its end two minutes later."""
 
-    def said(self, number: int, status: str, before: str, now: str, at: str) -> Notification:
+    def said(self, number: int, status: str, before: str, now: str, at: str) -> News:
         sub = "/subscriptions/00000000-0000-0000-0000-000000000001"
         essentials = {
             "alertId": f"{sub}/providers/Microsoft.AlertsManagement/alerts/f0500000-0000-4000-8000-00000000000{number}",
@@ -231,7 +231,7 @@ class TestHealthChain:
         context = {"eventTimestamp": at, "status": status, "properties": properties, "eventSource": "ResourceHealth"}
         data = {"essentials": essentials, "alertContext": context}
         body = {"schemaId": "azureMonitorCommonAlertSchema", "data": data}
-        return notification_of(parse_alert(json.dumps(body).encode()))
+        return news_of(parse_alert(json.dumps(body).encode()))
 
     @pytest.mark.parametrize("available", ["Available", "available", "AVAILABLE"])
     @pytest.mark.parametrize("order", ["12", "21", "123", "213", "132", "1213", "2123", "12323"])
@@ -248,9 +248,9 @@ class TestHealthChain:
             elif word.opens:  # an update alone leaves no row
                 row = first_record(word, NOW)
         assert row is not None
-        assert (row.firing, row.is_firing) == (1, "3" not in order)
+        assert (row.desired.firing_count, row.desired.is_firing) == (1, "3" not in order)
 
-        assert not merge(row, words["3"], NOW).is_firing
+        assert not merge(row, words["3"], NOW).desired.is_firing
 
     def test_a_resource_that_becomes_available_is_over_by_whatever_name(self) -> None:
         words = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.azure_monitor.notification import IMPACT_AND_URGENCY, changed_note
+from itsm_bridge.azure_monitor.notification import changed_note
 from tests.alert_files import FOLDER, NAMES, PAIRS, as_read, document_of, notified
 
 MARKUP = "[code]<script>alert(1)</script>[/code] [ CODE ]\u202e<b>\x00\ud83d"
@@ -39,19 +39,15 @@ def test_an_alert_reads_as_its_text(name: str) -> None:
 def test_severity_decides_impact_and_urgency(severity: str | None, impact: str, urgency: str) -> None:
     sample = changed("metric-static.fired", lambda essentials, _: essentials.update(severity=severity))
 
-    fields = notified(sample).fields
+    fields = notified(sample).content.fields
 
     assert (fields["impact"], fields["urgency"]) == (impact, urgency)
-
-
-def test_every_severity_has_an_impact_and_an_urgency() -> None:
-    assert len(IMPACT_AND_URGENCY) == 6
 
 
 def test_a_test_is_marked_and_least_urgent_whatever_its_severity() -> None:
     sample = changed("test-metric", lambda essentials, _: essentials.update(severity="Sev0"))
 
-    fields = notified(sample).fields
+    fields = notified(sample).content.fields
 
     assert fields["short_description"].startswith("[TEST] Sev0: ")
     assert (fields["impact"], fields["urgency"]) == ("3", "3")
@@ -94,7 +90,7 @@ def test_what_only_was_measured_anew_is_no_news() -> None:
     again = notified(changed("metric-static.fired", measured_anew))
 
     assert again.digest == notified("metric-static.fired").digest
-    assert again.fields["description"] != notified("metric-static.fired").fields["description"]
+    assert again.content.fields["description"] != notified("metric-static.fired").content.fields["description"]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +179,7 @@ def test_no_text_of_an_alert_can_become_markup(name: str) -> None:
 
     notification = notified(document)
 
-    for text in (*notification.fields.values(), *notification.facts.values(), notification.note):
+    for text in (*notification.content.fields.values(), *notification.facts.values(), notification.note):
         assert "[code]" not in text.lower()
         assert "[ code ]" not in text.lower()
         assert "[/code]" not in text.lower()
@@ -208,7 +204,8 @@ def test_short_columns_hold_no_character_of_four_bytes() -> None:
     )
     sample["data"]["alertContext"]["condition"]["allOf"][0]["metricName"] = "🔥 CPU"
 
-    fields = notified(sample).fields
+    content = notified(sample).content
+    fields = {**content.fields, **content.fields_at_creation}
 
     assert fields["short_description"] == "Sev1: ? CPU above 90 on vm-web-01"
     assert fields["correlation_display"] == "Azure Monitor: ? CPU"
@@ -219,7 +216,7 @@ def test_a_long_title_keeps_the_resource_and_stands_whole_in_the_description() -
     rule = "Orders are not delivered " * 10
     sample = changed("log-search.fired", lambda essentials, _: essentials.update(alertRule=rule))
 
-    fields = notified(sample).fields
+    fields = notified(sample).content.fields
 
     assert len(fields["short_description"]) <= 160
     assert fields["short_description"].startswith("Sev1: Orders are not delivered Orders")
@@ -233,7 +230,7 @@ def test_too_long_a_description_keeps_the_condition_and_names_what_it_lost() -> 
         context["condition"]["allOf"][0]["searchQuery"] = "union *\n| where true" * 400
         context["properties"] = {"Team": "Platform", "Essay": "word " * 900}
 
-    description = notified(changed("log-search.fired", lengthen)).fields["description"]
+    description = notified(changed("log-search.fired", lengthen)).content.fields["description"]
 
     assert len(description) <= 4000
     assert "Condition: number of results < 1" in description
@@ -248,7 +245,7 @@ def test_an_address_that_could_be_more_than_a_link_is_left_out() -> None:
         essentials["investigationLink"] = "javascript:alert(1)"
         context["condition"]["allOf"][0]["linkToFilteredSearchResultsUI"] = "https://portal.azure.com/[code]x"
 
-    description = notified(changed("log-search.fired", mislead)).fields["description"]
+    description = notified(changed("log-search.fired", mislead)).content.fields["description"]
 
     assert "Investigation" not in description
     assert "Search results" not in description

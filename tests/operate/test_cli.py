@@ -18,7 +18,7 @@ from itsm_bridge.operate import cli
 from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.record import Decision, Record
 from itsm_bridge.storage.account import QUEUE, TABLE
-from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.alert_table import AlertTable
 from local.azurite import Azurite
 from tests.builders import HOUR, KEY, MINUTE, NOW, incident, notification, resolved, told
 
@@ -38,7 +38,7 @@ def account() -> Iterator[Azurite]:
 
 
 @pytest.fixture
-def table(account: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AlertStore]:
+def table(account: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AlertTable]:
     """The app's own table and queue, empty."""
     monkeypatch.chdir(tmp_path)
     for name, value in {**SETTINGS, "AzureWebJobsStorage": account.connection_string}.items():
@@ -53,7 +53,7 @@ def table(account: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         for row in list(rows.list_entities(select=["PartitionKey", "RowKey"])):
             rows.delete_entity(row)
         queue.clear_messages()
-        yield AlertStore(rows)
+        yield AlertTable(rows)
 
 
 def messages(account: Azurite) -> int:
@@ -91,11 +91,11 @@ def told_as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[i
 class TestStatus:
     """What needs somebody?"""
 
-    def test_an_empty_table_needs_nobody(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_empty_table_needs_nobody(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         assert table.read(KEY) is None
         assert run(capsys, "status") == (0, "unsettled 0  parked 0  firing 0  over 0\n")
 
-    def test_rows_are_counted_by_state(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_rows_are_counted_by_state(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         over = told(settled("a1" * 32), resolved(key="a1" * 32))
         for row in (settled(), over.settled(over), unsettled("b2" * 32), unsettled("c3" * 32)):
             table.insert(row)
@@ -106,7 +106,7 @@ class TestStatus:
         assert {row["key"] for row in content["unsettled"]} == {"b2" * 32, "c3" * 32}
 
     def test_parked_alerts_need_somebody_and_say_why(
-        self, table: AlertStore, capsys: pytest.CaptureFixture[str]
+        self, table: AlertTable, capsys: pytest.CaptureFixture[str]
     ) -> None:
         table.insert(parked())
 
@@ -116,7 +116,7 @@ class TestStatus:
         assert "parked 1" in text
         assert "Parked until somebody acts: ServiceNow says no" in text
 
-    def test_overdue_alerts_need_somebody(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_overdue_alerts_need_somebody(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         table.insert(unsettled(wake_up_at=now() - HOUR))
 
         code, content = told_as_json(capsys, "status")
@@ -124,7 +124,7 @@ class TestStatus:
         assert (code, content["overdue"]) == (1, 1)
         assert "resync will wake it" in content["unsettled"][0]["next"]
 
-    def test_the_oldest_come_first(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_oldest_come_first(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         for hours, key in ((1, "a1" * 32), (3, "b2" * 32), (2, "c3" * 32)):
             table.insert(unsettled(key, changed_at=now() - hours * HOUR))
 
@@ -136,7 +136,7 @@ class TestStatus:
 class TestShow:
     """One alert, however it is named."""
 
-    def test_by_key_by_number_and_by_alert_id(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_by_key_by_number_and_by_alert_id(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         key = cli.key_of_alert(ALERT_ID)
         table.insert(settled(key))
 
@@ -145,7 +145,7 @@ class TestShow:
         assert [(code, rows[0]["key"]) for code, rows in shown] == [(0, key)] * 4
         assert shown[0][1][0]["incident"]["number"] == "INC0010001"
 
-    def test_a_sheet_tells_what_happens_next(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_sheet_tells_what_happens_next(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         table.insert(settled())
 
         code, text = run(capsys, "show", KEY)
@@ -155,7 +155,7 @@ class TestShow:
         assert "CPU above 90 on vm-web-01" in text
 
     def test_the_last_decisions_are_told_with_their_reasons(
-        self, table: AlertStore, capsys: pytest.CaptureFixture[str]
+        self, table: AlertTable, capsys: pytest.CaptureFixture[str]
     ) -> None:
         reason = "alert fired, news; incident absent"
         row = settled()
@@ -173,7 +173,7 @@ class TestShow:
         assert [each["times"] for each in content[0]["decisions"]] == [2, 1]
 
     @pytest.mark.parametrize("what", ["a1" * 32, "INC7", "/subscriptions/S/alerts/none"])
-    def test_what_is_not_there(self, what: str, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_what_is_not_there(self, what: str, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         table.insert(settled())
 
         code, text = run(capsys, "show", what)
@@ -202,7 +202,7 @@ class TestReplay:
     """Look at it again now."""
 
     def test_a_parked_alert_awaits_work_and_has_a_wake_up(
-        self, table: AlertStore, account: Azurite, capsys: pytest.CaptureFixture[str]
+        self, table: AlertTable, account: Azurite, capsys: pytest.CaptureFixture[str]
     ) -> None:
         table.insert(parked())
 
@@ -218,7 +218,7 @@ class TestReplay:
         assert messages(account) == 1
 
     def test_all_that_are_parked_and_nothing_else(
-        self, table: AlertStore, account: Azurite, capsys: pytest.CaptureFixture[str]
+        self, table: AlertTable, account: Azurite, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for row in (parked(), parked("a1" * 32), unsettled("b2" * 32), settled("c3" * 32)):
             table.insert(row)
@@ -230,7 +230,7 @@ class TestReplay:
         assert run(capsys, "replay", "--parked") == (1, "0 will be looked at now.\n")
 
     def test_a_settled_alert_is_left_alone(
-        self, table: AlertStore, account: Azurite, capsys: pytest.CaptureFixture[str]
+        self, table: AlertTable, account: Azurite, capsys: pytest.CaptureFixture[str]
     ) -> None:
         row = table.insert(settled())
 
@@ -238,7 +238,7 @@ class TestReplay:
         assert (table.read(KEY), messages(account)) == (row, 0)
 
     def test_an_alert_that_changes_meanwhile_is_replayed_as_it_is_then(
-        self, table: AlertStore, account: Azurite, monkeypatch: pytest.MonkeyPatch
+        self, table: AlertTable, account: Azurite, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         row = table.insert(parked())
         newer = table.replace(replace(row, attempts=10))
@@ -283,7 +283,7 @@ class TestSettings:
         assert "ENTRA_TENANT_ID is missing" in capsys.readouterr().err
 
     def test_storage_that_does_not_answer(
-        self, table: AlertStore, account: Azurite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, table: AlertTable, account: Azurite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         table.insert(settled())
         nobody = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;TableEndpoint=http://127.0.0.1:9/a;"

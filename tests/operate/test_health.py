@@ -5,7 +5,7 @@ from typing import Any
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.operate.health import FRESH, Health
-from itsm_bridge.reconcile.circuit import OUTAGE_KEYS, Kind, Pressure
+from itsm_bridge.reconcile.circuit import OUTAGE_KEYS, Circuit, Kind
 from tests.builders import NOW, SECOND
 
 
@@ -29,10 +29,10 @@ def is_down() -> None:
     raise Unavailable("no answer")
 
 
-def health(clock: list[Any], pressure: Pressure | None = None, **parts: Part) -> Health:
+def health(clock: list[Any], circuit: Circuit | None = None, **parts: Part) -> Health:
     names = ("verifier", "store", "wakeups", "servicenow")
     made: dict[str, Any] = {name: parts.get(name) or Part() for name in names}
-    return Health(**made, pressure=pressure or Pressure(slots=1, now=lambda: clock[0]), now=lambda: clock[0])
+    return Health(**made, circuit=circuit or Circuit(slots=1, now=lambda: clock[0]), now=lambda: clock[0])
 
 
 def test_what_is_down_is_named() -> None:
@@ -54,10 +54,10 @@ def test_asking_often_costs_nothing() -> None:
 
 def test_servicenow_is_not_called_while_it_asked_us_to_wait() -> None:
     clock, servicenow = [NOW], Part()
-    pressure = Pressure(slots=1, now=lambda: clock[0])
-    pressure.pause(SECOND)
+    circuit = Circuit(slots=1, now=lambda: clock[0])
+    circuit.pause(SECOND)
 
-    assert health(clock, pressure, servicenow=servicenow).down() == ("servicenow",)
+    assert health(clock, circuit, servicenow=servicenow).down() == ("servicenow",)
     assert servicenow.asked == 0
 
 
@@ -87,26 +87,26 @@ def test_whoever_asks_during_a_slow_look_is_told_what_was_seen_last() -> None:
 
 def test_whoever_sees_that_servicenow_is_back_tells_the_rest_of_the_process() -> None:
     clock = [NOW]
-    pressure = Pressure(slots=1, now=lambda: clock[0])
+    circuit = Circuit(slots=1, now=lambda: clock[0])
     for number in range(OUTAGE_KEYS):
-        pressure.failed(f"key {number}", "refused the connection", Kind.READ)
-    during = health(clock, pressure).down()
-    clock[0] += pressure.paused_for()
-    before = pressure.admits_webhooks
+        circuit.failed(f"key {number}", "refused the connection", Kind.READ)
+    during = health(clock, circuit).down()
+    clock[0] += circuit.paused_for()
+    before = circuit.admits_webhooks
 
-    after = health(clock, pressure).down()
+    after = health(clock, circuit).down()
 
     assert (during, before) == (("servicenow",), False)
-    assert (after, pressure.admits_webhooks) == ((), True)
+    assert (after, circuit.admits_webhooks) == ((), True)
 
 
 def test_that_servicenow_can_be_read_does_not_tell_that_it_can_be_changed() -> None:
     clock = [NOW]
-    pressure = Pressure(slots=1, now=lambda: clock[0])
+    circuit = Circuit(slots=1, now=lambda: clock[0])
     for number in range(OUTAGE_KEYS):
-        pressure.failed(f"key {number}", "read-only")
-    clock[0] += pressure.paused_for()
+        circuit.failed(f"key {number}", "read-only")
+    clock[0] += circuit.paused_for()
 
-    health(clock, pressure).down()
+    health(clock, circuit).down()
 
-    assert not pressure.admits_webhooks
+    assert not circuit.admits_webhooks

@@ -4,7 +4,6 @@ A failure prints its story; `python -m proof.simulator --seed N` tells it again.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from local.host.scale_vote import scale_vote
 from proof.simulator.history import ALL_WORK, SPLIT, Options, play
 from proof.simulator.memory import SysIds
 from proof.simulator.outage import Backlog, Outage, Slow, Waiting
+from tests.builders import changed
 
 HISTORIES = 400
 _EACH = 50
@@ -106,13 +106,13 @@ def test_beyond_the_horizon_alerts_are_parked_and_one_replay_brings_them_in() ->
     outage.oracle.may_park = True
     outage.play()
 
-    parked = [row for row in outage.store.records if row.is_parked]
+    parked = [row for row in outage.store.records if row.work.is_parked]
     assert {row.key for row in parked} == {
         alert.key for alert in outage.alerts if outage.age_of(alert.key) > timedelta(hours=72)
     }
-    assert all("given up after" in row.last_error for row in parked)
+    assert all("given up after" in row.work.last_error for row in parked)
     for row in parked:
-        outage.store.replace(replace(row, is_parked=False, attempts=0, failing_since=None, wake_up_id=""))
+        outage.store.replace(changed(row, is_parked=False, attempts=0, failing_since=None, wake_up_id=""))
         outage.wakeups.send(row.key, delay=timedelta(0))
     outage.rest()
 

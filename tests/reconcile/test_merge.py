@@ -4,18 +4,35 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record, merge
 from itsm_bridge.reconcile.record import fingerprint
 from itsm_bridge.storage.row_format import to_entity
-from tests.builders import HOUR, MINUTE, NOW, SECOND, known_record, notification, record, resolved, told
+from tests.builders import (
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    changed,
+    known_record,
+    notification,
+    record,
+    resolved,
+    told,
+    worked,
+)
 
 
 def test_a_first_fired_asks_for_an_incident() -> None:
     row = first_record(notification(), NOW)
 
-    assert (row.firing, row.revision, row.is_firing, row.awaits_work) == (1, 1, True, True)
-    assert row.fields == notification().fields
+    assert (row.desired.firing_count, row.desired.revision, row.desired.is_firing, row.awaits_work) == (
+        1,
+        1,
+        True,
+        True,
+    )
+    assert row.desired.fields == notification().content.fields
 
 
 def test_a_repetition_changes_nothing() -> None:
@@ -27,23 +44,23 @@ def test_a_repetition_changes_nothing() -> None:
 def test_a_change_asks_for_an_update_with_a_note() -> None:
     row = told(known_record(), notification(digest="worse", facts={"Severity": "Sev0"}, note="It is worse."))
 
-    assert (row.firing, row.revision, row.is_settled) == (1, 2, False)
-    assert len(row.notes) == 1
-    assert "Sev1" in row.notes[0].text
-    assert "Sev0" in row.notes[0].text
+    assert (row.desired.firing_count, row.desired.revision, row.is_settled) == (1, 2, False)
+    assert len(row.work.notes) == 1
+    assert "Sev1" in row.work.notes[0].text
+    assert "Sev0" in row.work.notes[0].text
 
 
 def test_a_resolved_ends_it() -> None:
     row = told(known_record(), resolved())
 
-    assert (row.firing, row.is_firing, row.close_notes) == (1, False, "The alert resolved.")
-    assert [note.text for note in row.notes] == ["The alert resolved."]
+    assert (row.desired.firing_count, row.desired.is_firing, row.desired.closing) == (1, False, "The alert resolved.")
+    assert [note.text for note in row.work.notes] == ["The alert resolved."]
 
 
 def test_a_resolved_before_any_fired_is_remembered_without_a_word() -> None:
     row = first_record(resolved(), NOW)
 
-    assert (row.firing, row.fields, row.notes) == (0, {}, ())
+    assert (row.desired.firing_count, row.desired.fields, row.work.notes) == (0, {}, ())
 
 
 def test_a_fired_that_is_older_than_the_resolved_says_nothing_new() -> None:
@@ -68,8 +85,8 @@ def test_without_times_the_end_wins() -> None:
 def test_a_fired_after_the_resolved_begins_a_new_firing() -> None:
     row = told(known_record(), resolved(), notification(at=NOW + 3 * SECOND, digest="anew"))
 
-    assert (row.firing, row.is_firing) == (2, True)
-    assert [note.text for note in row.notes] == ["The alert resolved.", "The alert fired again."]
+    assert (row.desired.firing_count, row.desired.is_firing) == (2, True)
+    assert [note.text for note in row.work.notes] == ["The alert resolved.", "The alert fired again."]
 
 
 def test_a_resolved_of_an_earlier_firing_says_nothing_new() -> None:
@@ -87,18 +104,18 @@ def test_an_older_update_says_nothing_new() -> None:
 def test_a_key_fires_until_its_last_signal_has_ended() -> None:
     row = told(known_record(), notification(signal="alert-2", digest="other"), resolved())
 
-    assert row.is_firing
-    assert not told(row, resolved(signal="alert-2")).is_firing
+    assert row.desired.is_firing
+    assert not told(row, resolved(signal="alert-2")).desired.is_firing
 
 
 def test_an_alert_that_fires_at_a_later_time_fires_anew_without_having_ended() -> None:
     row = told(known_record(), notification(at=NOW + HOUR))
 
-    assert (row.firing, [note.text for note in row.notes]) == (2, ["The alert fired again."])
+    assert (row.desired.firing_count, [note.text for note in row.work.notes]) == (2, ["The alert fired again."])
 
 
 def test_another_alert_of_the_key_fires_anew() -> None:
-    assert told(known_record(), notification(signal="alert-2")).firing == 2
+    assert told(known_record(), notification(signal="alert-2")).desired.firing_count == 2
 
 
 def test_an_update_of_a_health_event_is_no_new_firing() -> None:
@@ -106,8 +123,8 @@ def test_an_update_of_a_health_event_is_no_new_firing() -> None:
 
     row = told(health, notification(signal="", digest="update", at=NOW + HOUR))
 
-    assert (row.firing, row.revision) == (1, 2)
-    assert told(row, notification(signal="", digest="update", at=NOW + 2 * HOUR)).revision == 2
+    assert (row.desired.firing_count, row.desired.revision) == (1, 2)
+    assert told(row, notification(signal="", digest="update", at=NOW + 2 * HOUR)).desired.revision == 2
 
 
 def test_a_resource_that_flaps_for_days_does_not_outgrow_its_row() -> None:
@@ -116,29 +133,32 @@ def test_a_resource_that_flaps_for_days_does_not_outgrow_its_row() -> None:
         row = told(row, resolved(at=NOW + number * HOUR, digest="r", note=f"{number} " + "x" * 2900))
         row = told(row, notification(at=NOW + number * HOUR + MINUTE, digest="f"))
 
-    assert row.notes[-2].text.startswith("199 ")
+    assert row.work.notes[-2].text.startswith("199 ")
     assert sum(len(str(value)) for value in to_entity(row).values()) < 1024 * 1024 / 2
 
 
 def test_a_test_notification_opens_and_closes_at_once() -> None:
     row = first_record(notification(opens=True, closes=True), NOW)
 
-    assert (row.firing, row.is_firing) == (1, False)
-    assert row.close_notes == "The alert fired again."
+    assert (row.desired.firing_count, row.desired.is_firing) == (1, False)
+    assert row.desired.closing == "The alert fired again."
 
 
 def test_news_takes_a_parked_row_out_of_the_park() -> None:
-    row = told(known_record().parked("no"), resolved())
+    row = told(worked(known_record(), "parked", "no"), resolved())
 
-    assert (row.is_parked, row.attempts, row.last_error, row.awaits_work) == (False, 0, "", True)
+    assert (row.work.is_parked, row.work.attempts, row.work.last_error, row.awaits_work) == (False, 0, "", True)
 
 
 def test_nothing_of_the_observed_half_is_touched() -> None:
-    row = replace(known_record(), leased_until=NOW + MINUTE, lease_holder="a", etag="e")
+    row = changed(known_record(), leased_until=NOW + MINUTE, lease_holder="a", etag="e")
     merged = told(row, resolved())
 
-    observed = ("sys_id", "number", "applied", "observed_revision", "reported_firing", "lease_holder", "etag")
-    assert [getattr(merged, name) for name in observed] == [getattr(row, name) for name in observed]
+    assert replace(merged.observed, asked_revision=1, unconfirmed_values={}) == replace(
+        row.observed, asked_revision=1, unconfirmed_values={}
+    )
+    assert (merged.work.leased_until, merged.work.lease_holder) == (NOW + MINUTE, "a")
+    assert merged.etag == "e"
 
 
 class TestTimes:
@@ -163,8 +183,8 @@ class TestTimes:
 
         in_order, late = told(first_record(fired, NOW), ended), told(first_record(ended, NOW), fired)
 
-        assert (in_order.is_firing, in_order.firing) == (False, 1)
-        assert (late.is_firing, late.firing) == (False, 0)
+        assert (in_order.desired.is_firing, in_order.desired.firing_count) == (False, 1)
+        assert (late.desired.is_firing, late.desired.firing_count) == (False, 0)
 
     def test_an_end_from_well_before_the_last_firing_is_outdated(self) -> None:
         row = first_record(notification(at=self.FIRED), NOW)
@@ -187,7 +207,7 @@ class TestTimes:
     ) -> None:
         row = first_record(notification(signal="", at=beginning), NOW)
 
-        assert told(row, resolved(signal="", at=end)).is_firing is is_firing
+        assert told(row, resolved(signal="", at=end)).desired.is_firing is is_firing
 
     def test_a_beginning_in_the_second_of_an_end_that_has_its_own_is_a_new_one(self) -> None:
         at = self.FIRED.replace(microsecond=0)
@@ -195,7 +215,7 @@ class TestTimes:
 
         row = told(row, resolved(signal="", at=at), notification(signal="", at=at, digest="second"))
 
-        assert (row.is_firing, row.firing) == (True, 2)
+        assert (row.desired.is_firing, row.desired.firing_count) == (True, 2)
 
 
 class TestSaidAgain:
@@ -207,13 +227,18 @@ class TestSaidAgain:
         row = told(row, notification(signal="", at=NOW + 4 * MINUTE), resolved(signal="", at=NOW + 3 * MINUTE))
 
         # It had ended and begun in between: a person who ended its incident before did not know of that.
-        assert (row.is_firing, row.firing, row.revision, row.notes) == (True, 2, 2, ())
+        assert (row.desired.is_firing, row.desired.firing_count, row.desired.revision, row.work.notes) == (
+            True,
+            2,
+            2,
+            (),
+        )
 
     def test_the_same_end_at_a_later_time_outdates_a_beginning_in_between(self) -> None:
         row = first_record(notification(signal="", at=NOW), NOW)
         row = told(row, resolved(signal="", at=NOW + 3 * MINUTE), resolved(signal="", at=NOW + 8 * MINUTE))
 
-        assert not told(row, notification(signal="", at=NOW + 4 * MINUTE, digest="between")).is_firing
+        assert not told(row, notification(signal="", at=NOW + 4 * MINUTE, digest="between")).desired.is_firing
 
     @pytest.mark.parametrize("signal", ["alert-1", ""])
     def test_two_action_groups_that_repeat_in_turn_say_two_things(self, signal: str) -> None:
@@ -221,12 +246,12 @@ class TestSaidAgain:
 
         row = told(first_record(words[0], NOW), *words[1:])
 
-        assert (row.revision, len(row.notes), row.firing) == (2, 1, 1)
+        assert (row.desired.revision, len(row.work.notes), row.desired.firing_count) == (2, 1, 1)
 
     def test_what_was_said_at_another_time_is_said_anew(self) -> None:
         words = [notification(signal="", digest=digest, at=NOW + n * MINUTE) for n, digest in enumerate("ABA")]
 
-        assert told(first_record(words[0], NOW), *words[1:]).revision == 3
+        assert told(first_record(words[0], NOW), *words[1:]).desired.revision == 3
 
 
 class TestAfterTheEnd:
@@ -235,7 +260,7 @@ class TestAfterTheEnd:
     def test_what_is_new_after_the_end_is_owed_as_a_note(self) -> None:
         row = told(known_record(), resolved(), resolved(at=NOW + HOUR, digest="cause", note="The cause was a change."))
 
-        assert [(note.text, note.after_end) for note in row.notes] == [
+        assert [(note.text, note.after_end) for note in row.work.notes] == [
             ("The alert resolved.", False),
             ("The cause was a change.", True),
         ]
@@ -243,13 +268,13 @@ class TestAfterTheEnd:
     def test_the_same_words_once_more_are_not(self) -> None:
         row = told(known_record(), resolved(), resolved(at=NOW + HOUR, digest="of another action group"))
 
-        assert [note.text for note in row.notes] == ["The alert resolved."]
+        assert [note.text for note in row.work.notes] == ["The alert resolved."]
 
 
 class TestSaysNothing:
     """An update of a resource that was available before and is now neither begins nor ends anything."""
 
-    def neutral(self, **changes: Any) -> Notification:
+    def neutral(self, **changes: Any) -> News:
         said = {
             "signal": "",
             "opens": False,
@@ -263,7 +288,7 @@ class TestSaysNothing:
     def test_a_row_of_it_alone_knows_nothing(self) -> None:
         row = first_record(self.neutral(), NOW)
 
-        assert (row.signals, row.firing, row.is_settled) == ({}, 0, True)
+        assert (row.desired.signals, row.desired.firing_count, row.is_settled) == ({}, 0, True)
 
     def test_in_the_second_of_a_beginning_it_changes_nothing_of_that(self) -> None:
         row = first_record(notification(signal="", at=NOW), NOW)
@@ -271,8 +296,13 @@ class TestSaysNothing:
         row = told(row, self.neutral(), self.neutral(at=NOW + MINUTE))
         ended = told(row, resolved(signal="", at=NOW + SECOND, digest="end"))
 
-        assert (row.is_firing, row.firing, len(row.notes), row.fields) == (True, 1, 1, notification().fields)
-        assert not ended.is_firing
+        assert (row.desired.is_firing, row.desired.firing_count, len(row.work.notes), row.desired.fields) == (
+            True,
+            1,
+            1,
+            notification().content.fields,
+        )
+        assert not ended.desired.is_firing
 
     def test_when_nothing_fires_it_is_not_even_remembered(self) -> None:
         row = told(known_record(), resolved())
@@ -283,9 +313,9 @@ class TestSaysNothing:
 
 def test_what_is_said_while_a_worker_has_the_lease_may_be_sent_by_it() -> None:
     leased = record().leased(holder="a", now=NOW, until=NOW + MINUTE)
-    worse = {**notification().fields, "short_description": "Worse"}
+    worse = {**notification().content.fields, "short_description": "Worse"}
 
     row = told(leased, notification(digest="worse", fields=worse))
 
-    assert fingerprint("Worse") in row.wished["short_description"]
-    assert row.asked_revision == 2
+    assert fingerprint("Worse") in row.observed.unconfirmed_values["short_description"]
+    assert row.observed.asked_revision == 2

@@ -1,47 +1,61 @@
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 
 import pytest
 
 from itsm_bridge.reconcile.plan import (
-    TABLE,
+    DECISIONS,
     UNSEEN,
     Action,
-    Desired,
+    Held,
     Observation,
-    Observed,
-    desired_of,
-    next_action,
-    observed_of,
+    Wanted,
+    decide,
+    held_of,
+    wanted_of,
 )
-from itsm_bridge.reconcile.record import MOST_CREATIONS, Note, Record
-from itsm_bridge.servicenow.incident import Incident
-from tests.builders import HOUR, MINUTE, NOW, incident, known_record, notification, record, resolved, told
+from itsm_bridge.reconcile.ports import Incident, LinkEnd
+from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
+from itsm_bridge.reconcile.work import Note
+from tests.builders import (
+    HOUR,
+    MINUTE,
+    NOW,
+    changed,
+    incident,
+    known_record,
+    notification,
+    record,
+    resolved,
+    told,
+    write,
+)
 
 #: A note of what came after the end, which a resolved incident is told too.
 AFTER_END = Note(revision=9, text="The cause was a change.", after_end=True)
 
 #: A row of each kind, before anything was observed.
-ROWS: dict[Desired, Callable[[], Record]] = {
-    Desired.NEVER_FIRED: lambda: replace(record(), firing=0, signals={}),
-    Desired.FIRED_NEWS: lambda: told(known_record(), resolved(), notification(at=NOW + HOUR, digest="fired anew")),
-    Desired.FIRED: lambda: told(known_record(), notification(digest="fired, worse", facts={"Severity": "Sev0"})),
-    Desired.RESOLVED_NEWS: lambda: told(
+ROWS: dict[Wanted, Callable[[], Record]] = {
+    Wanted.NEVER_FIRED: lambda: changed(record(), firing_count=0, signals={}),
+    Wanted.FIRED_NEWS: lambda: told(known_record(), resolved(), notification(at=NOW + HOUR, digest="fired anew")),
+    Wanted.FIRED: lambda: told(known_record(), notification(digest="fired, worse", facts={"Severity": "Sev0"})),
+    Wanted.RESOLVED_NEWS: lambda: told(
         known_record(),
         resolved(),
         notification(at=NOW + HOUR, digest="fired anew"),
         resolved(at=NOW + 2 * HOUR, digest="resolved anew"),
     ),
-    Desired.RESOLVED: lambda: replace(told(known_record(), resolved()), notes=(AFTER_END,)),
+    Wanted.RESOLVED: lambda: changed(told(known_record(), resolved()), notes=(AFTER_END,)),
 }
 
-COLUMNS: dict[Observed, Observation] = {
-    Observed.UNSEEN: UNSEEN,
-    Observed.ABSENT: None,
-    Observed.OPEN: incident(),
-    Observed.RESOLVED: incident(state=6),
-    Observed.CLOSED: incident(state=7),
+COLUMNS: dict[Held, Observation] = {
+    Held.UNSEEN: UNSEEN,
+    Held.ABSENT: None,
+    Held.OPEN: incident(),
+    Held.RESOLVED: incident(state=6),
+    Held.CLOSED: incident(state=7),
 }
 
 #: The table of the module's docstring, written down a second time.
@@ -54,39 +68,46 @@ resolved        observe   nothing  resolve   update     nothing
 """
 
 
-def expected_table() -> dict[tuple[Desired, Observed], Action]:
+def expected_table() -> dict[tuple[Wanted, Held], Action]:
     lines = EXPECTED.strip().splitlines()
-    cells: dict[tuple[Desired, Observed], Action] = {}
-    for desired, line in zip(Desired, lines, strict=True):
+    cells: dict[tuple[Wanted, Held], Action] = {}
+    for desired, line in zip(Wanted, lines, strict=True):
         assert line.startswith(desired.value)
         words = line.removeprefix(desired.value).split()
-        cells |= {(desired, observed): Action(word) for observed, word in zip(Observed, words, strict=True)}
+        cells |= {(desired, observed): Action(word) for observed, word in zip(Held, words, strict=True)}
     return cells
 
 
-def plan(row: Record, observed: Observation, *, honours_sys_id: bool | None = True) -> Action:
-    return next_action(row, observed, now=NOW, honours_sys_id=honours_sys_id)
+def plan(
+    row: Record,
+    observed: Observation,
+    *,
+    now: datetime = NOW,
+    creation_is_repeatable: bool | None = True,
+    may_link: bool = True,
+) -> Action:
+    return decide(row, observed, now=now, creation_is_repeatable=creation_is_repeatable, may_link=may_link).action
 
 
 def test_the_table_has_a_cell_for_every_state_of_alert_and_incident() -> None:
-    cells = {(desired, observed): action for desired, row in TABLE.items() for observed, action in row.items()}
+    cells = {(desired, observed): action for desired, row in DECISIONS.items() for observed, action in row.items()}
 
-    assert set(cells) == set(product(Desired, Observed))
+    assert set(cells) == set(product(Wanted, Held))
     assert cells == expected_table()
 
 
-@pytest.mark.parametrize(("desired", "observed"), list(product(Desired, Observed)))
-def test_every_cell_is_the_next_step(desired: Desired, observed: Observed) -> None:
+@pytest.mark.parametrize(("desired", "observed"), list(product(Wanted, Held)))
+def test_every_cell_is_the_next_step(desired: Wanted, observed: Held) -> None:
     row, seen = ROWS[desired](), COLUMNS[observed]
 
-    assert desired_of(row) is desired
-    assert observed_of(seen) is observed
+    assert wanted_of(row) is desired
+    assert held_of(seen) is observed
     assert plan(row, seen) is expected_table()[desired, observed]
 
 
 @pytest.mark.parametrize("state", [1, 2, 3, 18, -5])
 def test_a_state_that_we_do_not_know_is_open(state: int) -> None:
-    assert observed_of(incident(state=state)) is Observed.OPEN
+    assert held_of(incident(state=state)) is Held.OPEN
 
 
 @pytest.mark.parametrize("state", [7, 8])
@@ -101,7 +122,7 @@ def test_a_settled_record_needs_nothing() -> None:
 
 
 def test_an_update_with_nothing_to_write_is_none() -> None:
-    row = replace(record(), reported_firing=0)
+    row = changed(record(), told_firing_count=0)
 
     assert plan(row, incident()) is Action.NOTHING
 
@@ -109,7 +130,7 @@ def test_an_update_with_nothing_to_write_is_none() -> None:
 def test_what_a_person_edited_is_no_reason_to_write() -> None:
     row = told(known_record(), notification(digest="same text", at=NOW))
 
-    assert plan(replace(row, notes=()), incident(fields={"short_description": "My own words"})) is Action.NOTHING
+    assert plan(changed(row, notes=()), incident(fields={"short_description": "My own words"})) is Action.NOTHING
 
 
 def test_an_incident_found_after_a_lost_answer_that_a_person_has_resolved_stays_resolved() -> None:
@@ -120,7 +141,7 @@ def test_an_incident_found_after_a_lost_answer_that_a_person_has_resolved_stays_
 
 @pytest.mark.parametrize(("state", "expected"), [(6, Action.REOPEN), (7, Action.SUCCEED)])
 def test_an_incident_older_than_the_row_knows_nothing_of_this_firing(state: int, expected: Action) -> None:
-    found = incident(state=state, fields={"sys_created_on": "2025-11-01 08:00:00"})
+    found = incident(state=state, created_at=datetime(2025, 11, 1, 8, tzinfo=UTC))
 
     assert plan(record().seen(found), found) is expected
 
@@ -128,7 +149,7 @@ def test_an_incident_older_than_the_row_knows_nothing_of_this_firing(state: int,
 def test_an_incident_that_people_resolved_is_told_nothing_of_the_end() -> None:
     row = told(known_record(), resolved())
 
-    assert row.notes
+    assert row.work.notes
     assert plan(row, incident(state=6)) is Action.NOTHING
 
 
@@ -138,78 +159,79 @@ class TestLimits:
     @pytest.mark.parametrize("state", [6, 7, 8])
     def test_an_incident_that_a_rule_ended_at_birth_stays_as_the_rule_wanted_it(self, state: int) -> None:
         born = incident(state=state)
-        row = record().written(born, sent=record(), fields={}, created_at=NOW)
+        row = record().written(born, sent=record(), write=write(), created_at=NOW)
 
         assert plan(row, born) is Action.NOTHING
         assert plan(row, None) is Action.NOTHING
 
     def test_nothing_is_created_twice_for_one_firing_even_if_it_was_not_told(self) -> None:
-        row = replace(record(), created_firing=1, reported_firing=0)
+        row = changed(record(), created_firing_count=1, told_firing_count=0)
 
         assert [plan(row, seen) for seen in (None, incident(state=7), incident(state=6))] == [Action.NOTHING] * 3
 
     @pytest.mark.parametrize("seen", [None, incident(state=7)])
     def test_a_key_that_was_given_too_many_within_an_hour_waits(self, seen: Incident | None) -> None:
-        row = replace(record(), creations=tuple(NOW - n * MINUTE for n in range(MOST_CREATIONS, 0, -1)))
+        row = changed(record(), creations=tuple(NOW - n * MINUTE for n in range(MOST_CREATIONS, 0, -1)))
 
         assert plan(row, seen) is Action.LIMIT
         assert row.creation_allowed_at(NOW) == NOW - MOST_CREATIONS * MINUTE + HOUR
-        assert next_action(row, seen, now=NOW + HOUR, honours_sys_id=True) is not Action.LIMIT
+        assert plan(row, seen, now=NOW + HOUR) is not Action.LIMIT
 
 
 class TestRefusal:
     """Where ServiceNow refuses a state for good, the incident is told why, and then people must act."""
 
-    @pytest.mark.parametrize(("desired", "state"), [(Desired.RESOLVED, 1), (Desired.FIRED_NEWS, 6)])
-    def test_first_the_note_then_the_park(self, desired: Desired, state: int) -> None:
+    @pytest.mark.parametrize(("desired", "state"), [(Wanted.RESOLVED, 1), (Wanted.FIRED_NEWS, 6)])
+    def test_first_the_note_then_the_park(self, desired: Wanted, state: int) -> None:
         row = ROWS[desired]()
 
-        row = row.refused("a data policy forbids it", "It could not be done: …", revision=row.revision)
+        row = row.refused("a data policy forbids it", "It could not be done: …", revision=row.desired.revision)
 
         assert plan(row, incident(state=state)) is Action.UPDATE
-        assert plan(replace(row, notes=()), incident(state=state)) is Action.PARK
+        assert plan(changed(row, notes=()), incident(state=state)) is Action.PARK
 
     def test_of_what_is_wanted_no_more_it_says_nothing(self) -> None:
-        row = ROWS[Desired.RESOLVED]()
+        row = ROWS[Wanted.RESOLVED]()
 
-        assert row.refused("no", "no", revision=row.revision - 1) is row
+        assert row.refused("no", "no", revision=row.desired.revision - 1) is row
 
     def test_it_is_told_once_however_often_it_is_refused(self) -> None:
-        row = ROWS[Desired.RESOLVED]()
-        row = row.refused("no", "no", revision=row.revision)
+        row = ROWS[Wanted.RESOLVED]()
+        row = row.refused("no", "no", revision=row.desired.revision)
 
-        again = replace(row, notes=()).replayed(NOW).refused("no", "no", revision=row.revision)
+        again = changed(row, notes=()).replayed(NOW).refused("no", "no", revision=row.desired.revision)
 
-        assert (again.notes, again.refusal) == ((), "no")
+        assert (again.work.notes, again.work.refusal) == ((), "no")
 
 
-class TestBinding:
-    """The configuration item is looked for before an incident is created and while one is open."""
+class TestLinking:
+    """The other end of a link is looked for before an incident is created and while one is open."""
 
-    def unbound(self, row: Record) -> Record:
-        return replace(row, resources=("vm-web-01",))
+    def unlinked(self, row: Record) -> Record:
+        signals = {name: replace(each, links={"item": ("vm-web-01",)}) for name, each in row.desired.signals.items()}
+        return changed(row, signals=signals)
 
     def test_before_a_creation(self) -> None:
-        row = self.unbound(record())
+        row = self.unlinked(record())
 
-        assert plan(row, None) is Action.BIND
-        assert next_action(row, None, now=NOW, honours_sys_id=True, may_bind=False) is Action.CREATE
+        assert plan(row, None) is Action.LINK
+        assert plan(row, None, may_link=False) is Action.CREATE
 
     def test_while_it_is_open(self) -> None:
-        row = self.unbound(replace(known_record(), binds_later=True))
+        row = self.unlinked(changed(known_record(), links_later=True))
 
         assert plan(row, UNSEEN) is Action.OBSERVE
-        assert plan(row, incident()) is Action.BIND
-        assert next_action(row, incident(), now=NOW, honours_sys_id=True, may_bind=False) is Action.NOTHING
+        assert plan(row, incident()) is Action.LINK
+        assert plan(row, incident(), may_link=False) is Action.NOTHING
 
     def test_not_when_it_is_over(self) -> None:
-        row = replace(self.unbound(ROWS[Desired.RESOLVED]()), notes=())
+        row = changed(self.unlinked(ROWS[Wanted.RESOLVED]()), notes=())
 
         assert plan(row, incident()) is Action.RESOLVE
         assert plan(row, incident(state=6)) is Action.NOTHING
 
     def test_once(self) -> None:
-        row = self.unbound(record()).bound(ci_sys_id="", reason="None of this name.")
+        row = self.unlinked(record()).linked("item", LinkEnd(reason="None of this name."))
 
         assert plan(row, None) is Action.CREATE
 
@@ -218,7 +240,7 @@ class TestInDoubt:
     """A write of unknown outcome may still take effect."""
 
     def doubtful(self, row: Record) -> Record:
-        return replace(row, in_doubt_until=NOW + MINUTE)
+        return changed(row, in_doubt_until=NOW + MINUTE)
 
     def test_looking_is_always_allowed(self) -> None:
         assert plan(self.doubtful(record()), UNSEEN) is Action.OBSERVE
@@ -226,30 +248,30 @@ class TestInDoubt:
     def test_creating_again_is_harmless_where_our_sys_id_is_honoured(self) -> None:
         assert plan(self.doubtful(record()), None) is Action.CREATE
 
-    @pytest.mark.parametrize("honours_sys_id", [None, False])
-    def test_creating_again_waits_where_it_is_not(self, honours_sys_id: bool | None) -> None:
+    @pytest.mark.parametrize("creation_is_repeatable", [None, False])
+    def test_creating_again_waits_where_it_is_not(self, creation_is_repeatable: bool | None) -> None:
         row = self.doubtful(record())
 
-        assert plan(row, None, honours_sys_id=honours_sys_id) is Action.WAIT
-        assert next_action(row, None, now=NOW + 2 * MINUTE, honours_sys_id=honours_sys_id) is Action.CREATE
+        assert plan(row, None, creation_is_repeatable=creation_is_repeatable) is Action.WAIT
+        assert plan(row, None, now=NOW + 2 * MINUTE, creation_is_repeatable=creation_is_repeatable) is Action.CREATE
 
     @pytest.mark.parametrize(
         ("desired", "seen"),
         [
-            (Desired.FIRED, incident()),
-            (Desired.RESOLVED, incident()),
-            (Desired.FIRED_NEWS, incident(state=6)),
+            (Wanted.FIRED, incident()),
+            (Wanted.RESOLVED, incident()),
+            (Wanted.FIRED_NEWS, incident(state=6)),
         ],
     )
-    def test_any_other_write_waits(self, desired: Desired, seen: Incident) -> None:
+    def test_any_other_write_waits(self, desired: Wanted, seen: Incident) -> None:
         row = self.doubtful(ROWS[desired]())
 
         assert plan(row, seen) is Action.WAIT
-        assert next_action(row, seen, now=NOW + 2 * MINUTE, honours_sys_id=True) is TABLE[desired][observed_of(seen)]
+        assert plan(row, seen, now=NOW + 2 * MINUTE) is DECISIONS[desired][held_of(seen)]
 
     def test_a_write_that_has_arrived_is_not_waited_for(self) -> None:
-        row = replace(self.doubtful(told(known_record(), resolved())), doubted_revision=2)
-        landed = row.seen(incident(state=6, work_notes=row.notes[0].marked(row.key)))
+        row = changed(self.doubtful(told(known_record(), resolved())), doubted_revision=2)
+        landed = row.seen(incident(state=6, journal=row.work.notes[0].marked(row.key)))
 
         assert plan(landed, incident(state=6)) is Action.NOTHING
 
@@ -260,8 +282,8 @@ class TestInDoubt:
 
 
 def test_a_firing_that_came_and_went_while_its_old_incident_was_closed_gets_one_of_its_own() -> None:
-    row = ROWS[Desired.RESOLVED_NEWS]()
+    row = ROWS[Wanted.RESOLVED_NEWS]()
     next_generation = row.succeeded(incident(state=7), now=NOW)
 
     assert plan(next_generation, None) is Action.CREATE
-    assert plan(replace(next_generation, notes=(Note(revision=9, text="x"),)), incident()) is Action.RESOLVE
+    assert plan(changed(next_generation, notes=(Note(revision=9, text="x"),)), incident()) is Action.RESOLVE

@@ -1,7 +1,6 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -9,19 +8,20 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
-from itsm_bridge.azure_monitor.notification import Notification
 from itsm_bridge.errors import NewerVersion, Unavailable
 from itsm_bridge.reconcile.attempt import Outcome
 from itsm_bridge.reconcile.backoff import LAST_RETRY
 from itsm_bridge.reconcile.circuit import WAKE_UPS_FIRST
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, LOOK_AGAIN, SCOUTS
-from itsm_bridge.reconcile.record import SETTLE_TIME, WAKE_UP_GRACE, Record
+from itsm_bridge.reconcile.record import SETTLE_TIME, Record
+from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.storage.row_format import VERSION, is_key
 from local.azurite import Azurite
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import arm_id, ci_sys_id
 from local.servicenow.glide import SysIds
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, changed, notification, resolved
 from tests.rig import Bench, bench
 
 
@@ -46,7 +46,7 @@ class TestReceive:
         result = world.receive(notification())
 
         assert (result.outcome, calls(world), states(world)) == (Outcome.CREATED, ["POST"], ["1"])
-        assert (world.row().is_settled, world.row().lease_holder, world.messages()) == (True, "", 0)
+        assert (world.row().is_settled, world.row().work.lease_holder, world.messages()) == (True, "", 0)
 
     def test_a_repetition_costs_nothing(self, world: Bench) -> None:
         world.receive(notification())
@@ -55,17 +55,17 @@ class TestReceive:
         result = world.receive(notification())
 
         assert (result.outcome, calls(world), world.messages()) == (Outcome.UNCHANGED, [], 0)
-        assert result.record.number == world.instance.incidents[0]["number"]
+        assert result.record.observed.number == world.instance.incidents[0]["number"]
 
     def test_the_incident_is_ours_by_key(self, world: Bench) -> None:
         world.receive(notification())
 
         (row,) = world.instance.incidents
-        assert (row["correlation_id"], row["sys_id"]) == (KEY, world.row().sys_id)
+        assert (row["correlation_id"], row["sys_id"]) == (KEY, world.row().observed.incident_id)
 
     def test_a_new_generation_names_the_closed_incident(self, world: Bench) -> None:
         world.receive(notification())
-        world.instance.close(world.row().sys_id)
+        world.instance.close(world.row().observed.incident_id)
 
         result = world.receive(notification(at=NOW + HOUR))
 
@@ -80,7 +80,7 @@ class TestReceive:
         result = world.receive(notification(at=NOW + HOUR))
 
         assert (result.outcome, states(world)) == (Outcome.REOPENED, ["2"])
-        assert "fired again" in world.instance.notes(world.row().sys_id)[1]
+        assert "fired again" in world.instance.notes(world.row().observed.incident_id)[1]
 
     def test_the_end_of_an_alert_whose_row_was_lost_still_resolves_its_incident(self, world: Bench) -> None:
         world.receive(notification())
@@ -100,7 +100,7 @@ class TestReceive:
 
     def test_our_incident_is_ours_whatever_another_integration_made_of_its_correlation_id(self, world: Bench) -> None:
         world.receive(notification())
-        world.instance.edit(world.row().sys_id, {"correlation_id": "VENDOR-4711"})
+        world.instance.edit(world.row().observed.incident_id, {"correlation_id": "VENDOR-4711"})
 
         result = world.receive(resolved())
 
@@ -108,7 +108,7 @@ class TestReceive:
 
     def test_an_incident_that_people_deleted_is_not_made_again(self, world: Bench) -> None:
         world.receive(notification())
-        world.instance.delete(world.row().sys_id)
+        world.instance.delete(world.row().observed.incident_id)
 
         result = world.receive(resolved())
 
@@ -118,7 +118,7 @@ class TestReceive:
 class TestBinding:
     """The incident is bound to its configuration item; a slow CMDB delays nothing but the binding."""
 
-    def on_a_vm(self, **changes: Any) -> Notification:
+    def on_a_vm(self, **changes: Any) -> News:
         return notification(resources=(arm_id("Microsoft.Compute/virtualMachines/vm-web-02"),), **changes)
 
     def test_a_new_incident_has_its_item_and_says_why(self, world: Bench) -> None:
@@ -160,7 +160,7 @@ class TestBinding:
         world.drain()
 
         assert "did not answer" in world.story()[0][1][0]
-        assert (world.row().is_parked, world.row().awaits_work) == (False, False)
+        assert (world.row().work.is_parked, world.row().awaits_work) == (False, False)
 
     def test_what_a_person_bound_is_left_alone(self, world: Bench) -> None:
         world.instance.faults.add(
@@ -168,7 +168,7 @@ class TestBinding:
         )
         world.receive(self.on_a_vm())
         mine = ci_sys_id("vm-web-01")
-        world.instance.edit(world.row().sys_id, {"cmdb_ci": mine})
+        world.instance.edit(world.row().observed.incident_id, {"cmdb_ci": mine})
         world.instance.faults.clear()
         world.drain()
 
@@ -176,7 +176,7 @@ class TestBinding:
 
     def test_the_incident_that_follows_a_closed_one_is_bound_too(self, world: Bench) -> None:
         world.receive(self.on_a_vm())
-        world.instance.close(world.row().sys_id)
+        world.instance.close(world.row().observed.incident_id)
 
         world.receive(self.on_a_vm(at=NOW + HOUR))
 
@@ -189,7 +189,7 @@ class TestPurgedRow:
     @pytest.fixture
     def later(self, world: Bench) -> Bench:
         world.receive(notification())
-        world.instance.close(world.row().sys_id)
+        world.instance.close(world.row().observed.incident_id)
         world.store.delete(world.row())
         world.now = datetime.now(UTC) + timedelta(days=100)
         return world
@@ -212,7 +212,7 @@ class TestUnansweredStorage:
 
     def test_the_next_generation_is_not_taken_for_told(self, world: Bench) -> None:
         world.receive(notification())
-        world.instance.close(world.row().sys_id)
+        world.instance.close(world.row().observed.incident_id)
         writes: list[Record] = []
 
         class Silent:
@@ -230,8 +230,8 @@ class TestUnansweredStorage:
         world.receive(notification(at=NOW + HOUR), reconciler)
         world.drain()
 
-        assert writes[1].generation == 2
-        assert (states(world), world.row().generation) == (["7", "1"], 2)
+        assert writes[1].observed.generation == 2
+        assert (states(world), world.row().observed.generation) == (["7", "1"], 2)
 
 
 class TestSlowStorage:
@@ -248,7 +248,7 @@ class TestSlowStorage:
 
         reconciler = world.make(store=Slow())
         with pytest.raises(Unavailable, match="too slow"):
-            reconciler.receive(notification(), deadline=world.now + INLINE_BUDGET)
+            reconciler.take(notification(), deadline=world.within(INLINE_BUDGET))
 
         assert world.messages() == 0
         assert world.receive(notification()).outcome is Outcome.ACCEPTED
@@ -260,8 +260,8 @@ class TestNoRoom:
     """No slot is free, or ServiceNow asked us to wait."""
 
     def test_without_a_slot_the_alert_is_remembered_and_woken_at_once(self, world: Bench) -> None:
-        with world.pressure.slot(wait=SECOND), world.pressure.slot(wait=SECOND):  # noqa: SIM117 - four of four
-            with world.pressure.slot(wait=SECOND), world.pressure.slot(wait=SECOND):
+        with world.circuit.slot(wait=SECOND), world.circuit.slot(wait=SECOND):  # noqa: SIM117 - four of four
+            with world.circuit.slot(wait=SECOND), world.circuit.slot(wait=SECOND):
                 result = world.receive(notification())
 
         assert (result.outcome, calls(world), world.messages()) == (Outcome.ACCEPTED, [], 1)
@@ -269,14 +269,14 @@ class TestNoRoom:
         assert (states(world), calls(world)) == (["1"], ["POST"])
 
     def test_a_pause_costs_no_calls(self, world: Bench) -> None:
-        world.pressure.pause(HOUR)
+        world.circuit.pause(HOUR)
 
         outcome = world.receive(notification()).outcome
         world.wake()
         world.wake()
 
         assert (outcome, calls(world)) == (Outcome.ACCEPTED, [])
-        assert world.row().wake_up_at >= NOW + HOUR
+        assert world.row().work.wake_up_at >= NOW + HOUR
         world.now += HOUR + MINUTE
         world.wake()
         assert states(world) == ["1"]
@@ -288,14 +288,14 @@ class TestNoRoom:
         world.receive(notification(key="a1" * 32))
 
         assert calls(world) == ["POST"]
-        assert world.pressure.paused_for() == timedelta(seconds=600)
+        assert world.circuit.paused_for() == timedelta(seconds=600)
 
     def test_the_wake_up_of_an_alert_that_has_to_wait_comes_no_earlier(self, world: Bench) -> None:
         world.instance.faults.add(faults.rate_limited(retry_after=600), method="POST", times=1)
 
         world.receive(notification())
 
-        assert world.row().wake_up_at >= NOW + timedelta(seconds=600)
+        assert world.row().work.wake_up_at >= NOW + timedelta(seconds=600)
 
     def test_a_full_queue_of_servicenow_is_given_time_to_empty(self, world: Bench) -> None:
         world.instance.faults.add(faults.semaphores_exhausted(), method="POST", times=1)
@@ -304,7 +304,7 @@ class TestNoRoom:
         world.receive(notification(key="a1" * 32))
 
         assert calls(world) == ["POST"]
-        assert timedelta(0) < world.pressure.paused_for() < MINUTE
+        assert timedelta(0) < world.circuit.paused_for() < MINUTE
 
     def test_never_more_calls_at_once_than_slots(self, azurite: Azurite) -> None:
         with bench(azurite, slots=2) as world:
@@ -328,16 +328,16 @@ class TestFailure:
         delays = []
         for _ in range(8):
             world.wake()
-            delays.append(world.row().wake_up_at - world.now)
-            world.now = world.row().wake_up_at
+            delays.append(world.row().work.wake_up_at - world.now)
+            world.now = world.row().work.wake_up_at
 
         assert delays[0] >= timedelta(seconds=15)
         assert all(later > sooner for sooner, later in pairwise(delays[:5]))
         assert LAST_RETRY <= delays[-1] <= LAST_RETRY + MINUTE * 2
-        assert world.row().attempts == 9
+        assert world.row().work.attempts == 9
         world.instance.start()
         world.wake()
-        assert (states(world), world.row().attempts, world.row().last_error) == (["1"], 0, "")
+        assert (states(world), world.row().work.attempts, world.row().work.last_error) == (["1"], 0, "")
 
     def test_beyond_the_horizon_it_is_parked(self, world: Bench) -> None:
         world.instance.stop()
@@ -346,17 +346,17 @@ class TestFailure:
         world.wake()
 
         row = world.row()
-        assert (row.is_parked, row.awaits_work) == (True, False)
-        assert "given up" in row.last_error
+        assert (row.work.is_parked, row.awaits_work) == (True, False)
+        assert "given up" in row.work.last_error
 
     def test_a_first_failure_after_a_long_time_without_us_is_no_reason_to_park(self, world: Bench) -> None:
-        world.pressure.pause(timedelta(hours=100))
+        world.circuit.pause(timedelta(hours=100))
         world.receive(notification())
         world.now += timedelta(hours=101)
         world.instance.stop()
         world.wake()
 
-        assert not world.row().is_parked
+        assert not world.row().work.is_parked
 
     def test_a_refusal_for_good_is_parked_at_once_with_its_reason(self, world: Bench) -> None:
         world.receive(notification())
@@ -367,8 +367,8 @@ class TestFailure:
         result = world.receive(resolved())
 
         row = world.row()
-        assert (result.outcome, row.is_parked) == (Outcome.ACCEPTED, True)
-        assert "Resolution code" in row.last_error
+        assert (result.outcome, row.work.is_parked) == (Outcome.ACCEPTED, True)
+        assert "Resolution code" in row.work.last_error
         world.instance.forget_calls()
         assert world.receive(resolved()).outcome is Outcome.ACCEPTED
         assert calls(world) == []
@@ -377,7 +377,7 @@ class TestFailure:
         world.instance.faults.add(faults.not_authenticated(), times=None)
         world.receive(notification())
 
-        assert (world.row().is_parked, world.row().attempts) == (False, 1)
+        assert (world.row().work.is_parked, world.row().work.attempts) == (False, 1)
 
     def test_a_write_that_is_confirmed_without_effect_is_told_and_parked(self, world: Bench) -> None:
         world.receive(notification())
@@ -385,9 +385,9 @@ class TestFailure:
 
         world.receive(resolved())
 
-        assert world.row().is_parked
+        assert world.row().work.is_parked
         assert calls(world).count("PATCH") == 2
-        assert "could not be resolved" in world.instance.notes(world.row().sys_id)[-1]
+        assert "could not be resolved" in world.instance.notes(world.row().observed.incident_id)[-1]
 
     def test_storage_that_fails_after_the_alert_was_remembered_is_no_reason_to_refuse_it(self, world: Bench) -> None:
         class Broken:
@@ -425,9 +425,9 @@ class TestOutage:
 
         assert (outcome, calls(away)) == (Outcome.ACCEPTED, [])
         row = away.row()
-        assert (row.failing_since, row.attempts) == (away.now, 0)
-        assert "hibernates" in row.last_error
-        assert row.wake_up_at > away.now + away.pressure.paused_for() - SECOND
+        assert (row.work.failing_since, row.work.attempts) == (away.now, 0)
+        assert "hibernates" in row.work.last_error
+        assert row.work.wake_up_at > away.now + away.circuit.paused_for() - SECOND
 
     def test_while_it_lasts_no_message_waits_in_the_queue(self, away: Bench) -> None:
         for message in away.take():
@@ -439,7 +439,7 @@ class TestOutage:
             away.queue.delete_message(message)
 
         assert away.messages() == 0
-        assert (away.row("d4" * 32).is_waiting, away.row("d4" * 32).awaits_work) == (True, True)
+        assert (away.row("d4" * 32).work.is_waiting, away.row("d4" * 32).awaits_work) == (True, True)
 
     def test_resync_tries_a_few_and_wakes_nobody_while_it_lasts(self, away: Bench) -> None:
         waiting = [f"{number:02x}" * 32 for number in range(16, 26)]
@@ -454,7 +454,7 @@ class TestOutage:
 
         assert len(away.instance.calls) == SCOUTS
         assert away.messages() <= before + SCOUTS
-        assert sum(away.row(key).is_waiting for key in waiting) == len(waiting) - SCOUTS
+        assert sum(away.row(key).work.is_waiting for key in waiting) == len(waiting) - SCOUTS
 
     def test_when_it_is_over_resync_wakes_all_what_was_never_tried_first_and_the_oldest_of_that(
         self, away: Bench
@@ -465,7 +465,7 @@ class TestOutage:
             away.wake(key)
             away.now += SECOND
         tried = away.row(waiting[0])
-        away.store.replace(replace(tried, failing_since=NOW - 9 * HOUR, attempted_at=NOW - 8 * HOUR))
+        away.store.replace(changed(tried, failing_since=NOW - 9 * HOUR, attempted_at=NOW - 8 * HOUR))
         away.instance.faults.clear()
         away.now += 10 * MINUTE
 
@@ -473,9 +473,9 @@ class TestOutage:
 
         assert states(away) == ["1"] * SCOUTS
         left = [away.row(key) for key in (*waiting[1 + SCOUTS :], waiting[0])]
-        assert not any(row.is_waiting for row in left)
-        assert [row.wake_up_at for row in left] == sorted(row.wake_up_at for row in left)
-        assert {row.woken_at for row in left} == {away.now}
+        assert not any(row.work.is_waiting for row in left)
+        assert [row.work.wake_up_at for row in left] == sorted(row.work.wake_up_at for row in left)
+        assert {row.work.woken_at for row in left} == {away.now}
 
     def test_who_sees_it_end_wakes_the_others(self, away: Bench) -> None:
         away.receive(notification())
@@ -485,7 +485,7 @@ class TestOutage:
 
         away.wake(self.KEYS[0])
 
-        assert (away.row().is_waiting, away.row().woken_at) == (False, away.now)
+        assert (away.row().work.is_waiting, away.row().work.woken_at) == (False, away.now)
 
     def test_the_first_success_opens_it_for_all(self, away: Bench) -> None:
         away.instance.faults.clear()
@@ -505,8 +505,8 @@ class TestOutage:
         away.instance.faults.clear()
         away.wake()
 
-        assert (away.pressure.outage(), outcome, tried) == ("", Outcome.ACCEPTED, [])
-        assert (calls(away), away.pressure.admits_webhooks) == (["POST"], True)
+        assert (away.circuit.outage(), outcome, tried) == ("", Outcome.ACCEPTED, [])
+        assert (calls(away), away.circuit.admits_webhooks) == (["POST"], True)
 
     def test_a_process_without_wake_ups_finds_out_by_itself(self, away: Bench) -> None:
         away.instance.faults.clear()
@@ -521,7 +521,7 @@ class TestOutage:
         for key in (*self.KEYS, "d4" * 32):
             world.receive(notification(key=key))
 
-        assert world.pressure.admits_webhooks
+        assert world.circuit.admits_webhooks
 
     def test_a_refusal_for_good_says_that_servicenow_is_there(self, world: Bench) -> None:
         away, there = faults.hibernating(), faults.data_policy_violated("Caller")
@@ -529,7 +529,7 @@ class TestOutage:
             world.instance.faults.add(fault, method="POST", times=1)
             world.receive(notification(key=f"{number:02x}" * 32))
 
-        assert world.pressure.admits_webhooks
+        assert world.circuit.admits_webhooks
 
     def test_an_incident_that_only_lacks_its_item_is_never_parked(self, world: Bench) -> None:
         world.instance.faults.add(
@@ -537,12 +537,12 @@ class TestOutage:
         )
         world.receive(notification(resources=(arm_id("Microsoft.Compute/virtualMachines/vm-web-02"),)))
         world.instance.faults.add(faults.hibernating(), times=None)
-        world.store.replace(replace(world.row(), failing_since=NOW - timedelta(hours=73)))
+        world.store.replace(changed(world.row(), failing_since=NOW - timedelta(hours=73)))
         world.now += MINUTE
         world.wake()
 
         row = world.row()
-        assert (row.is_settled, row.is_parked, row.awaits_work, states(world)) == (True, False, False, ["1"])
+        assert (row.is_settled, row.work.is_parked, row.awaits_work, states(world)) == (True, False, False, ["1"])
 
     def test_whoever_waited_beyond_the_horizon_gets_a_last_attempt_and_is_parked(self, away: Bench) -> None:
         away.receive(notification())
@@ -554,10 +554,10 @@ class TestOutage:
 
         away.wake()
 
-        assert away.pressure.outage()
+        assert away.circuit.outage()
         assert calls(away) == ["POST"]
-        assert away.row().is_parked
-        assert "given up" in away.row().last_error
+        assert away.row().work.is_parked
+        assert "given up" in away.row().work.last_error
 
     def test_a_doubt_that_somebody_left_outlasts_the_wait(self, away: Bench) -> None:
         away.receive(notification())
@@ -566,7 +566,7 @@ class TestOutage:
 
         away.wake()
 
-        assert away.row().leased_until == NOW + SECOND
+        assert away.row().work.leased_until == NOW + SECOND
 
 
 class TestDoubt:
@@ -603,7 +603,7 @@ class TestDoubt:
         world.receive(resolved())
         world.instance.forget_calls()
 
-        world.now = world.row().wake_up_at
+        world.now = world.row().work.wake_up_at
         world.wake()
         before = calls(world)
         world.now += SETTLE_TIME + MINUTE
@@ -615,10 +615,10 @@ class TestDoubt:
     def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Bench) -> None:
         world.receive(notification())
         row = world.row()
-        died = replace(
-            row, sys_id="", number="", observed_revision=0, reported_firing=0, applied={}, lease_holder="dead"
+        died = changed(
+            row, incident_id="", number="", revision=0, told_firing_count=0, confirmed_values={}, lease_holder="dead"
         )
-        world.store.replace(replace(died, leased_until=NOW + SECOND))
+        world.store.replace(changed(died, leased_until=NOW + SECOND))
         world.now += MINUTE
 
         world.wake()
@@ -635,16 +635,16 @@ class TestInstancesWithSysIdsOfTheirOwn:
         world.receive(notification())
         result = world.receive(resolved())
 
-        assert world.servicenow.honours_sys_id is False
+        assert world.incidents.honours_sys_id is False
         assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
-        assert world.row().sys_id == world.instance.incidents[0]["sys_id"]
+        assert world.row().observed.incident_id == world.instance.incidents[0]["sys_id"]
 
     @pytest.mark.parametrize("executed", [True, False])
     def test_a_creation_in_doubt_there_is_one_incident(self, world: Bench, executed: bool) -> None:
         world.instance.switches.sys_ids = SysIds.IGNORED
         world.instance.faults.add(faults.closed(executed=executed), method="POST", times=1)
         world.receive(notification())
-        world.now = world.row().wake_up_at
+        world.now = world.row().work.wake_up_at
         world.wake()
         too_early = len(states(world))
         world.drain()
@@ -656,7 +656,7 @@ class TestInstancesWithSysIdsOfTheirOwn:
         world.instance.switches.sys_ids = SysIds.IGNORED
         world.instance.faults.add(faults.late_commit(after=0.3, closes=True), method="POST", times=1)
         world.receive(notification())
-        world.now = world.row().wake_up_at
+        world.now = world.row().work.wake_up_at
         world.wake()
         world.instance.wait_for_late_commits()
         world.drain()
@@ -673,7 +673,7 @@ class TestInstancesWithSysIdsOfTheirOwn:
 
         oldest, double = world.instance.incidents
         assert [oldest["state"], double["state"], double["close_code"]] == ["1", "6", "Duplicate"]
-        assert world.row().number == oldest["number"]
+        assert world.row().observed.number == oldest["number"]
         assert double["number"] in world.instance.notes(oldest["sys_id"])[0]
         assert oldest["number"] in world.instance.notes(double["sys_id"])[0]
 
@@ -682,7 +682,7 @@ class TestInstancesWithSysIdsOfTheirOwn:
 
         world.receive(notification())
 
-        assert (world.row().dropped, world.row().is_settled) == (("urgency",), True)
+        assert (world.row().observed.fields_not_stored, world.row().is_settled) == (("urgency",), True)
 
     def test_an_instance_that_refuses_our_sys_id_gets_its_incident_without(self, world: Bench) -> None:
         world.instance.switches.sys_ids = SysIds.REFUSED
@@ -691,19 +691,19 @@ class TestInstancesWithSysIdsOfTheirOwn:
         world.drain()
 
         assert states(world) == ["1"]
-        assert world.row().sys_id == world.instance.incidents[0]["sys_id"]
+        assert world.row().observed.incident_id == world.instance.incidents[0]["sys_id"]
 
 
 class TestDecisions:
     """The row remembers what was decided, why, and what came of it."""
 
     def decisions(self, world: Bench) -> list[tuple[str, str, str]]:
-        return [(each.action, each.reason, each.result) for each in world.row().decisions]
+        return [(each.action, each.reason, each.result) for each in world.row().work.steps]
 
     def test_a_life(self, world: Bench) -> None:
         world.receive(notification())
         world.receive(resolved())
-        number = world.row().number
+        number = world.row().observed.number
 
         assert self.decisions(world) == [
             ("create", "alert fired, news; incident absent", f"{number} in state 1"),
@@ -712,7 +712,7 @@ class TestDecisions:
 
     def test_an_incident_that_is_left_alone_has_its_reason(self, world: Bench) -> None:
         world.receive(notification())
-        world.instance.resolve(world.row().sys_id)
+        world.instance.resolve(world.row().observed.incident_id)
         world.receive(resolved())
 
         assert self.decisions(world)[-1] == ("nothing", "alert resolved; incident resolved", "left as it is")
@@ -786,7 +786,7 @@ class TestWakeUps:
 
         world.reconciler.reconcile(KEY, wake_up_id="stray")
 
-        assert world.row().attempts == 2
+        assert world.row().work.attempts == 2
 
     def test_a_wake_up_for_an_unknown_key_is_dropped(self, world: Bench) -> None:
         world.reconciler.reconcile(KEY, wake_up_id="any")
@@ -794,7 +794,7 @@ class TestWakeUps:
         assert world.store.read(KEY) is None
 
     def test_a_repetition_of_an_unsettled_alert_makes_sure_of_a_wake_up(self, world: Bench) -> None:
-        world.pressure.pause(HOUR)
+        world.circuit.pause(HOUR)
         world.receive(notification())
         world.queue.clear_messages()
 
@@ -803,7 +803,7 @@ class TestWakeUps:
         assert world.messages() == 1
 
     def test_resync_wakes_what_is_overdue_once(self, world: Bench) -> None:
-        world.pressure.pause(HOUR)
+        world.circuit.pause(HOUR)
         world.receive(notification())
         world.queue.clear_messages()
         world.reconciler.resync()
@@ -827,7 +827,7 @@ class TestWakeUps:
         assert world.store.read("a1" * 32) is not None
 
     def test_a_row_that_cannot_be_written_keeps_no_other_asleep(self, world: Bench) -> None:
-        world.pressure.pause(HOUR)
+        world.circuit.pause(HOUR)
         keys = [f"{number:02x}" * 32 for number in range(10, 16)]
         for key in keys:
             world.receive(notification(key=key))
@@ -845,10 +845,10 @@ class TestWakeUps:
 
         world.make(store=OneFails()).resync()
 
-        assert [bool(world.row(key).wake_up_id) for key in keys] == [True, False, True, True, True, True]
+        assert [bool(world.row(key).work.wake_up_id) for key in keys] == [True, False, True, True, True, True]
 
     def test_storage_that_fails_for_all_is_not_asked_for_each(self, world: Bench) -> None:
-        world.pressure.pause(HOUR)
+        world.circuit.pause(HOUR)
         for number in range(10, 20):
             world.receive(notification(key=f"{number:02x}" * 32))
         world.queue.clear_messages()
@@ -886,7 +886,7 @@ class TestWakeUps:
         assert world.store.read(KEY) is None
 
     def test_a_long_line_is_late_and_not_lost(self, world: Bench) -> None:
-        world.pressure.pause(HOUR)
+        world.circuit.pause(HOUR)
         for number in range(10, 16):
             world.receive(notification(key=f"{number:02x}" * 32))
             world.now += SECOND
@@ -909,9 +909,11 @@ class TestWakeUps:
     ) -> None:
         world.receive(notification())
         if state:
-            world.instance.edit(world.row().sys_id, {"state": state, "close_code": "Duplicate", "close_notes": "x"})
+            world.instance.edit(
+                world.row().observed.incident_id, {"state": state, "close_code": "Duplicate", "close_notes": "x"}
+            )
         else:
-            world.instance.delete(world.row().sys_id)
+            world.instance.delete(world.row().observed.incident_id)
         world.now += timedelta(days=91)
 
         world.reconciler.resync()
@@ -964,7 +966,9 @@ class TestDamage:
         world.drain()
         self.damage(world, document_0="{")
 
-        world.receive(notification(at=NOW + HOUR, digest="anew", fields={**notification().fields, "urgency": "1"}))
+        world.receive(
+            notification(at=NOW + HOUR, digest="anew", fields={**notification().content.fields, "urgency": "1"})
+        )
 
         assert (states(world), world.instance.incidents[0]["urgency"]) == (["1"], "1")
 
@@ -1015,16 +1019,16 @@ class TestStumble:
             return getattr(self._target, name)
 
     def test_it_counts_as_a_failed_attempt_with_its_place_and_no_word_of_its_message(self, world: Bench) -> None:
-        result = world.receive(notification(), world.make(servicenow=self.Broken(world.servicenow)))
+        result = world.receive(notification(), world.make(incidents=self.Broken(world.incidents)))
 
         row = world.row()
-        assert (result.outcome, row.attempts, row.lease_holder) == (Outcome.ACCEPTED, 1, "")
-        assert "unexpected RuntimeError at test_reconciler.py:" in row.last_error
-        assert "text of the alert" not in row.last_error
+        assert (result.outcome, row.work.attempts, row.work.lease_holder) == (Outcome.ACCEPTED, 1, "")
+        assert "unexpected RuntimeError at test_reconciler.py:" in row.work.last_error
+        assert "text of the alert" not in row.work.last_error
 
     def test_what_it_kept_from_being_done_is_done_when_it_is_gone(self, world: Bench) -> None:
-        broken = self.Broken(world.servicenow)
-        reconciler = world.make(servicenow=broken)
+        broken = self.Broken(world.incidents)
+        reconciler = world.make(incidents=broken)
         world.receive(notification(), reconciler)
         broken.is_broken = False
         world.now += HOUR
@@ -1034,23 +1038,23 @@ class TestStumble:
         assert states(world) == ["1"]
 
     def test_beyond_the_horizon_it_is_parked(self, world: Bench) -> None:
-        reconciler = world.make(servicenow=self.Broken(world.servicenow))
+        reconciler = world.make(incidents=self.Broken(world.incidents))
         world.receive(notification(), reconciler)
         world.now += timedelta(hours=73)
 
         world.wake(reconciler=reconciler)
 
-        assert world.row().is_parked
+        assert world.row().work.is_parked
 
 
 def test_a_repetition_of_a_parked_alert_gives_it_another_attempt(world: Bench) -> None:
     world.instance.faults.add(faults.data_policy_violated("Caller"), method="POST")
     world.receive(notification())
-    assert world.row().is_parked
+    assert world.row().work.is_parked
     before = world.messages()
 
     outcome = world.receive(notification()).outcome
 
-    assert (outcome, world.row().is_parked, world.messages()) == (Outcome.ACCEPTED, False, before + 1)
+    assert (outcome, world.row().work.is_parked, world.messages()) == (Outcome.ACCEPTED, False, before + 1)
     world.wake()
     assert states(world) == ["1"]

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Conflict, Unavailable, Unconfirmed
-from itsm_bridge.reconcile.circuit import Pressure
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.desired import News
+from itsm_bridge.reconcile.merge import first_record
+from itsm_bridge.reconcile.ports import LinkEnd
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.reconcile.record import SETTLE_TIME
-from proof.simulator.memory import MemoryInstance, MemoryServiceNow, MemoryStore, MemoryWakeUps, Row, SysIds
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notification, record, resolved
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
+from itsm_bridge.servicenow.target import ServiceNow
+from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps, Row, SysIds
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notification, resolved
 
 Disturbance = Callable[[Callable[[], Any]], Any]
 
@@ -43,17 +48,23 @@ class World:
     def clock(self) -> datetime:
         return self.now
 
+    def _seconds(self) -> float:
+        return self.now.timestamp()
+
     def restart(self) -> Reconciler:
         """Let another process take over."""
-        self.pressure = Pressure(slots=4, now=self.clock)
+        self.circuit = Circuit(slots=4, now=self.clock)
         self.reconciler = Reconciler(
-            store=_Disturbed(self.store, self.disturbed),  # type: ignore[arg-type] # the same methods
-            wakeups=self.wakeups,  # type: ignore[arg-type] # the same methods
-            servicenow=_Disturbed(MemoryServiceNow(self.instance), self.disturbed),  # type: ignore[arg-type] # the same
-            pressure=self.pressure,
+            store=_Disturbed(self.store, self.disturbed),
+            wakeups=self.wakeups,
+            target=ServiceNow(
+                _Disturbed(MemoryIncidents(self.instance), self.disturbed)  # type: ignore[arg-type] # the same methods
+            ),
+            circuit=self.circuit,
             retry_horizon=timedelta(hours=72),
             retention=timedelta(days=90),
             now=self.clock,
+            clock=self._seconds,
         )
         return self.reconciler
 
@@ -61,8 +72,8 @@ class World:
         """Let the next calls of a method be these."""
         self.disturbed.setdefault(method, []).extend(disturbances)
 
-    def receive(self, said: Notification) -> str:
-        return str(self.reconciler.receive(said, deadline=self.now + INLINE_BUDGET).outcome)
+    def receive(self, said: News) -> str:
+        return str(self.reconciler.take(said, deadline=Deadline.after(INLINE_BUDGET, clock=self._seconds)).outcome)
 
     def pass_time(self, span: timedelta) -> None:
         """Let time pass; each wake-up comes when it is due, resync every five minutes."""
@@ -125,7 +136,10 @@ def unavailable(_: Callable[[], Any]) -> Any:
     raise Unavailable("down")
 
 
-def fired_anew(hours: int) -> Notification:
+ITEM = LinkEnd(id="c1" * 16, reason="Configuration item: vm-web-01.")
+
+
+def fired_anew(hours: int) -> News:
     return notification(at=NOW + hours * HOUR, digest=f"fired {hours}", note=f"Fired again, {hours}.")
 
 
@@ -196,9 +210,9 @@ def test_what_an_unconfirmed_write_stored_is_not_taken_for_the_work_of_people() 
     world.receive(notification())
     world.disturb("update", unconfirmed)
     world.disturb("find", lambda call: call(), unavailable)
-    changed = {**notification().fields, "urgency": "3"}
+    changed = {**notification().content.fields, "urgency": "3"}
     world.receive(notification(digest="better", facts={"Severity": "Sev3"}, fields=changed))
-    changed = {**notification().fields, "urgency": "1"}
+    changed = {**notification().content.fields, "urgency": "1"}
     world.receive(notification(digest="worse", facts={"Severity": "Sev0"}, fields=changed))
 
     world.settle()
@@ -313,23 +327,23 @@ def test_processes_that_differ_on_whose_sys_id_is_kept_make_one_incident() -> No
 
 
 def test_the_note_about_the_item_of_a_creation_whose_answer_was_lost_is_not_written_again() -> None:
-    row = record()
-    sent = row.bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
-    found = incident(work_notes=sent.notes[0].marked(KEY), fields={"cmdb_ci": "c1" * 16})
+    row = first_record(notification(resources=("vm-web-01",)), NOW)
+    sent = row.linked(CONFIGURATION_ITEM, ITEM)
+    found = incident(journal=sent.work.notes[0].marked(KEY), links={CONFIGURATION_ITEM: ITEM.id})
 
     # The process died with what it knew of the item; the next one looks at the incident first.
-    after = row.seen(found).bound(ci_sys_id="c1" * 16, reason="Configuration item: vm-web-01.")
+    after = row.seen(found).linked(CONFIGURATION_ITEM, ITEM)
 
-    assert (after.ci_sys_id, after.notes) == ("c1" * 16, ())
+    assert (after.observed.links, after.work.notes) == ({CONFIGURATION_ITEM: ITEM.id}, ())
 
 
 def test_a_wake_up_does_not_overtake_the_row_that_is_to_count_on_it() -> None:
     world = World()
-    world.pressure.pause(MINUTE)
+    world.circuit.pause(MINUTE)
     world.receive(notification())
     world.pass_time(SECOND)
     (postponed,) = world.wakeups.messages.values()
-    world.pressure.pause(postponed.visible_at - world.now + SECOND)
+    world.circuit.pause(postponed.visible_at - world.now + SECOND)
 
     def slow(call: Callable[[], Any]) -> Any:
         world.pass_time(2 * SECOND)

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.ports import Incident, Status
+from itsm_bridge.reconcile.record import id_for
 from itsm_bridge.servicenow.credentials import Header
-from itsm_bridge.servicenow.incident import Incident, sys_id_for
-from itsm_bridge.servicenow.incidents import ServiceNow
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
+from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.table_api import NotAllowed, TableApi
 from local.servicenow import faults
 from local.servicenow.exchange import Request, Response
@@ -17,7 +19,7 @@ from local.servicenow.instance import ServiceNowStandIn
 
 SHORT, LONG = timedelta(seconds=0.3), timedelta(seconds=10)
 KEY, OTHER_KEY = "5f" * 32, "a1" * 32
-SYS_ID = sys_id_for(KEY, 1)
+SYS_ID = id_for(KEY, 1)
 
 
 class Clock:
@@ -45,13 +47,13 @@ def instance(clock: Clock) -> Iterator[ServiceNowStandIn]:
         assert (running.crashes, running.injections, running.widened) == ([], [], [])
 
 
-def client(instance: ServiceNowStandIn, clock: Clock, *, close_code: str = "") -> ServiceNow:
+def client(instance: ServiceNowStandIn, clock: Clock, *, close_code: str = "") -> Incidents:
     table_api = TableApi(instance.url, Header("x-sn-apikey", instance.credentials.api_key))
-    return ServiceNow(table_api, close_code=close_code, clock=clock.seconds)
+    return Incidents(table_api, close_code=close_code, clock=clock.seconds)
 
 
 @pytest.fixture
-def servicenow(instance: ServiceNowStandIn, clock: Clock) -> ServiceNow:
+def servicenow(instance: ServiceNowStandIn, clock: Clock) -> Incidents:
     return client(instance, clock)
 
 
@@ -77,15 +79,15 @@ def calls(instance: ServiceNowStandIn) -> list[tuple[str, str]]:
 
 
 class TestCreate:
-    def test_an_incident_is_created_with_one_call(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_an_incident_is_created_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         created = servicenow.create(fields(), within=LONG)
 
         assert calls(instance) == [("POST", "incident")]
         assert created == Incident(
-            sys_id=SYS_ID,
+            id=SYS_ID,
             number="INC0010001",
-            state=1,
-            correlation_id=KEY,
+            status=Status.OPEN,
+            state="1",
             fields={
                 **fields(),
                 "number": "INC0010001",
@@ -96,9 +98,12 @@ class TestCreate:
                 "sys_created_on": "2026-03-01 10:00:00",
                 "sys_mod_count": "0",
             },
+            links={CONFIGURATION_ITEM: ""},
+            created_at=datetime(2026, 3, 1, 10, 0, tzinfo=UTC),
+            version="0",
         )
 
-    def test_only_what_is_given_is_sent(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_only_what_is_given_is_sent(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         servicenow.create(fields(work_notes="Seen twice."), within=LONG)
 
         assert set(instance.calls[0].fields) == {*fields(), "work_notes"}
@@ -106,7 +111,7 @@ class TestCreate:
         assert instance.notes(SYS_ID) == ["Seen twice."]
 
     def test_a_second_creation_makes_no_second_incident(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         servicenow.create(fields(), within=LONG)
         with pytest.raises(Unconfirmed):
@@ -114,26 +119,26 @@ class TestCreate:
 
         assert len(instance.incidents) == 1
 
-    def test_it_is_learnt_that_our_sys_id_is_kept(self, servicenow: ServiceNow) -> None:
+    def test_it_is_learnt_that_our_sys_id_is_kept(self, servicenow: Incidents) -> None:
         before = servicenow.honours_sys_id
         servicenow.create(fields(), within=LONG)
 
         assert (before, servicenow.honours_sys_id) == (None, True)
 
     def test_it_is_learnt_that_our_sys_id_is_not_kept(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, caplog: pytest.LogCaptureFixture
+        self, instance: ServiceNowStandIn, servicenow: Incidents, caplog: pytest.LogCaptureFixture
     ) -> None:
         instance.switches.sys_ids = SysIds.IGNORED
         created = servicenow.create(fields(), within=LONG)
         instance.switches.sys_ids = SysIds.HONOURED
-        servicenow.create(fields(sys_id=sys_id_for(KEY, 2)), within=LONG)
+        servicenow.create(fields(sys_id=id_for(KEY, 2)), within=LONG)
 
-        assert created.sys_id == instance.incidents[0]["sys_id"] != SYS_ID
-        assert (servicenow.honours_sys_id, created.dropped) == (False, ())
+        assert created.id == instance.incidents[0]["sys_id"] != SYS_ID
+        assert (servicenow.honours_sys_id, created.not_stored) == (False, ())
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
     def test_an_incident_that_is_not_shown_to_us_is_no_certainty(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.switches.unreadable_tables.add("incident")
 
@@ -144,7 +149,7 @@ class TestCreate:
         "fault", [faults.business_rule_aborted(executed=True), faults.data_policy_violated("Caller", executed=True)]
     )
     def test_a_refusal_that_hides_an_incident_is_seen_through(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault
+        self, instance: ServiceNowStandIn, servicenow: Incidents, fault: Fault
     ) -> None:
         instance.faults.add(fault, method="POST")
 
@@ -153,7 +158,7 @@ class TestCreate:
 
         assert len(instance.incidents) == 1
 
-    def test_a_true_refusal_is_one(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_a_true_refusal_is_one(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.faults.add(faults.data_policy_violated("Caller"), method="POST")
 
         with pytest.raises(Rejected, match="mandatory: Caller"):
@@ -163,7 +168,7 @@ class TestCreate:
         assert instance.incidents == []
 
     def test_a_refusal_is_in_doubt_while_nobody_can_look(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.faults.add(faults.data_policy_violated("Caller", executed=True), method="POST")
         instance.faults.add(faults.edge_failed(), method="GET")
@@ -172,7 +177,7 @@ class TestCreate:
             servicenow.create(fields(), within=LONG)
 
     def test_an_incident_of_somebody_else_is_not_taken_for_ours(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.insert("incident", {"sys_id": SYS_ID, "correlation_id": OTHER_KEY})
         instance.faults.add(faults.business_rule_aborted(), method="POST")
@@ -196,7 +201,7 @@ class TestCreate:
         ids=lambda fault: fault.name,
     )
     def test_an_answer_that_hides_an_incident_is_no_certainty_and_a_look_finds_it(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault
+        self, instance: ServiceNowStandIn, servicenow: Incidents, fault: Fault
     ) -> None:
         instance.faults.add(fault, method="POST")
 
@@ -205,23 +210,23 @@ class TestCreate:
         found = servicenow.find(SYS_ID, within=LONG)
 
         assert found is not None
-        assert [found.sys_id] == [row["sys_id"] for row in instance.incidents]
+        assert [found.id] == [row["sys_id"] for row in instance.incidents]
 
 
 class TestUpdate:
     @pytest.fixture(autouse=True)
-    def _created(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def _created(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         servicenow.create(fields(), within=LONG)
         instance.forget_calls()
 
-    def test_an_incident_is_changed_with_one_call(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_an_incident_is_changed_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         updated = servicenow.update(SYS_ID, {"impact": "2", "work_notes": "Changed."}, within=LONG)
 
         assert calls(instance) == [("PATCH", "incident")]
-        assert (updated.fields["impact"], updated.correlation_id, updated.dropped) == ("2", KEY, ())
+        assert (updated.fields["impact"], updated.fields["correlation_id"], updated.not_stored) == ("2", KEY, ())
         assert instance.notes(SYS_ID) == ["Changed."]
 
-    def test_an_incident_is_resolved_and_reopened(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_an_incident_is_resolved_and_reopened(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         resolved = servicenow.update(SYS_ID, RESOLUTION, within=LONG)
         reopened = servicenow.update(SYS_ID, {"state": "2"}, within=LONG)
 
@@ -229,7 +234,7 @@ class TestUpdate:
         assert (reopened.is_open, instance.incident(SYS_ID)["reopen_count"]) == (True, "1")
 
     def test_one_that_was_closed_meanwhile_is_a_conflict(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.close(SYS_ID)
 
@@ -237,19 +242,19 @@ class TestUpdate:
             servicenow.update(SYS_ID, RESOLUTION, within=LONG)
 
     def test_one_that_was_deleted_meanwhile_is_a_conflict(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.delete(SYS_ID)
 
         with pytest.raises(Conflict):
             servicenow.update(SYS_ID, RESOLUTION, within=LONG)
 
-    def test_a_refusal_of_an_open_one_is_final(self, servicenow: ServiceNow) -> None:
+    def test_a_refusal_of_an_open_one_is_final(self, servicenow: Incidents) -> None:
         with pytest.raises(Rejected, match="mandatory: Resolution code, Close notes"):
             servicenow.update(SYS_ID, {"state": "6"}, within=LONG)
 
     def test_an_answer_about_another_incident_is_no_certainty(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         other = instance.insert("incident", {"correlation_id": OTHER_KEY})
         body = f'{{"result":{{"sys_id":"{other}","number":"INC1","state":"1"}}}}'
@@ -260,50 +265,50 @@ class TestUpdate:
 
 
 class TestWhatWasStored:
-    def test_an_unknown_choice_is_reported(self, servicenow: ServiceNow) -> None:
+    def test_an_unknown_choice_is_reported(self, servicenow: Incidents) -> None:
         created = servicenow.create(fields(impact="7"), within=LONG)
 
-        assert (created.fields["impact"], created.dropped) == ("3", ("impact",))
+        assert (created.fields["impact"], created.not_stored) == ("3", ("impact",))
 
     def test_a_field_that_we_may_not_write_is_reported(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.switches.unwritable_columns |= {"urgency", "state"}
         servicenow.create(fields(), within=LONG)
 
         updated = servicenow.update(SYS_ID, {**RESOLUTION, "urgency": "1"}, within=LONG)
 
-        assert (updated.state, updated.dropped) == (1, ("state", "urgency"))
+        assert (updated.state, updated.not_stored) == ("1", ("state", "urgency"))
 
-    def test_a_field_that_the_instance_lacks_is_reported(self, servicenow: ServiceNow) -> None:
-        assert servicenow.create(fields(u_none="x"), within=LONG).dropped == ("u_none",)
+    def test_a_field_that_the_instance_lacks_is_reported(self, servicenow: Incidents) -> None:
+        assert servicenow.create(fields(u_none="x"), within=LONG).not_stored == ("u_none",)
 
-    def test_text_that_was_cut_or_mangled_is_reported(self, servicenow: ServiceNow) -> None:
+    def test_text_that_was_cut_or_mangled_is_reported(self, servicenow: Incidents) -> None:
         created = servicenow.create(fields(short_description="x" * 161, correlation_display="😀"), within=LONG)
 
         assert created.fields["short_description"] == "x" * 160
-        assert created.dropped == ("correlation_display", "short_description")
+        assert created.not_stored == ("correlation_display", "short_description")
 
     def test_a_correlation_id_that_came_back_different_is_reported(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.switches.unwritable_columns.add("correlation_id")
 
         created = servicenow.create(fields(), within=LONG)
 
-        assert (created.correlation_id, created.dropped) == ("", ("correlation_id",))
+        assert (created.fields["correlation_id"], created.not_stored) == ("", ("correlation_id",))
 
     def test_line_ends_and_blanks_at_the_ends_are_no_difference(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         servicenow.create(fields(), within=LONG)
         stored = f'{{"result":{{"sys_id":"{SYS_ID}","number":"INC1","state":"1","description":"a\\r\\nb"}}}}'
         instance.faults.add(answering(stored))
 
-        assert servicenow.update(SYS_ID, {"description": "a \nb\n"}, within=LONG).dropped == ()
+        assert servicenow.update(SYS_ID, {"description": "a \nb\n"}, within=LONG).not_stored == ()
 
     def test_each_field_is_warned_of_once_and_without_its_value(
-        self, servicenow: ServiceNow, caplog: pytest.LogCaptureFixture
+        self, servicenow: Incidents, caplog: pytest.LogCaptureFixture
     ) -> None:
         servicenow.create(fields(impact="secret", urgency="secret"), within=LONG)
         servicenow.update(SYS_ID, {"impact": "secret"}, within=LONG)
@@ -313,7 +318,7 @@ class TestWhatWasStored:
 
 
 class TestFind:
-    def test_an_incident_is_found_with_one_call(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_an_incident_is_found_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         created = servicenow.create(fields(), within=LONG)
         instance.forget_calls()
 
@@ -321,10 +326,10 @@ class TestFind:
 
         assert calls(instance) == [("GET", "incident")]
         assert found is not None
-        assert (found.number, found.correlation_id, found.work_notes) == (created.number, KEY, None)
+        assert (found.number, found.fields["correlation_id"], found.journal) == (created.number, KEY, None)
         assert found.fields["short_description"] == fields()["short_description"]
 
-    def test_its_journal_comes_with_it_if_asked_for(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_its_journal_comes_with_it_if_asked_for(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         servicenow.create(fields(work_notes="one (ref 123)"), within=LONG)
         servicenow.update(SYS_ID, {"work_notes": "two (ref 456)"}, within=LONG)
         instance.edit(SYS_ID, {"assignment_group": ""})
@@ -334,19 +339,19 @@ class TestFind:
 
         assert calls(instance) == [("GET", "incident")]
         assert found is not None
-        assert found.work_notes is not None
-        assert 0 < found.work_notes.index("two (ref 456)") < found.work_notes.index("one (ref 123)")
-        assert (found.state, found.fields["sys_created_on"]) == (1, "2026-03-01 10:00:00")
+        assert found.journal is not None
+        assert 0 < found.journal.index("two (ref 456)") < found.journal.index("one (ref 123)")
+        assert (found.state, found.fields["sys_created_on"]) == ("1", "2026-03-01 10:00:00")
         assert "work_notes" not in found.fields
 
-    def test_an_empty_journal_is_not_an_unread_one(self, servicenow: ServiceNow) -> None:
+    def test_an_empty_journal_is_not_an_unread_one(self, servicenow: Incidents) -> None:
         servicenow.create(fields(), within=LONG)
         found = servicenow.find(SYS_ID, with_notes=True, within=LONG)
 
         assert found is not None
-        assert found.work_notes == ""
+        assert found.journal == ""
 
-    def test_none_is_none(self, servicenow: ServiceNow) -> None:
+    def test_none_is_none(self, servicenow: Incidents) -> None:
         assert servicenow.find(SYS_ID, within=LONG) is None
 
     @pytest.mark.parametrize(
@@ -360,26 +365,26 @@ class TestFind:
         ],
     )
     def test_a_row_that_is_not_the_incident_is_no_answer(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, body: str
+        self, instance: ServiceNowStandIn, servicenow: Incidents, body: str
     ) -> None:
         instance.faults.add(answering(body))
 
         with pytest.raises(Unavailable):
             servicenow.find(SYS_ID, within=LONG)
 
-    def test_values_of_other_types_are_understood(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_values_of_other_types_are_understood(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         servicenow.create(fields(), within=LONG)
         instance.faults.add(faults.values_of_wrong_type())
 
         found = servicenow.find(SYS_ID, within=LONG)
 
         assert found is not None
-        assert (found.state, found.fields["impact"], found.fields["close_code"]) == (1, "1", "")
+        assert (found.state, found.fields["impact"], found.fields["close_code"]) == ("1", "1", "")
 
 
 class TestSearch:
     def test_incidents_of_a_key_come_oldest_first(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock
+        self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock
     ) -> None:
         for number in range(3):
             clock.now -= timedelta(hours=1)
@@ -391,7 +396,7 @@ class TestSearch:
         assert [incident.fields["short_description"] for incident in found] == ["2", "1", "0"]
 
     def test_of_very_many_the_newest_come(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock
+        self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock
     ) -> None:
         for number in range(23):
             clock.now += timedelta(hours=1)
@@ -402,7 +407,7 @@ class TestSearch:
         assert [incident.fields["short_description"] for incident in found] == [str(each) for each in range(3, 23)]
         assert calls(instance) == [("GET", "incident")]
 
-    def test_nobody_else_s_incident_is_found(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_nobody_else_s_incident_is_found(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.insert("incident", {"correlation_id": ""})
         instance.insert("incident", {"correlation_id": OTHER_KEY})
 
@@ -410,7 +415,7 @@ class TestSearch:
 
     @pytest.mark.parametrize("key", ["", "a^ORstate=1", "javascript:gs.getUserID()"])
     def test_a_key_that_would_ask_for_more_never_leaves(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, key: str
+        self, instance: ServiceNowStandIn, servicenow: Incidents, key: str
     ) -> None:
         with pytest.raises(ValueError, match="query"):
             servicenow.search(key, within=LONG)
@@ -422,7 +427,7 @@ class TestHidden:
     """What our account may not read is not taken for what is not there."""
 
     def test_an_incident_that_is_hidden_is_told_from_one_that_is_gone(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         servicenow.create(fields(), within=LONG)
         instance.switches.unreadable_rows.add(SYS_ID)
@@ -445,7 +450,7 @@ class TestHidden:
             pytest.param(faults.no_resource(status=404), id="of a node that starts"),
         ],
     )
-    def test_a_404_deletes_nothing(self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault) -> None:
+    def test_a_404_deletes_nothing(self, instance: ServiceNowStandIn, servicenow: Incidents, fault: Fault) -> None:
         servicenow.create(fields(), within=LONG)
         instance.faults.add(fault, times=2)
 
@@ -458,28 +463,28 @@ class TestHidden:
         "row", ["{}", '{"sys_id":"x","number":"INC1","state":"1"}', '{"number":"INC1","state":"1"}']
     )
     def test_a_row_of_somebody_else_deletes_nothing(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, row: str
+        self, instance: ServiceNowStandIn, servicenow: Incidents, row: str
     ) -> None:
         instance.faults.add(answering(f'{{"result":[{row}]}}'))
 
         with pytest.raises(Unavailable):
             servicenow.find(SYS_ID, within=LONG)
 
-    def test_a_journal_that_is_hidden_is_unknown(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_a_journal_that_is_hidden_is_unknown(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         servicenow.create(fields(work_notes="Seen twice."), within=LONG)
         instance.switches.unreadable_columns.add("work_notes")
 
         found = servicenow.find(SYS_ID, with_notes=True, within=LONG)
 
         assert found is not None
-        assert found.work_notes is None
+        assert found.journal is None
 
 
 class TestLongJournal:
     """People and mails write megabytes; the newest notes are enough."""
 
     @pytest.fixture
-    def long(self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock) -> ServiceNow:
+    def long(self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock) -> Incidents:
         servicenow.create(fields(), within=LONG)
         for _ in range(1200):
             instance.edit(SYS_ID, {"work_notes": "x" * 3900})
@@ -488,15 +493,15 @@ class TestLongJournal:
         instance.forget_calls()
         return servicenow
 
-    def test_its_newest_part_is_read(self, instance: ServiceNowStandIn, long: ServiceNow) -> None:
+    def test_its_newest_part_is_read(self, instance: ServiceNowStandIn, long: Incidents) -> None:
         found = long.find(SYS_ID, with_notes=True, within=LONG)
 
         assert found is not None
-        assert (found.work_notes or "").startswith("the newest\n\n")
+        assert (found.journal or "").startswith("the newest\n\n")
         assert [table for _, table in calls(instance)] == ["incident", "incident", "sys_journal_field"]
 
     def test_of_one_with_huge_entries_fewer_are_read(
-        self, instance: ServiceNowStandIn, long: ServiceNow, clock: Clock
+        self, instance: ServiceNowStandIn, long: Incidents, clock: Clock
     ) -> None:
         for number in range(30):
             clock.now += timedelta(seconds=1)
@@ -505,29 +510,29 @@ class TestLongJournal:
         found = long.find(SYS_ID, with_notes=True, within=LONG)
 
         assert found is not None
-        notes = found.work_notes or ""
+        notes = found.journal or ""
         assert notes.index("huge 29 ") < notes.index("huge 10 ")
         assert "huge 9 " not in notes
 
     def test_where_nobody_counts_an_empty_list_is_not_believed(
-        self, instance: ServiceNowStandIn, long: ServiceNow
+        self, instance: ServiceNowStandIn, long: Incidents
     ) -> None:
         instance.faults.add(answering('{"result":[]}'), table="sys_journal_field")
 
         found = long.find(SYS_ID, with_notes=True, within=LONG)
 
         assert found is not None
-        assert found.work_notes is None
+        assert found.journal is None
 
     def test_where_the_journal_may_not_be_read_apart_it_is_unknown(
-        self, instance: ServiceNowStandIn, long: ServiceNow
+        self, instance: ServiceNowStandIn, long: Incidents
     ) -> None:
         instance.switches.unreadable_tables.add("sys_journal_field")
 
         found = long.find(SYS_ID, with_notes=True, within=LONG)
 
         assert found is not None
-        assert (found.state, found.work_notes) == (1, None)
+        assert (found.state, found.journal) == ("1", None)
 
 
 class TestCloseCode:
@@ -563,21 +568,19 @@ class TestCloseCode:
         assert client(instance, clock, close_code=configured).close_code(within=LONG) == expected
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings
 
-    def test_it_may_be_inherited_from_task(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_it_may_be_inherited_from_task(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.glide.set_choices("incident", "close_code", ())
         instance.glide.set_choices("task", "close_code", ("Solved (Permanently)", "Solution provided"))
 
         assert servicenow.close_code(within=LONG) == "Solution provided"
 
-    def test_those_of_the_incident_hide_those_of_task(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
-    ) -> None:
+    def test_those_of_the_incident_hide_those_of_task(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.glide.set_choices("incident", "close_code", ("Solved (Permanently)",))
         instance.glide.set_choices("task", "close_code", ("Solution provided",))
 
         assert servicenow.close_code(within=LONG) == "Solved (Permanently)"
 
-    def test_an_inactive_choice_is_none(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_an_inactive_choice_is_none(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.glide.set_choices("incident", "close_code", ("Solution provided", "Resolved by caller"))
         row = next(row for row in instance.rows("sys_choice") if row["value"] == "Solution provided")
         instance.edit(row["sys_id"], {"inactive": "true"}, table="sys_choice")
@@ -585,7 +588,7 @@ class TestCloseCode:
         assert servicenow.close_code(within=LONG) == "Resolved by caller"
 
     def test_it_is_asked_for_once_an_hour(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock
+        self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock
     ) -> None:
         asked = []
         for wait in (timedelta(0), timedelta(minutes=59), timedelta(minutes=1)):
@@ -606,7 +609,7 @@ class TestCloseCode:
         ],
     )
     def test_without_a_look_at_the_choices_nothing_is_guessed_and_they_are_asked_for_again(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault | None
+        self, instance: ServiceNowStandIn, servicenow: Incidents, fault: Fault | None
     ) -> None:
         if fault is None:
             instance.switches.unreadable_tables.add("sys_choice")
@@ -619,7 +622,7 @@ class TestCloseCode:
         assert servicenow.close_code(within=LONG) == "Solution provided"
 
     def test_the_last_known_choices_are_better_than_none(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow, clock: Clock
+        self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock
     ) -> None:
         instance.glide.set_choices("incident", "close_code", OLDER_CLOSE_CODES)
         servicenow.close_code(within=LONG)
@@ -629,7 +632,7 @@ class TestCloseCode:
         assert servicenow.close_code(within=LONG) == "Solved (Permanently)"
 
     def test_a_choice_that_is_hidden_does_not_hide_the_others(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         hidden = next(row for row in instance.rows("sys_choice") if row["value"] == "Duplicate")
         instance.switches.unreadable_rows.add(hidden["sys_id"])
@@ -637,14 +640,14 @@ class TestCloseCode:
         assert servicenow.close_code(within=LONG) == "Solution provided"
 
     def test_the_preferred_one_is_found_however_it_is_cased(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.glide.set_choices("incident", "close_code", ("duplicate", "Solution provided"))
 
         assert servicenow.close_code(within=LONG, preferred="Duplicate") == "duplicate"
 
     def test_where_any_text_will_do_it_is_the_usual_one(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.glide.set_choices("incident", "close_code", ())
 
@@ -658,7 +661,7 @@ class TestCloseCode:
         assert client(instance, clock, close_code="Ours").close_code(within=LONG) == "Ours"
 
     def test_an_instance_that_is_down_is_not_guessed_for(
-        self, instance: ServiceNowStandIn, servicenow: ServiceNow
+        self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.faults.add(faults.edge_failed(), table="sys_choice")
 
@@ -668,7 +671,7 @@ class TestCloseCode:
 
 
 class TestProbe:
-    def test_an_instance_that_answers_passes(self, instance: ServiceNowStandIn, servicenow: ServiceNow) -> None:
+    def test_an_instance_that_answers_passes(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         servicenow.probe(within=LONG)
 
         assert calls(instance) == [("GET", "incident")]
@@ -676,7 +679,7 @@ class TestProbe:
     @pytest.mark.parametrize(
         "fault", [faults.hibernating(), faults.not_authenticated(), faults.edge_failed(), faults.unscoped_api()]
     )
-    def test_one_that_does_not_fails(self, instance: ServiceNowStandIn, servicenow: ServiceNow, fault: Fault) -> None:
+    def test_one_that_does_not_fails(self, instance: ServiceNowStandIn, servicenow: Incidents, fault: Fault) -> None:
         instance.faults.add(fault)
 
         with pytest.raises(BridgeError):
@@ -693,7 +696,7 @@ def answering(body: str) -> Fault:
 
 
 def test_no_failure_tells_what_an_incident_says(
-    instance: ServiceNowStandIn, servicenow: ServiceNow, caplog: pytest.LogCaptureFixture
+    instance: ServiceNowStandIn, servicenow: Incidents, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = fields(short_description="confidential", description="confidential", work_notes="confidential")
     planned = (

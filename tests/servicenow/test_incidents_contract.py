@@ -10,21 +10,22 @@ from typing import Any
 import pytest
 
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unconfirmed
+from itsm_bridge.reconcile.ports import Incident
+from itsm_bridge.reconcile.record import id_for
 from itsm_bridge.servicenow.credentials import credentials_of
-from itsm_bridge.servicenow.incident import Incident, sys_id_for
-from itsm_bridge.servicenow.incidents import ServiceNow
+from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.settings import ServiceNowSettings
 from local.servicenow import faults, glide
 from local.servicenow.instance import ServiceNowStandIn
 from proof.simulator.faults import REFUSAL, TROUBLES
-from proof.simulator.memory import MemoryInstance, MemoryServiceNow, SysIds
+from proof.simulator.memory import MemoryIncidents, MemoryInstance, SysIds
 from tests.builders import KEY, NOW, notification
 
 WITHIN = timedelta(seconds=5)
 IMPATIENT = timedelta(seconds=0.4)
-SYS_ID = sys_id_for(KEY, 1)
-FIELDS = {"sys_id": SYS_ID, "correlation_id": KEY, **notification().fields}
+SYS_ID = id_for(KEY, 1)
+FIELDS = {"sys_id": SYS_ID, "correlation_id": KEY, **notification().content.fields}
 RESOLUTION = {"state": "6", "close_code": "Solution provided", "close_notes": "Over.", "work_notes": "It is over."}
 
 
@@ -41,8 +42,8 @@ class InMemory:
         self._instance = self._instance or MemoryInstance(now=lambda: NOW, sys_ids=self.sys_ids, **self.options)
         return self._instance
 
-    def sign_in(self) -> MemoryServiceNow:
-        return MemoryServiceNow(self.instance)
+    def sign_in(self) -> MemoryIncidents:
+        return MemoryIncidents(self.instance)
 
     def refuse_duplicates(self) -> None:
         self.options["rejects_duplicates"] = True
@@ -57,7 +58,7 @@ class InMemory:
         del self.instance.rows[sys_id]
 
     def incidents(self) -> list[tuple[str, int, int]]:
-        return [(row.correlation_id, row.state, len(row.journal)) for row in self.instance.rows.values()]
+        return [(row.fields["correlation_id"], row.state, len(row.journal)) for row in self.instance.rows.values()]
 
 
 class OverHttp:
@@ -74,7 +75,7 @@ class OverHttp:
     def sys_ids(self, kept: SysIds) -> None:
         self.standin.switches.sys_ids = glide.SysIds[kept.name]
 
-    def sign_in(self) -> ServiceNow:
+    def sign_in(self) -> Incidents:
         settings = ServiceNowSettings(
             instance_url=self.standin.url,
             client_id="",
@@ -84,7 +85,7 @@ class OverHttp:
             password="",
             max_concurrency=4,
         )
-        return ServiceNow(TableApi(settings.instance_url, credentials_of(settings)))
+        return Incidents(TableApi(settings.instance_url, credentials_of(settings)))
 
     def refuse_duplicates(self) -> None:
         self.standin.faults.add(
@@ -129,11 +130,11 @@ def shown(incident: Incident | None) -> Mapping[str, object] | None:
     """What the program looks at; the number is the instance's own affair."""
     if incident is None:
         return None
-    names = (*notification().fields, "close_code", "close_notes", "sys_created_on")
+    names = (*notification().content.fields, "close_code", "close_notes")
     return {
-        "sys_id": incident.sys_id,
+        "sys_id": incident.id,
         "state": incident.state,
-        "correlation_id": incident.correlation_id,
+        "created_at": incident.created_at,
         **{name: incident.fields.get(name) for name in names if name != "correlation_display"},
     }
 
@@ -158,15 +159,14 @@ class TestWhatIsAsked:
         assert shown(made) == shown(found) == shown(searched)
         assert shown(made) == {
             "sys_id": SYS_ID,
-            "state": 1,
-            "correlation_id": KEY,
+            "state": "1",
             "short_description": "Sev1: CPU above 90 on vm-web-01",
             "description": "CPU is above 90.",
             "impact": "1",
             "urgency": "2",
             "close_code": "",
             "close_notes": "",
-            "sys_created_on": "2026-03-01 10:00:00",
+            "created_at": NOW,
         }
         assert servicenow.honours_sys_id is True
 
@@ -181,9 +181,9 @@ class TestWhatIsAsked:
 
         assert with_notes is not None
         assert without is not None
-        assert (with_notes.work_notes or "").count("second") == 2
-        assert (with_notes.work_notes or "").count("first") == 1
-        assert without.work_notes is None
+        assert (with_notes.journal or "").count("second") == 2
+        assert (with_notes.journal or "").count("first") == 1
+        assert without.journal is None
         assert instance.incidents() == [(KEY, 1, 3)]
 
     def test_a_resolved_incident_is_answered_resolved(self, instance: Instance) -> None:
@@ -193,7 +193,7 @@ class TestWhatIsAsked:
         answer = servicenow.update(SYS_ID, RESOLUTION, within=WITHIN)
 
         assert shown(answer) == shown(servicenow.find(SYS_ID, within=WITHIN))
-        assert (answer.state, answer.fields["close_notes"]) == (6, "Over.")
+        assert (answer.state, answer.fields["close_notes"]) == ("6", "Over.")
         assert servicenow.close_code(within=WITHIN) == "Solution provided"
 
     def test_a_second_creation_is_of_unknown_outcome_and_makes_nothing(self, instance: Instance) -> None:
@@ -217,11 +217,11 @@ class TestWhatIsAsked:
     def test_a_sys_id_that_is_ignored_is_learnt_and_found_by_correlation(self, instance: Instance) -> None:
         instance.sys_ids = SysIds.IGNORED
         servicenow = instance.sign_in()
-        made = [servicenow.create(FIELDS, within=WITHIN).sys_id for _ in range(2)]
+        made = [servicenow.create(FIELDS, within=WITHIN).id for _ in range(2)]
 
         assert servicenow.honours_sys_id is False
         assert servicenow.find(SYS_ID, within=WITHIN) is None
-        assert {each.sys_id for each in servicenow.search(KEY, within=WITHIN)} == set(made)
+        assert {each.id for each in servicenow.search(KEY, within=WITHIN)} == set(made)
 
     def test_a_sys_id_that_is_refused_makes_nothing_and_none_makes_one(self, instance: Instance) -> None:
         instance.sys_ids = SysIds.REFUSED
@@ -258,7 +258,7 @@ class TestWhatIsAsked:
         servicenow.create(FIELDS, within=WITHIN)
         instance.close(SYS_ID)
 
-        assert servicenow.update(SYS_ID, {"work_notes": "late"}, within=WITHIN).state == 7
+        assert servicenow.update(SYS_ID, {"work_notes": "late"}, within=WITHIN).state == "7"
         assert instance.incidents() == [(KEY, 7, 1)]
 
 
@@ -294,7 +294,7 @@ class TestTroubles:
         assert _took_effect(standin, method) is (trouble.executed or method in ("find", "search"))
 
 
-def _tried(servicenow: ServiceNow, method: str, within: timedelta) -> BridgeError | None:
+def _tried(servicenow: Incidents, method: str, within: timedelta) -> BridgeError | None:
     try:
         match method:
             case "create":

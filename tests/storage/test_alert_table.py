@@ -1,19 +1,19 @@
 import time
 import uuid
-from dataclasses import replace
 
 import pytest
 from azure.data.tables import TableClient
 
 from itsm_bridge.errors import Conflict, Unavailable
-from itsm_bridge.reconcile.record import WAKE_UP_GRACE
+from itsm_bridge.reconcile.ports import WakeUp
+from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.settings import StorageSettings
 from itsm_bridge.storage.account import connect_queue, connect_table
-from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import to_entity
-from itsm_bridge.storage.wakeup_queue import WakeUp, WakeUps
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from local.azurite import Azurite
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, known_record, record, resolved, told
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, changed, known_record, record, resolved, told, worked
 
 OTHER_KEY = "a1" * 32
 
@@ -25,42 +25,42 @@ def storage(connection_string: str) -> StorageSettings:
 
 
 @pytest.fixture
-def store(azurite: Azurite) -> AlertStore:
+def store(azurite: Azurite) -> AlertTable:
     """A store whose table does not exist yet."""
     name = "alerts" + uuid.uuid4().hex[:12]
-    return AlertStore(TableClient.from_connection_string(azurite.connection_string, name))
+    return AlertTable(TableClient.from_connection_string(azurite.connection_string, name))
 
 
-def test_the_table_is_created_when_it_is_absent(store: AlertStore) -> None:
+def test_the_table_is_created_when_it_is_absent(store: AlertTable) -> None:
     assert store.read(KEY) is None
     assert store.insert(record()).etag
 
 
-def test_what_was_written_is_read(store: AlertStore) -> None:
+def test_what_was_written_is_read(store: AlertTable) -> None:
     written = store.insert(told(known_record(), resolved()))
 
     assert store.read(KEY) == written
 
 
-def test_a_key_has_one_first_row(store: AlertStore) -> None:
+def test_a_key_has_one_first_row(store: AlertTable) -> None:
     store.insert(record())
 
     with pytest.raises(Conflict):
         store.insert(record())
 
 
-def test_a_row_that_changed_is_not_overwritten(store: AlertStore) -> None:
+def test_a_row_that_changed_is_not_overwritten(store: AlertTable) -> None:
     first = store.insert(record())
     second = store.replace(told(first, resolved()))
 
     with pytest.raises(Conflict):
-        store.replace(replace(first, attempts=7))
+        store.replace(changed(first, attempts=7))
 
     assert store.read(KEY) == second
     assert second.etag != first.etag
 
 
-def test_a_row_that_was_deleted_is_not_replaced(store: AlertStore) -> None:
+def test_a_row_that_was_deleted_is_not_replaced(store: AlertTable) -> None:
     row = store.insert(record())
     store.delete(row)
 
@@ -69,7 +69,7 @@ def test_a_row_that_was_deleted_is_not_replaced(store: AlertStore) -> None:
     assert store.read(KEY) is None
 
 
-def test_a_row_that_changed_is_not_deleted(store: AlertStore) -> None:
+def test_a_row_that_changed_is_not_deleted(store: AlertTable) -> None:
     first = store.insert(record())
     store.replace(told(first, resolved()))
 
@@ -77,7 +77,7 @@ def test_a_row_that_changed_is_not_deleted(store: AlertStore) -> None:
         store.delete(first)
 
 
-def test_deleting_twice_is_no_error(store: AlertStore) -> None:
+def test_deleting_twice_is_no_error(store: AlertTable) -> None:
     row = store.insert(record())
     store.delete(row)
     store.delete(row)
@@ -85,39 +85,39 @@ def test_deleting_twice_is_no_error(store: AlertStore) -> None:
     assert store.read(KEY) is None
 
 
-def test_a_record_that_was_never_read_cannot_replace_a_row(store: AlertStore) -> None:
+def test_a_record_that_was_never_read_cannot_replace_a_row(store: AlertTable) -> None:
     with pytest.raises(ValueError, match="read"):
         store.replace(record())
 
 
-def test_what_awaits_work_and_is_overdue_is_found(store: AlertStore) -> None:
-    overdue = store.insert(replace(record(), wake_up_at=NOW - HOUR))
-    store.insert(replace(record(), key=OTHER_KEY, wake_up_at=NOW + MINUTE))
-    store.insert(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR).parked("no"))
-    store.insert(replace(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
+def test_what_awaits_work_and_is_overdue_is_found(store: AlertTable) -> None:
+    overdue = store.insert(changed(record(), wake_up_at=NOW - HOUR))
+    store.insert(changed(record(), key=OTHER_KEY, wake_up_at=NOW + MINUTE))
+    store.insert(worked(changed(record(), key="b2" * 32, wake_up_at=NOW - HOUR), "parked", "no"))
+    store.insert(changed(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
 
     assert list(store.awaiting_work(due_before=NOW - WAKE_UP_GRACE)) == [overdue]
 
 
-def test_only_what_is_settled_and_over_is_old_enough_to_go(store: AlertStore) -> None:
+def test_only_what_is_settled_and_over_is_old_enough_to_go(store: AlertTable) -> None:
     over = told(known_record(), resolved())
-    gone = store.insert(replace(over.settled(over), changed_at=NOW - HOUR))
-    store.insert(replace(over.settled(over), key=OTHER_KEY, changed_at=NOW))
-    store.insert(replace(over, key="b2" * 32, changed_at=NOW - HOUR))
-    store.insert(replace(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
-    store.insert(replace(over.settled(over), key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
+    gone = store.insert(changed(over.settled(over), changed_at=NOW - HOUR))
+    store.insert(changed(over.settled(over), key=OTHER_KEY, changed_at=NOW))
+    store.insert(changed(over, key="b2" * 32, changed_at=NOW - HOUR))
+    store.insert(changed(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
+    store.insert(changed(over.settled(over), key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
 
     assert list(store.idle_since(changed_before=NOW - MINUTE)) == [gone]
 
 
-def test_an_absent_table_has_no_rows(store: AlertStore) -> None:
+def test_an_absent_table_has_no_rows(store: AlertTable) -> None:
     assert list(store.awaiting_work(due_before=NOW)) == []
 
 
 def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
     with Azurite() as own:
-        store = AlertStore(connect_table(storage(own.connection_string)))
-        wakeups = WakeUps(connect_queue(storage(own.connection_string)))
+        store = AlertTable(connect_table(storage(own.connection_string)))
+        wakeups = WakeUpQueue(connect_queue(storage(own.connection_string)))
         wake_up = wakeups.send(KEY, delay=HOUR)
         row = store.insert(record())
         own.pause()
@@ -143,17 +143,17 @@ def test_storage_that_is_gone_is_unavailable_at_once() -> None:
     began = time.monotonic()
 
     with pytest.raises(Unavailable):
-        AlertStore(connect_table(settings)).read(KEY)
+        AlertTable(connect_table(settings)).read(KEY)
     with pytest.raises(Unavailable):
-        WakeUps(connect_queue(settings)).send(KEY, delay=SECOND)
+        WakeUpQueue(connect_queue(settings)).send(KEY, delay=SECOND)
     # The queue's library would wait 15 s and more before it tries again.
     assert time.monotonic() - began < 5
 
 
-def test_a_row_that_cannot_be_read_does_not_hide_the_others(store: AlertStore) -> None:
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(store: AlertTable) -> None:
     for key in ("a1" * 32, "c3" * 32):
-        store.insert(replace(record(), key=key, wake_up_at=NOW - HOUR))
-    damaged = {**to_entity(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR)), "document_0": "{broken"}
+        store.insert(changed(record(), key=key, wake_up_at=NOW - HOUR))
+    damaged = {**to_entity(changed(record(), key="b2" * 32, wake_up_at=NOW - HOUR)), "document_0": "{broken"}
     store._table.create_entity(damaged)
 
     found = [row.key for row in store.awaiting_work(due_before=NOW)]
@@ -162,7 +162,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(store: AlertStore) -
 
 
 def test_a_wake_up_that_is_gone_is_taken_back_without_error(azurite: Azurite) -> None:
-    wakeups = WakeUps(connect_queue(storage(azurite.connection_string)))
+    wakeups = WakeUpQueue(connect_queue(storage(azurite.connection_string)))
     wake_up = wakeups.send(KEY, delay=HOUR)
 
     wakeups.take_back(wake_up)
@@ -173,7 +173,7 @@ def test_a_wake_up_that_is_gone_is_taken_back_without_error(azurite: Azurite) ->
 def test_a_wake_up_is_the_key_in_base64_and_comes_when_it_is_due() -> None:
     with Azurite() as own:
         queue = connect_queue(storage(own.connection_string))
-        wakeups = WakeUps(queue)
+        wakeups = WakeUpQueue(queue)
         sent = wakeups.send(KEY, delay=-SECOND)
         wakeups.send(OTHER_KEY, delay=HOUR)
 

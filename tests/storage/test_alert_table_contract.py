@@ -3,20 +3,19 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
 from itsm_bridge.errors import Conflict, Damaged, NewerVersion
-from itsm_bridge.storage.alert_table import AlertStore
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import VERSION, partition_of
 from local.azurite import Azurite
 from proof.simulator.memory import MemoryStore
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, known_record, record, resolved, told
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, changed, known_record, record, resolved, told, worked
 
-Store = AlertStore | MemoryStore
+Store = AlertTable | MemoryStore
 
 
 @pytest.fixture(params=["memory", "azurite"])
@@ -28,7 +27,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     assert isinstance(azurite, Azurite)
     table = TableClient.from_connection_string(azurite.connection_string, "alerts" + uuid.uuid4().hex[:12])
     with table:
-        yield AlertStore(table)
+        yield AlertTable(table)
 
 
 #: Changes columns of the row of KEY, as a bug, a person or another version of the program may.
@@ -58,17 +57,17 @@ def test_a_second_insert_conflicts_and_changes_nothing(store: Store) -> None:
     first = store.insert(record())
 
     with pytest.raises(Conflict):
-        store.insert(replace(record(), attempts=7))
+        store.insert(changed(record(), attempts=7))
 
     assert store.read(KEY) == first
 
 
 def test_a_replacement_by_the_same_version_succeeds_once(store: Store) -> None:
     first = store.insert(record())
-    second = store.replace(replace(first, attempts=1))
+    second = store.replace(changed(first, attempts=1))
 
     with pytest.raises(Conflict):
-        store.replace(replace(first, attempts=2))
+        store.replace(changed(first, attempts=2))
 
     assert store.read(KEY) == second
     assert second.etag not in ("", first.etag)
@@ -116,10 +115,10 @@ def test_an_inserted_row_follows_a_deleted_one(store: Store) -> None:
 
 
 def test_what_awaits_work_is_found_strictly_before_its_time(store: Store) -> None:
-    due = store.insert(replace(record(), wake_up_at=NOW - SECOND))
-    store.insert(replace(record(), key="a1" * 32, wake_up_at=NOW))
-    store.insert(replace(record(), key="b2" * 32, wake_up_at=NOW - HOUR).parked("no"))
-    store.insert(replace(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
+    due = store.insert(changed(record(), wake_up_at=NOW - SECOND))
+    store.insert(changed(record(), key="a1" * 32, wake_up_at=NOW))
+    store.insert(worked(changed(record(), key="b2" * 32, wake_up_at=NOW - HOUR), "parked", "no"))
+    store.insert(changed(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
 
     assert list(store.awaiting_work(due_before=NOW)) == [due]
 
@@ -127,11 +126,11 @@ def test_what_awaits_work_is_found_strictly_before_its_time(store: Store) -> Non
 def test_what_is_over_is_found_strictly_before_its_time(store: Store) -> None:
     over = told(known_record(), resolved())
     settled = over.settled(over)
-    old = store.insert(replace(settled, changed_at=NOW - MINUTE - SECOND))
-    store.insert(replace(settled, key="a1" * 32, changed_at=NOW - MINUTE))
-    store.insert(replace(over, key="b2" * 32, changed_at=NOW - HOUR))
-    store.insert(replace(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
-    store.insert(replace(settled, key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
+    old = store.insert(changed(settled, changed_at=NOW - MINUTE - SECOND))
+    store.insert(changed(settled, key="a1" * 32, changed_at=NOW - MINUTE))
+    store.insert(changed(over, key="b2" * 32, changed_at=NOW - HOUR))
+    store.insert(changed(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
+    store.insert(changed(settled, key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
 
     assert list(store.idle_since(changed_before=NOW - MINUTE)) == [old]
 
@@ -151,17 +150,17 @@ def test_another_row_takes_the_place_of_a_damaged_one_once(store: Store, change:
     with pytest.raises(Damaged):
         store.read(KEY)
 
-    restored = store.restore(replace(record(), attempts=1))
+    restored = store.restore(changed(record(), attempts=1))
 
     assert store.read(KEY) == restored
     with pytest.raises(Conflict):
-        store.restore(replace(record(), attempts=2))
+        store.restore(changed(record(), attempts=2))
     assert store.read(KEY) == restored
-    assert store.replace(replace(restored, attempts=3)) == store.read(KEY)
+    assert store.replace(changed(restored, attempts=3)) == store.read(KEY)
 
 
 def test_what_is_not_there_is_not_restored(store: Store) -> None:
-    store.insert(replace(record(), key="a1" * 32))
+    store.insert(changed(record(), key="a1" * 32))
 
     with pytest.raises(Conflict):
         store.restore(record())
@@ -169,15 +168,15 @@ def test_what_is_not_there_is_not_restored(store: Store) -> None:
 
 
 def test_a_damaged_row_hides_no_other(store: Store, change: Change) -> None:
-    store.insert(replace(record(), wake_up_at=NOW - HOUR))
+    store.insert(changed(record(), wake_up_at=NOW - HOUR))
     change(document_0="{")
-    other = store.insert(replace(record(), key="a1" * 32, wake_up_at=NOW - HOUR))
+    other = store.insert(changed(record(), key="a1" * 32, wake_up_at=NOW - HOUR))
 
     assert list(store.awaiting_work(due_before=NOW)) == [other]
 
 
 def test_a_row_of_a_newer_version_is_neither_read_nor_replaced(store: Store, change: Change) -> None:
-    store.insert(replace(record(), wake_up_at=NOW - HOUR))
+    store.insert(changed(record(), wake_up_at=NOW - HOUR))
     change(needs_version=VERSION + 1)
 
     with pytest.raises(NewerVersion):
@@ -191,8 +190,8 @@ def test_a_row_of_a_newer_version_is_neither_read_nor_replaced(store: Store, cha
 
 def test_what_waits_without_a_wake_up_is_in_line_and_never_overdue(store: Store) -> None:
     def waits(key: str, **columns: Any) -> None:
-        row = record().waiting(until=NOW - MINUTE)
-        store.insert(replace(row, key=key * 32, **{"failing_since": NOW - HOUR, **columns}))
+        row = worked(record(), "waiting", until=NOW - MINUTE)
+        store.insert(changed(row, key=key * 32, **{"failing_since": NOW - HOUR, **columns}))
 
     waits("a1", attempted_at=NOW - MINUTE)
     waits("b2", failing_since=NOW - 2 * HOUR)
@@ -200,7 +199,7 @@ def test_what_waits_without_a_wake_up_is_in_line_and_never_overdue(store: Store)
     waits("d4")
     waits("e5", wake_up_at=NOW)
     waits("f6", is_parked=True)
-    store.insert(replace(record(), wake_up_at=NOW - HOUR))
+    store.insert(changed(record(), wake_up_at=NOW - HOUR))
 
     in_line = [row.key[:2] for row in store.waiting(due_before=NOW, limit=9)]
     assert in_line == ["b2", "d4", "c3", "a1"]
@@ -210,12 +209,12 @@ def test_what_waits_without_a_wake_up_is_in_line_and_never_overdue(store: Store)
 
 def test_what_fires_for_ever_is_found_when_nobody_looked_lately(store: Store) -> None:
     fires = known_record()
-    old = store.insert(replace(fires, changed_at=NOW - HOUR))
-    store.insert(replace(fires, key="a1" * 32, changed_at=NOW))
-    store.insert(replace(fires, key="b2" * 32, changed_at=NOW - HOUR, looked_at=NOW))
-    again = store.insert(replace(fires, key="c3" * 32, changed_at=NOW - HOUR, looked_at=NOW - MINUTE))
-    store.insert(replace(told(fires, resolved()), key="d4" * 32, changed_at=NOW - HOUR))
-    store.insert(replace(fires, key="e5" * 32, changed_at=NOW - HOUR, is_parked=True))
+    old = store.insert(changed(fires, changed_at=NOW - HOUR))
+    store.insert(changed(fires, key="a1" * 32, changed_at=NOW))
+    store.insert(changed(fires, key="b2" * 32, changed_at=NOW - HOUR, looked_at=NOW))
+    again = store.insert(changed(fires, key="c3" * 32, changed_at=NOW - HOUR, looked_at=NOW - MINUTE))
+    store.insert(changed(told(fires, resolved()), key="d4" * 32, changed_at=NOW - HOUR))
+    store.insert(changed(fires, key="e5" * 32, changed_at=NOW - HOUR, is_parked=True))
 
     found = {row.key for row in store.idle_firing(changed_before=NOW - SECOND, looked_before=NOW - SECOND)}
     assert found == {old.key, again.key}

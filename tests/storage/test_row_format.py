@@ -1,21 +1,20 @@
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from itsm_bridge.errors import Damaged, NewerVersion
-from itsm_bridge.reconcile.record import Decision, Note
+from itsm_bridge.reconcile.work import Note, Step
 from itsm_bridge.storage.row_format import VERSION, aside, from_entity, is_key, to_entity
-from tests.builders import HOUR, KEY, NOW, known_record, notification, record, resolved, told
+from tests.builders import HOUR, KEY, NOW, changed, known_record, notification, record, resolved, told, worked
 
 
 def test_a_record_comes_back_as_it_was() -> None:
     row = told(known_record(), resolved(), notification(at=NOW + HOUR, digest="anew"))
-    row = replace(row, in_doubt_until=NOW, failing_since=NOW - timedelta(microseconds=1), last_error="ü \U0001f525")
-    row = row.decided(Decision(at=NOW, action="create", reason="alert fired", result="ü", times=3))
+    row = changed(row, in_doubt_until=NOW, failing_since=NOW - timedelta(microseconds=1), last_error="ü \U0001f525")
+    row = worked(row, "done", Step(at=NOW, action="create", reason="alert fired", result="ü", times=3))
 
-    assert from_entity(to_entity(row), etag="e") == replace(row, etag="e")
+    assert from_entity(to_entity(row), etag="e") == changed(row, etag="e")
 
 
 def test_a_long_record_is_cut_into_pieces_that_a_property_can_hold() -> None:
@@ -24,29 +23,29 @@ def test_a_long_record_is_cut_into_pieces_that_a_property_can_hold() -> None:
     entity = to_entity(row)
 
     assert max(len(value) for value in entity.values() if isinstance(value, str)) <= 32_768
-    assert from_entity(entity, etag="").notes == row.notes
+    assert from_entity(entity, etag="").work.notes == row.work.notes
 
 
 def test_a_row_of_another_version_is_read() -> None:
     entity = to_entity(record())
     entity["document_0"] = entity["document_0"].replace('"attempts":0,', '"of a newer version":1,')
-    newer = '"decisions":[{"at":"2026-03-01T10:00:00+00:00","action":"a","reason":"r","result":"x","newer":1}]'
-    entity["document_0"] = entity["document_0"].replace('"decisions":[]', newer)
+    newer = '"steps":[{"at":"2026-03-01T10:00:00+00:00","action":"a","reason":"r","result":"x","newer":1}]'
+    entity["document_0"] = entity["document_0"].replace('"steps":[]', newer)
 
-    assert from_entity(entity, etag="").attempts == 0
-    assert from_entity(entity, etag="").decisions == (Decision(at=NOW, action="a", reason="r", result="x"),)
+    assert from_entity(entity, etag="").work.attempts == 0
+    assert from_entity(entity, etag="").work.steps == (Step(at=NOW, action="a", reason="r", result="x"),)
 
 
 def test_what_a_newer_version_wrote_is_kept_when_this_one_writes_the_row() -> None:
     entity = to_entity(record())
     document = json.loads(entity["document_0"])
     document["fence"] = 7
-    document["signals"]["alert-1"]["sequence"] = 12
+    document["desired"]["signals"]["alert-1"]["sequence"] = 12
     entity["document_0"] = json.dumps(document)
 
     written = json.loads(to_entity(from_entity(entity, etag="e"))["document_0"])
 
-    assert (written["fence"], written["signals"]["alert-1"]["sequence"]) == (7, 12)
+    assert (written["fence"], written["desired"]["signals"]["alert-1"]["sequence"]) == (7, 12)
 
 
 def test_a_row_that_needs_a_newer_version_is_left_alone() -> None:

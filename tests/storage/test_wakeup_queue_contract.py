@@ -9,7 +9,8 @@ import pytest
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
 
 from itsm_bridge.errors import Unavailable
-from itsm_bridge.storage.wakeup_queue import WakeUp, WakeUps
+from itsm_bridge.reconcile.ports import WakeUp
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from local.azurite import Azurite
 from proof.simulator.memory import MemoryWakeUps
 from tests.builders import HOUR, KEY, NOW, SECOND
@@ -52,7 +53,7 @@ class AzuriteQueue:
         self._queue = queue
         self._begin = datetime.now(UTC)
         self._receipts: dict[str, str] = {}
-        self.wakeups = WakeUps(queue)
+        self.wakeups = WakeUpQueue(queue)
 
     def take(self) -> list[tuple[str, str, int]]:
         taken = []

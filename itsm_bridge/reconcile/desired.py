@@ -1,0 +1,107 @@
+"""What did Azure Monitor last say of one correlation key?
+
+The desired part of a record. The webhook that receives a notification writes it, with `merge`; nothing else does.
+One key may stand for several alerts, so everything that an alert said is kept in its own `Signal`, and the incident
+shows what the alert says that speaks for the key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final, Self
+
+from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.ports import Content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News(Notification):
+    """What Azure Monitor said once about one key, and how the target shows it."""
+
+    content: Content
+
+    @classmethod
+    def of(cls, notification: Notification, content: Content) -> Self:
+        """Return a notification together with what the target makes of it."""
+        said = {each.name: getattr(notification, each.name) for each in fields(notification)}
+        return cls(**said, content=content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What one of the key's alerts said last."""
+
+    is_firing: bool
+    #: When Azure says it happened, aware UTC; None if it did not tell.
+    at: datetime | None
+    digest: str
+    #: What it said lately, as fingerprints of digest and time: several action groups send several texts of one
+    #: moment, and Azure Monitor repeats each of them.
+    said: tuple[str, ...] = ()
+    #: Whether its end ended a firing that we knew; if not, the beginning that belongs to it may still come.
+    ended_firing: bool = False
+    #: When the firing that goes on began, as far as we know; None if it does not fire, or Azure did not tell.
+    began_at: datetime | None = None
+    #: The revision of the record with which it last said something new.
+    revision: int = 0
+    #: What its last beginning wants the incident to say, kept up to date and at creation; empty if only its end was
+    #: seen.
+    fields: Mapping[str, str] = field(default_factory=dict)
+    fields_at_creation: Mapping[str, str] = field(default_factory=dict)
+    #: What it last said, as facts for people by label; the next notification is compared with them.
+    facts: Mapping[str, str] = field(default_factory=dict)
+    #: By name of the link, what the other end is looked for by.
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: What its end said; "" before it ended.
+    closing: str = ""
+    #: What a newer version of this program wrote here; it is kept.
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SILENT: Final = Signal(is_firing=False, at=None, digest="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What the incident of a key should say."""
+
+    #: By alertId; "" where the key has a single voice.
+    signals: Mapping[str, Signal]
+    #: How often the key began to fire; 0 if only its end was seen.
+    firing_count: int
+    #: How many notifications were accepted.
+    revision: int
+    #: When a notification was last accepted, our clock.
+    changed_at: datetime
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether any of the key's alerts is firing."""
+        return any(signal.is_firing for signal in self.signals.values())
+
+    @property
+    def speaker(self) -> Signal:
+        """The signal that the incident shows: the one that spoke last of those that fire, else of all."""
+        firing = [signal for signal in self.signals.values() if signal.is_firing]
+        return max(firing or self.signals.values(), key=lambda signal: signal.revision, default=_SILENT)
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The fields that the incident should have, by the target's names."""
+        return self.speaker.fields
+
+    @property
+    def fields_at_creation(self) -> Mapping[str, str]:
+        """What a new incident says beside them."""
+        return self.speaker.fields_at_creation
+
+    @property
+    def links(self) -> Mapping[str, tuple[str, ...]]:
+        """What the incident should be linked to, by name of the link; only what there is something to look for by."""
+        return {name: wanted for name, wanted in self.speaker.links.items() if wanted}
+
+    @property
+    def closing(self) -> str:
+        """Why the incident is over; "" if no end was seen or an alert fires."""
+        return "" if self.is_firing else self.speaker.closing

@@ -1,0 +1,63 @@
+"""What was the target last seen to hold for one correlation key?
+
+The observed part of a record. Only the worker that holds the lease writes it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is known of the incidents of a key."""
+
+    #: The revision that was last brought to the target.
+    revision: int = 0
+    #: The `firing_count` that the incident is known to tell of.
+    told_firing_count: int = 0
+
+    # Which incident.
+    #: How the target names it; "" as long as no answer said so.
+    incident_id: str = ""
+    #: How people name it, and the one of the generation before.
+    number: str = ""
+    previous_number: str = ""
+    #: Which incident of this key: a new one follows when the old one is closed.
+    generation: int = 1
+    #: The `firing_count` for which this generation was begun, and when; None for the first one.
+    generation_firing_count: int = 1
+    generation_since: datetime | None = None
+    #: The `firing_count` for which the target last confirmed a creation: no firing is created twice.
+    created_firing_count: int = 0
+    #: When incidents of this key were created or may have been, the last few.
+    creations: tuple[datetime, ...] = ()
+    #: Whether it was or will be created without an id of ours, so that it is found by its key alone.
+    omits_id: bool = False
+    #: Whether the target itself refused a creation that named our id, which may be why.
+    id_refused: bool = False
+    #: Whether the row before could not be read, so that the incident it knew of must be searched for.
+    is_restored: bool = False
+
+    # What it shows.
+    #: By name of the link, the other end; "" if there is none; absent as long as no worker looked.
+    links: Mapping[str, str] = field(default_factory=dict)
+    #: Whether a note about a link may be in a journal that is hidden from us.
+    link_may_be_told: bool = False
+    #: What we last asked the target to store in each field and link and what it stored, as fingerprints.
+    confirmed_values: Mapping[str, str] = field(default_factory=dict)
+    #: What else we may have sent since then, as fingerprints: it may be there although no answer said so.
+    unconfirmed_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: The fields that the target did not store as we last sent them: refused, cut or mangled.
+    fields_not_stored: tuple[str, ...] = ()
+    #: The incident's version when it was last seen; "" if that is not known.
+    incident_version: str = ""
+
+    # Doubt.
+    #: Until when a write may still take effect whose outcome is unknown; None if there is none.
+    in_doubt_until: datetime | None = None
+    #: Up to which revision notes may have been sent under the present lease, and under those that left a doubt.
+    asked_revision: int = 0
+    doubted_revision: int = 0
+    unknown: Mapping[str, Any] = field(default_factory=dict)

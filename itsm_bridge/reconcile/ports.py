@@ -1,0 +1,274 @@
+"""What does the loop ask of the world outside?
+
+The reconciler knows its target (ServiceNow is one), the table and the queue through these protocols alone. A second
+target is a new folder with one class that has the methods of `Target`, and one line in `app.py`.
+
+    Target    shows incidents and writes them, renders alerts in its own field names, finds what they link to
+    Store     the rows, each write conditional
+    WakeUps   the messages that say *look at this key*
+
+Each method says what it raises. An adapter translates its own failures into `errors`, once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.wording.form import Wording
+from itsm_bridge.deadline import Deadline
+
+if TYPE_CHECKING:
+    from itsm_bridge.reconcile.record import Record
+
+
+class Status(StrEnum):
+    """What may still be done with an incident, whatever its target calls its states."""
+
+    #: People may work on it.
+    OPEN = "open"
+    #: It waits to be closed and can still be reopened.
+    RESOLVED = "resolved"
+    #: It is final, and is never written again.
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An incident as its target was last seen to hold it: just read, or as a write answered it."""
+
+    #: How the target names it.
+    id: str
+    #: How people name it.
+    number: str
+    status: Status
+    #: Its state in the target's own words, for people who read logs.
+    state: str
+    #: The fields that were read, by the target's names.
+    fields: Mapping[str, str]
+    #: What it is linked to, by name of the link; "" or absent if to nothing.
+    links: Mapping[str, str] = field(default_factory=dict)
+    #: When the target says that it was created, aware UTC; None if it does not say.
+    created_at: datetime | None = None
+    #: Differs after every change of the incident; "" if the target does not tell.
+    version: str = ""
+    #: Its notes as one text, the newest first; None if nobody asked for it or it is hidden from us.
+    journal: str | None = None
+    #: The fields of a write that the target stored otherwise: refused, cut or mangled.
+    not_stored: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether people may still work on it: neither resolved nor closed."""
+        return self.status is Status.OPEN
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it waits to be closed and can still be reopened."""
+        return self.status is Status.RESOLVED
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is final, never to be written again."""
+        return self.status is Status.CLOSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What an alert wants its incident to say, in the words and field names of a target."""
+
+    #: The fields that are kept up to date until a person edits them.
+    fields: Mapping[str, str]
+    #: The fields that are written at creation and never again.
+    fields_at_creation: Mapping[str, str] = field(default_factory=dict)
+    #: By name of the link, what its other end is looked for by, the best candidate first.
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One write of an incident, decided whole; the target only spells it."""
+
+    #: The correlation key, by which the incident can be found again.
+    key: str
+    #: The incident; for a creation the id that we choose, or "" if the target is to choose.
+    incident_id: str
+    fields: Mapping[str, str]
+    #: What a creation says beside them.
+    fields_at_creation: Mapping[str, str] = field(default_factory=dict)
+    #: By name of the link, the other end.
+    links: Mapping[str, str]
+    #: The notes to append, oldest first, each with its mark. Where they do not all fit, the newest are kept.
+    notes: tuple[str, ...]
+    #: Said before the notes, and never left out; "" if there is nothing to say.
+    preface: str = ""
+    #: Why the incident is resolved; "" if this write does not resolve it.
+    closing: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEnd:
+    """Where a link leads."""
+
+    #: The other end; "" if there is none.
+    id: str = ""
+    #: Why, in a sentence for people; "" if there is nothing to tell.
+    reason: str
+
+
+class Target(Protocol):
+    """A system that keeps incidents. Safe to share between threads."""
+
+    @property
+    def creation_is_repeatable(self) -> bool | None:
+        """Whether a creation that names its id can be repeated without doubling; None if it is not known yet."""
+
+    def render(self, alert: Alert, wording: Wording) -> Content:
+        """Return what an incident says of `alert`, which `wording` has put into words. Pure."""
+
+    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
+        """Return the incident, or None if there is none.
+
+        Raises:
+            Unavailable: the target did not answer, or hides it.
+        """
+
+    def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:
+        """Return the newest incidents of `key`, the oldest of them first.
+
+        Raises:
+            Unavailable: the target did not answer, or hides some.
+        """
+
+    def create(self, write: Write, *, deadline: Deadline) -> Incident:
+        """Create an incident.
+
+        Raises:
+            Unavailable: the target did not take the request; there is no new incident.
+            Unconfirmed: there may be a new incident, now or later.
+            Conflict: the id is taken, by this creation or an earlier one.
+            Rejected: the target refuses it for good.
+        """
+
+    def update(self, write: Write, *, deadline: Deadline) -> Incident:
+        """Write fields, links and notes.
+
+        Raises:
+            Unavailable: the target did not take the request; nothing has changed.
+            Unconfirmed: it may have changed, or may yet.
+            Conflict: it is gone or closed by now.
+            Rejected: the target refuses it for good.
+        """
+
+    def resolve(self, write: Write, *, deadline: Deadline) -> Incident:
+        """Resolve the incident; raises as `update`."""
+
+    def reopen(self, write: Write, *, deadline: Deadline) -> Incident:
+        """Bring a resolved incident back to work; raises as `update`."""
+
+    def retire(self, double: Incident, kept: Incident, *, deadline: Deadline) -> None:
+        """Resolve `double` as a duplicate of `kept`, with a note in both.
+
+        Raises:
+            TemporaryError: it is found again as long as it is open.
+            Rejected: the target refuses it for good.
+        """
+
+    def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
+        """Return where the link `name` leads, looked for by the first of `wanted` that is known.
+
+        Raises:
+            Unavailable: the target did not answer in time.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeUp:
+    """A message that is under way: enough to take it back."""
+
+    message_id: str
+    pop_receipt: str
+
+
+class WakeUps(Protocol):
+    """The queue of wake-ups: each is a key and nothing else, invisible until it is due."""
+
+    def send(self, key: str, *, delay: timedelta) -> WakeUp:
+        """Have `key` looked at after `delay`, in whole seconds.
+
+        Raises:
+            Unavailable: the queue did not answer; the wake-up may or may not come.
+        """
+
+    def take_back(self, wake_up: WakeUp) -> None:
+        """Delete a wake-up that is not needed any more; one that is gone already is no error.
+
+        Raises:
+            Unavailable: the queue did not answer; the wake-up may still come and will find nothing to do.
+        """
+
+    def peek(self) -> Sequence[tuple[str, str]]:
+        """Return the key and the message id of the wake-ups at the head of the queue: due and not taken.
+
+        Raises:
+            Unavailable: the queue did not answer.
+        """
+
+
+class Store(Protocol):
+    """The rows, one per correlation key."""
+
+    def read(self, key: str) -> "Record | None":
+        """Return the record of `key`, or None if there is none.
+
+        Raises:
+            Unavailable: the table did not answer.
+            Damaged: the row cannot be read; `restore` lets its key go on.
+            NewerVersion: only a newer version of this program may write the row.
+        """
+
+    def insert(self, record: "Record") -> "Record":
+        """Write a new row; return the record with its ETag.
+
+        Raises:
+            Conflict: there is one already.
+            Unavailable: the table did not answer; the write may or may not have happened.
+        """
+
+    def replace(self, record: "Record") -> "Record":
+        """Write `record` unless its row changed since it was read; return it with its new ETag.
+
+        Raises:
+            Conflict: another process wrote first; read again and decide again.
+            Unavailable: the table did not answer; the write may or may not have happened.
+        """
+
+    def restore(self, record: "Record") -> "Record":
+        """Put `record` in the place of a row that cannot be read, which is kept under another key.
+
+        Raises:
+            Conflict: another process wrote first; read again and decide again.
+            Unavailable: the table did not answer; both happened or neither.
+        """
+
+    def delete(self, record: "Record") -> None:
+        """Delete the row unless it changed since it was read; an absent row is deleted already.
+
+        Raises:
+            Conflict: another process wrote first.
+            Unavailable: the table did not answer.
+        """
+
+    def awaiting_work(self, *, due_before: datetime) -> "Iterator[Record]":
+        """Yield the records that await work and whose wake-up was due before `due_before`."""
+
+    def waiting(self, *, due_before: datetime, limit: int) -> "Sequence[Record]":
+        """Return the records that wait without a wake-up until before `due_before`, by their place in line."""
+
+    def idle_since(self, *, changed_before: datetime) -> "Iterator[Record]":
+        """Yield the settled records whose alert is not firing and that last changed before `changed_before`."""
+
+    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> "Iterator[Record]":
+        """Yield the settled records whose alert fires, that last changed and were last looked at before these times."""

@@ -1,0 +1,47 @@
+"""How is a row changed that other processes may change too?
+
+Compare and swap: read, decide, write if the row is still the same, else once more. Each conditional change of a row
+that may not simply be left to its competitor goes this way: the webhook's, the worker's and the operator's.
+"""
+
+from collections.abc import Callable
+
+from itsm_bridge.errors import Conflict
+from itsm_bridge.reconcile.ports import Store
+from itsm_bridge.reconcile.record import Record
+
+_ATTEMPTS = 5
+
+
+def swap(
+    store: Store,
+    key: str,
+    change: Callable[[Record | None], Record | None],
+    *,
+    row: Record | None = None,
+    begins_absent: bool = False,
+) -> Record | None:
+    """Write what `change` makes of the row of `key`; return the row as it is then, or None if there is none.
+
+    Args:
+        store: the table.
+        key: whose row.
+        change: is called with the row, at most five times, and returns what to write: None or the same object to
+            leave the row alone. It is called with None where there is no row.
+        row: the row as it was last read, if it was; else it is read first.
+        begins_absent: whether to suppose at first that there is no row, which saves reading it.
+
+    Raises:
+        Conflict: other processes kept changing the row.
+        Unavailable, Damaged, NewerVersion: as the store says. A write may or may not have happened.
+    """
+    known = row if row is not None or begins_absent else store.read(key)
+    for _ in range(_ATTEMPTS):
+        changed = change(known)
+        if changed is None or changed is known:
+            return known
+        try:
+            return store.replace(changed) if changed.etag else store.insert(changed)
+        except Conflict:
+            known = store.read(key)
+    raise Conflict(f"the row {key} keeps changing")
