@@ -10,7 +10,6 @@ browser. Nothing is hidden from the reader, it only loses its power:
 5. What is too long ends with `…`.
 """
 
-import html
 import math
 import re
 
@@ -30,20 +29,6 @@ _NUMBER_LENGTH = 40
 _EXACT = 1e15
 #: Below, four digits after the point say nothing.
 _SMALL = 0.001
-
-_TAG = re.compile(r"(<[^<>]*>)")
-_TAG_NAME = re.compile(r"</?\s*([A-Za-z][A-Za-z0-9]*)")
-_LINK = re.compile(r"""href\s*=\s*["']?(https?://[^"'\s>]+)""", re.IGNORECASE)
-_COMMENT = "<!--"
-_UNSEEN = frozenset({"script", "style", "head", "title"})
-_NEW_LINE_AFTER = frozenset({"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "tr", "ul"})
-_INLINE = frozenset(
-    {"a", "abbr", "b", "blockquote", "body", "code", "em", "font", "hr", "html", "i", "img", "label", "li", "meta"}
-)
-_MORE_INLINE = frozenset(
-    {"pre", "s", "small", "span", "strong", "sub", "sup", "tbody", "td", "tfoot", "th", "thead", "u"}
-)
-_HTML = _NEW_LINE_AFTER | _UNSEEN | _INLINE | _MORE_INLINE
 
 
 def plain(text: str) -> str:
@@ -89,47 +74,3 @@ def number_text(text: str) -> str:
     if number == int(number):
         return str(int(number))
     return f"{number:.3g}" if abs(number) < _SMALL else str(round(number, 4))
-
-
-def from_html(text: str) -> str:
-    """Return HTML as plain lines: paragraphs and rows become lines, links show their address, entities are read."""
-    pieces: list[str] = []
-    links: list[str] = []
-    hidden = ""
-    for piece in _TAG.split(text):
-        name = _tag_name(piece)
-        if hidden:
-            hidden = "" if name == hidden and piece.startswith("</") else hidden
-        elif name in _UNSEEN and not piece.startswith("</"):
-            hidden = name
-        elif not piece.startswith(_COMMENT):
-            pieces.append(_as_text(piece, name, links))
-    lines = (one_line(line) for line in "".join(pieces).split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-
-
-def _tag_name(piece: str) -> str:
-    """Return the name of an HTML tag; "" for text and for what only looks like a tag."""
-    match = _TAG_NAME.match(piece) if piece.endswith(">") else None
-    name = match[1].lower() if match else ""
-    return name if name in _HTML else ""
-
-
-def _as_text(piece: str, name: str, links: list[str]) -> str:
-    if not name:
-        return html.unescape(piece)
-    if name == "a":
-        return _link_text(piece, links)
-    if piece.startswith("</"):
-        return "\n" if name in _NEW_LINE_AFTER else " " if name in ("td", "th") else ""
-    return {"br": "\n", "li": "\n- ", "hr": "\n"}.get(name, "")
-
-
-def _link_text(piece: str, links: list[str]) -> str:
-    """Remember the address that a link opens with; give it where the link closes."""
-    if not piece.startswith("</"):
-        match = _LINK.search(piece)
-        links.append(html.unescape(match[1]) if match else "")
-        return ""
-    address = links.pop() if links else ""
-    return f" ({address})" if address else ""

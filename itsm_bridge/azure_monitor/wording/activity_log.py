@@ -9,10 +9,11 @@ from datetime import datetime
 from itertools import islice
 
 from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.html_text import from_html
 from itsm_bridge.azure_monitor.json_body import Section, leaves, text_of, unpacked_value
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of, some
-from itsm_bridge.text import clip, from_html, one_line
+from itsm_bridge.text import clip, one_line
 
 #: The label of the stage of a Service Health event.
 STAGE = "Stage"

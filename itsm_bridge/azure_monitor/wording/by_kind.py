@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
+from itsm_bridge.azure_monitor.html_text import from_html
 from itsm_bridge.azure_monitor.json_body import leaves
 from itsm_bridge.azure_monitor.wording.activity_log import (
     activity_wording,
@@ -16,7 +17,7 @@ from itsm_bridge.azure_monitor.wording.activity_log import (
 )
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of
 from itsm_bridge.azure_monitor.wording.threshold import log_row_wording, log_wording, metric_wording, prometheus_wording
-from itsm_bridge.text import clip, from_html, number_text, one_line
+from itsm_bridge.text import clip, number_text, one_line
 
 #: How many scalars of an unknown context are shown, how long their names and texts may be.
 _SHOWN = 40
