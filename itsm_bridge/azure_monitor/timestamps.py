@@ -6,18 +6,21 @@ Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-p
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-_ISO = re.compile(
-    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
-    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,12}))?)?)?"
-    r"\s?(?:[Zz]|UTC|(?P<offset>[+-][0-9]{2}:?[0-9]{2}))?"
+#: Zones that `fromisoformat` does not read everywhere; without any zone the time is UTC.
+_UTC = re.compile(r"\s?(?:[Zz]|UTC)$")
+
+#: How the others are written, without their commas and points.
+_FORMATS = (
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+    "%a %d %b %Y %H:%M:%S GMT",
 )
-_UNITED_STATES = re.compile(
-    r"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4})"
-    r"(?:,? (?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?(?: (?P<half>[AaPp])\.?[Mm]\.?)?)?"
-)
-_EMAIL = "%a, %d %b %Y %H:%M:%S GMT"
 _DURATION = re.compile(
     r"P(?:(?P<day>[0-9]{1,6})D)?(?:T(?:(?P<hour>[0-9]{1,6})H)?(?:(?P<minute>[0-9]{1,6})M)?(?:(?P<second>[0-9]{1,6})S)?)?"
 )
@@ -30,14 +33,10 @@ _YEARS = range(1970, 9999)
 
 def parse_timestamp(text: str) -> datetime | None:
     """Return the moment that `text` names, aware UTC; None if it names none."""
-    text = text.strip()[:64]
-    if match := _ISO.fullmatch(text) or _UNITED_STATES.fullmatch(text):
-        return _moment(match.groupdict())
-    try:
-        moment = datetime.strptime(text, _EMAIL).replace(tzinfo=UTC)
-    except ValueError:
+    moment = _moment(text.strip()[:64])
+    if moment is None or moment.year not in _YEARS:
         return None
-    return moment if moment.year in _YEARS else None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def utc_text(moment: datetime | None) -> str:
@@ -75,27 +74,11 @@ def duration_text(text: str) -> str:
     return " ".join(filter(None, words)) or text
 
 
-def _moment(parts: dict[str, str | None]) -> datetime | None:
-    hour = int(parts["hour"] or 0)
-    if half := parts.get("half"):
-        hour = hour % 12 + (12 if half in "Pp" else 0)
-    try:
-        moment = datetime(
-            int(parts["year"] or 0),
-            int(parts["month"] or 0),
-            int(parts["day"] or 0),
-            hour,
-            int(parts["minute"] or 0),
-            int(parts["second"] or 0),
-            int(((parts.get("fraction") or "") + "000000")[:6]),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return None
-    return moment - _offset(parts.get("offset") or "+0000") if moment.year in _YEARS else None
-
-
-def _offset(text: str) -> timedelta:
-    digits = text[1:].replace(":", "")
-    east = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return -east if text.startswith("-") else east
+def _moment(text: str) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(_UTC.sub("", text))
+    words = text.replace(",", "").replace(".", "")
+    for form in _FORMATS:
+        with suppress(ValueError):
+            return datetime.strptime(words, form).replace(tzinfo=UTC)
+    return None
