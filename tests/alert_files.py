@@ -1,13 +1,13 @@
-"""The sample alerts in `tests/alerts`, and how a reader sees the incident that one makes."""
+"""The sample alerts in `local/alerts/samples`, and how a reader sees the incident that one makes."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from itsm_bridge.azure_monitor.alert import Alert, parse_alert
 from itsm_bridge.azure_monitor.notification import Notification, notification_of
+from local.alerts import SAMPLES
 
-FOLDER = Path(__file__).parent / "alerts"
+FOLDER = SAMPLES
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
