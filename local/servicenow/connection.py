@@ -11,15 +11,24 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from local.servicenow import incident_page
 from local.servicenow.exchange import JSON, Request, Response
-from local.servicenow.faults import Wire
-from local.servicenow.traffic import Disconnected, Recorder
+from local.servicenow.faults import Fault, Faults, Wire
+from local.servicenow.glide import Glide
+from local.servicenow.traffic import Disconnected, Recorder, Traffic
 
-if TYPE_CHECKING:
-    from local.servicenow.instance import ServiceNowStandIn
+
+class Instance(Protocol):
+    """What a connection asks of the instance behind it."""
+
+    crashes: list[BaseException]
+    faults: Faults
+    glide: Glide
+    traffic: Traffic
+
+    def answer(self, request: Request, fault: Fault | None, is_stopping: threading.Event) -> Response | None: ...
 
 
 class Server(ThreadingHTTPServer):
@@ -29,7 +38,7 @@ class Server(ThreadingHTTPServer):
     block_on_close = True
     request_queue_size = 128
 
-    def __init__(self, instance: "ServiceNowStandIn", port: int) -> None:
+    def __init__(self, instance: Instance, port: int) -> None:
         self.instance = instance
         self.is_stopping = threading.Event()
         self._connections: set[socket.socket] = set()
