@@ -1,13 +1,14 @@
 """What may stand in a field of an incident?
 
-Plain text: whoever can name a resource or write a log line can put anything into an alert, and people read it in a
-browser. Nothing is hidden from the reader, it only loses its power:
+The modules that put an alert into words, and those that fill fields, ask. Which fields there are is not known here.
+Only plain text may stand there, because anybody who names a resource or writes a log line can put anything into an
+alert, and people read it in a browser. The text stays readable and only loses its power:
 
 1. `[code]` and `[/code]`, in any case and spacing, switch a ServiceNow journal to HTML: they get round brackets.
 2. `<` before a letter, `/`, `!` or `?` would begin a tag: it becomes a single angle quotation mark. `a < b` stays.
 3. Control characters but the line feed, invisible and direction-changing characters, and half characters go.
 4. Columns of up to 255 characters cannot hold what takes four bytes in UTF-8: it becomes `?` there.
-5. What is too long ends with `…`.
+5. A text that is too long ends with `…`.
 """
 
 import math
@@ -64,7 +65,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def number_text(text: str) -> str:
-    """Return a number for people: no fraction of zeros, four digits of any other; what is no number as it is."""
+    """Return a number for people: no fraction of zeros, four digits of any other. Any other text stays as it is."""
     try:
         number = float(text) if len(text) <= _NUMBER_LENGTH else math.nan
     except ValueError:

@@ -1,11 +1,11 @@
 """What does a piece of HTML in an alert say?
 
-The wording of Service Health, Advisor and smart detection asks, because Azure writes their stories in HTML.
-What comes out is text that people can read, not text that is safe: `itsm_bridge.text.plain` sees to that.
+The wording of the activity log and of smart detection asks, because Azure writes some of their texts in HTML.
+It returns text that people can read, not text that is safe: `itsm_bridge.text.plain` sees to that later.
 
 1. Paragraphs and rows become lines, a link shows its address, entities are read.
 2. Comments, scripts, styles and the head are dropped.
-3. What is no known tag stays as it is: `<none>`, `a < b`, a comment or a tag that is never closed.
+3. Everything that is no known tag stays as it is: `<none>`, `a < b`, a comment or a tag that is never closed.
 """
 
 import html

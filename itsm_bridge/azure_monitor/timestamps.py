@@ -1,7 +1,8 @@
-"""When was it, and how long did it last? Azure's many spellings of both.
+"""When was it, and how long did it last?
 
-Mostly ISO 8601, with up to seven digits of a second and sometimes without a zone, which then is UTC;
-log alerts of the first version write United States dates, autoscale writes the dates of e-mail.
+The room reads Azure's spellings here, and `itsm_bridge.reconcile` compares moments with `is_before`. No clock is read.
+Azure mostly writes ISO 8601, with up to seven digits of a second and sometimes without a zone, which then is UTC.
+Log alerts of the first version write United States dates, and autoscale writes the dates of e-mail.
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-payload-samples
 """
 
@@ -27,7 +28,7 @@ _DURATION = re.compile(
 
 _SECONDS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 
-#: Years outside are placeholders (0001-01-01 is .NET's "never") and nobody's alert.
+#: Azure sends other years as placeholders: 0001-01-01 is .NET's "never".
 _YEARS = range(1970, 9999)
 
 
@@ -47,7 +48,7 @@ def utc_text(moment: datetime | None) -> str:
 def precision_of(moment: datetime) -> timedelta:
     """Return how finely a moment was told, by its digits: to the second where it has no fraction.
 
-    Azure's services write none, three, five or seven digits of the same moment.
+    Azure's services write the same moment with none, three, five or seven digits.
     """
     step = 1_000_000
     while moment.microsecond % step:

@@ -1,5 +1,8 @@
 """How is an entry of the activity log put into words: operations, policies, autoscale, security, advice, health?
 
+`by_kind` calls one function for the activity log, one for Service Health and one for Resource Health. Each fills the
+form; how much of it fits into an incident is decided in `description`.
+
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema
 """
 
@@ -67,7 +70,7 @@ def activity_wording(alert: Alert) -> Wording:
 
 
 def service_health_wording(alert: Alert) -> Wording:
-    """Return the words for one communication of Service Health. Nothing of the rule is in it: rules share incidents."""
+    """Return the words for one communication of Service Health, without the rule, because rules share its incident."""
     context = alert.context
     properties = context.section("properties")
     kind, tracking_id = properties.text("incidentType"), properties.text("trackingId")

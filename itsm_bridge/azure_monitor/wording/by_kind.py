@@ -1,7 +1,8 @@
 """How is an alert put into words?
 
-By its kind: every kind has its own sentence, and what no kind is known of shows what it holds.
-The engineer who is woken reads the headline alone at first: what is wrong, then where.
+`notification` calls `wording_of`, which chooses the words by the alert's kind. Every kind has its own sentence, and an
+alert of unknown kind shows what it holds. The engineer who is woken reads the headline alone at first: what is wrong,
+then where.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +25,13 @@ _SHOWN = 40
 _NAME_LENGTH = 80
 _TEXT_LENGTH = 400
 
-#: Names under which bodies of their author's own design tell what happened.
+#: Names under which bodies that a customer designed tell what happened.
 _TELLING = ("title", "subject", "summary", "text", "message", "description", "name")
 
-#: What only machines read.
+#: Names whose values only machines read.
 _UNTOLD = frozenset({"schemaid", "presentationinsighteventrequest", "smartdetectorid"})
 
-#: What the words for a smart detection hold already.
+#: Names whose values the words for a smart detection hold already.
 _TOLD = frozenset(
     {
         "detectionsummary",
