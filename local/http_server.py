@@ -1,8 +1,8 @@
-"""Requests in, answers out: an HTTP/1.1 server with kept connections and `Expect: 100-continue`.
+"""How are requests taken and answers given? By an HTTP/1.1 server with kept connections and `Expect: 100-continue`.
 
-A thread per connection; whoever gives the answers may block.
-Requests with a chunked body are read to their end and answered as if they had none:
-the real host hands such a body to no Python function.
+The host, the stand-in for Graph and the proof's proxies give it a function that answers. Each connection has a thread,
+so that function may block. A request with a chunked body is read to its end and answered as if it had none, because the
+real host hands such a body to no Python function.
 Source: https://github.com/Azure/azure-functions-host/issues/4926
 """
 

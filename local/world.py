@@ -1,10 +1,12 @@
 """How does the whole world fit on one machine?
 
+The demonstration, `make run`, the tests and the proof make a `World`. It only joins its parts by their addresses.
+
     Azure Monitor (we)  ──signed call──▶  Functions host  ──▶  ServiceNow stand-in
                   token ▲                    │      │
             Entra stand-in ◀── keys ─────────┘      └──▶  Azurite (table, queue)
 
-Everything listens on loopback and on free ports, is made up, and is gone when the world ends.
+Every part listens on loopback and on a free port, holds made-up things, and is gone when the world ends.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""How does another program run the Functions host? As a child process, with app settings of its own."""
+"""How does another program run the Functions host? As a child process, with app settings of its own.
+
+The world, the tests, the benchmarks and the proof use it; the host itself is `server`.
+"""
 
 import os
 import re

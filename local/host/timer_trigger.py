@@ -18,7 +18,7 @@ from local.host.host_json import Misconfigured
 from local.host.ncrontab import Schedule, parse_schedule
 from local.host.worker import Function, Invocation, Worker
 
-#: What the real host tells of a run that never was: the beginning of .NET's time.
+#: The time that the real host gives for a run that never was: the beginning of .NET's time.
 NEVER = "0001-01-01T00:00:00+00:00"
 
 
@@ -72,7 +72,7 @@ class TimerTrigger:
             if self._stopping.wait((due - datetime.now(UTC)).total_seconds()):
                 return
             self.invoke().result()
-            # `due` bounds the clock from below: a wait that ended early must not fire the same time twice.
+            # The clock may stand before `due`, because a wait can end early; the same time must not fire twice.
             since = max(due, datetime.now(UTC))
 
     def _was_missed(self) -> bool:

@@ -1,6 +1,7 @@
 """How does an answer reach the client, or fail to?
 
-The sockets: connections that stay open over many requests, and every way in which one can break.
+The instance starts a `Server` here and decides what to answer; these are the sockets: connections that stay open over
+many requests, and every way in which one can break.
 """
 
 import contextlib
@@ -138,7 +139,7 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
     def _wait_for_hang_up(self) -> None:
-        # Whatever a client sends on while it waits is not read: it gets no answer either.
+        # What the client sends meanwhile is thrown away, because it gets no answer either.
         while self.connection.recv(4096):
             pass
 

@@ -1,5 +1,6 @@
 """Which tables does the instance have, and which columns?
 
+`glide` keeps its rows by this, and shows it to clients as `sys_dictionary`. No row is kept here.
 A table has the columns of the tables that it extends; `object_id` is deliberately not on `cmdb_ci`,
 where real instances do not have it either: only some classes own it.
 

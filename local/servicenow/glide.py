@@ -1,10 +1,11 @@
 """What does the instance hold, and what does it make of what it is told?
 
+An application node (`table_api`) writes and reads for clients, and the instance for people who use the browser.
 Rules, each of them a trap that a client has to know:
 
-1. What a write says and the dictionary does not know is dropped without a word, and the write succeeds:
-   unknown columns, unknown choices, columns that the account may not write. Over-long text is cut.
-2. What a write must not do is refused as a whole: `Refused`.
+1. The instance drops without a word what it cannot store, and the write succeeds: unknown columns, unknown choices,
+   columns that the account may not write. It cuts over-long text.
+2. A write that breaks a rule is refused as a whole: `Refused`.
 3. Journals are appended to, never replaced, and read as "".
 4. A write that changes nothing leaves `sys_mod_count` alone.
 

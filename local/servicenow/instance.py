@@ -1,7 +1,7 @@
 """Can a ServiceNow instance be had on this machine?
 
-A stand-in that is no kinder than the real one: see `glide` for what it does to what it is told,
-`faults` for what can go wrong on the way, `encoded_query` for why a query returns everything.
+The world, the tests and the proof make a stand-in that is no kinder than the real one: see `glide` for what it does to
+a write, `faults` for what can go wrong on the way, `encoded_query` for why a query returns everything.
 It runs in threads of the process that makes it, keeps all in memory and listens on 127.0.0.1 alone.
 
     with ServiceNowStandIn() as instance:
