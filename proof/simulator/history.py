@@ -52,7 +52,7 @@ ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
 #: Instances of their own for each kind of work, as Flex Consumption has it
 #: (https://learn.microsoft.com/azure/azure-functions/event-driven-scaling#function-scaling-groups).
 SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}), frozenset({"timer"}))
-#: What an instance may do, one at a time, and mostly nothing.
+#: Peculiarities that an instance may have, one at a time, and mostly none.
 _RULES = (
     *[""] * 10,
     *("closed at birth", "resolve refused", "resolve put back", "hidden journal", "correlation rewritten"),
@@ -61,7 +61,7 @@ _RULES = (
 #: What happens to rows and their wake-ups, mostly nothing. A newer version of the program has the row for a while; all
 #: wake-ups are lost, and one row cannot be written for as long.
 _ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost")
-#: What the version before this one does not know.
+#: Fields of a row that the version before this one does not know.
 _NEWEST_FIELDS = frozenset(
     {
         *("asked_revision", "created_firing", "creations", "doubted_revision", "generation_since", "is_restored"),
@@ -242,7 +242,7 @@ class History:
         )
 
     def _sys_ids(self, drawn: SysIds) -> SysIds:
-        # Where the instance chooses the sys_id and another integration the correlation id, nothing tells our incident.
+        # If the instance chooses the sys_id and another integration the correlation id, nothing shows our incident.
         return SysIds.HONOURED if self.rules.rewrites_correlation else drawn
 
     def _change_row(self, key: str) -> None:

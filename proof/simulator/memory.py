@@ -1,7 +1,7 @@
 """What do the table, the queue and the instance do? The same as the real ones, in memory and at once.
 
-Each class has the methods and the errors of its adapter; `test_contract_*` holds both to account with the same tests.
-Nothing fails here on its own account: see `faults`.
+Each class has the methods and the errors of its adapter; `test_*_contract` holds both to account with the same tests.
+Nothing fails here on its own account, because the processes let calls fail as `faults` says.
 """
 
 from collections import Counter
@@ -91,7 +91,7 @@ class MemoryStore:
         self.aside.append(aside(entity, etag=etag))
         return self._commit(record)
 
-    # What a bug, a person or another version of the program does to a row.
+    # Here a bug, a person or another version of the program changes a row.
 
     def change_document(self, key: str, change: Callable[[str], str]) -> None:
         """Change the text of a row."""
@@ -153,7 +153,7 @@ class MemoryWakeUps:
         self.poison: list[str] = []
         #: How many wake-ups each key was ever sent.
         self.sent = Counter[str]()
-        #: Who wants to know when a message becomes visible.
+        #: Called with each message that is hidden, so that the history takes it when it becomes visible.
         self.on_hidden: Callable[[Message], None] = lambda _: None
 
     def send(self, key: str, *, delay: timedelta) -> WakeUp:
