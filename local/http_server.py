@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a request is answered."""
+    """The answer to one request."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _answer(self, server: HttpServer) -> None:
         body = self._read_body()
         if isinstance(body, HTTPStatus):
-            # What is left of the body cannot be told from the next request.
+            # The server cannot tell the rest of the body from the next request.
             self.close_connection = True
             self._write(Answer(status=body))
         else:

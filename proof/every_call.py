@@ -47,10 +47,10 @@ QUIET = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What comes in, one thing after the other; the bodies in one tuple come at once."""
+    """Notifications and acts, one after the other; the bodies in one tuple come at once."""
 
     steps: tuple[tuple[Body, ...] | str, ...]
-    #: What there may be in the end.
+    #: The incidents that there may be in the end.
     ends: list[End]
 
 

@@ -28,7 +28,7 @@ class Mutant:
 
     name: str
     file: str
-    #: What stands there once, and what stands there instead.
+    #: The text that stands there once, and the text that replaces it.
     before: str
     after: str
     #: Arguments of Python that must fail; () for the simulator.

@@ -61,7 +61,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """What a storm left behind."""
+    """The traces that a storm left."""
 
     alerts: int
     taken: int

@@ -41,7 +41,7 @@ _RESOLVED = frozenset({"6"})
 
 @dataclass(slots=True, kw_only=True)
 class Sent:
-    """What one alert was answered."""
+    """One alert, and how its notifications were answered."""
 
     alert: MetricAlert
     is_fired_taken: bool = False

@@ -46,7 +46,7 @@ class MonitorCondition(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an alert tells of, by the shape of its context."""
+    """The subject of an alert, by the shape of its context."""
 
     METRIC = "metric"
     LOG = "log search"

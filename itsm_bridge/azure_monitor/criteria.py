@@ -49,7 +49,7 @@ class Criterion:
     aggregation: str
     operator: str
     threshold: str
-    #: What was measured last.
+    #: The last measured value.
     value: str
     unit: str
     dimensions: tuple[Dimension, ...]

@@ -45,7 +45,7 @@ _HALF_CHARACTERS = re.compile("[\ud800-\udfff]+")
 #: An escape that stands for half a character; two of them, a pair, stand for a whole one.
 _HALF_CHARACTER_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
-#: What may stand before and after a JSON value, because some senders leave byte order marks and zeros.
+#: Characters that may stand before and after a JSON value, because some senders leave byte order marks and zeros.
 _PADDING = " \t\r\n\x00\ufeff"
 
 _STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}

@@ -108,7 +108,7 @@ class Entra:
         #: The application that tokens are for; callers name it by its URI, version 2 tokens by its id.
         self.client_id = client_id
         self.identifier_uri = f"api://{client_id}"
-        #: What that application's manifest asks for (`requestedAccessTokenVersion`), 1 or 2.
+        #: The token version that the application's manifest asks for (`requestedAccessTokenVersion`), 1 or 2.
         self.version = version
         #: App roles by the application id that they are granted to.
         self.granted_roles = {AZURE_MONITOR: [APP_ROLE]}

@@ -34,7 +34,7 @@ Document = dict[str, Any]
 
 
 class Refusal(Exception):
-    """What Graph says instead of doing what it was asked."""
+    """Graph refuses what it was asked, in these words."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)

@@ -61,7 +61,7 @@ class FuncHost:
         return self
 
     def output(self) -> str:
-        """What the host and the app have printed and logged so far."""
+        """All that the host and the app have printed and logged so far."""
         return self._child.output() if self._child else ""
 
     def kill(self) -> None:

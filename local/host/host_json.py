@@ -60,7 +60,7 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostJson:
-    """What `host.json` and its overrides say."""
+    """The settings of `host.json` and its overrides."""
 
     route_prefix: str
     log_level: int

@@ -69,7 +69,7 @@ class FunctionsHost:
         return self._child.exit_code if self._child else None
 
     def output(self) -> str:
-        """What the running host and its app have printed and logged so far."""
+        """All that the running host and its app have printed and logged so far."""
         return self._child.output() if self._child else ""
 
     def stop(self) -> None:

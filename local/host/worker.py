@@ -62,7 +62,7 @@ class Invocation:
     """How one invocation ended."""
 
     succeeded: bool
-    #: What the function returned; None if nothing, or if it failed.
+    #: The value that the function returned; None if it returned none or failed.
     return_value: protos.TypedData | None
 
 

@@ -139,7 +139,7 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
     def _wait_for_hang_up(self) -> None:
-        # What the client sends meanwhile is thrown away, because it gets no answer either.
+        # The server throws away what the client sends meanwhile, because the client gets no answer either.
         while self.connection.recv(4096):
             pass
 

@@ -40,7 +40,7 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What people see."""
+        """The name that people see."""
         return _LABELS.get(self.name, self.name.replace("_", " ").capitalize())
 
 
@@ -72,7 +72,7 @@ def columns(text: str) -> dict[str, Column]:
     return {each.name: each for each in map(column, text.split())}
 
 
-#: What every table has.
+#: The columns of every table.
 _ROOT = """
     sys_id:GUID! sys_created_on:glide_date_time sys_created_by sys_updated_on:glide_date_time sys_updated_by
     sys_mod_count:integer sys_tags

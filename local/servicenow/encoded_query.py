@@ -37,7 +37,7 @@ class Condition:
 
 @dataclass(slots=True, kw_only=True)
 class Query:
-    """What an encoded query asks, and what of it is not understood."""
+    """The conditions of an encoded query, and the parts that the instance does not understand."""
 
     #: Of the outermost one has to match, of the next all, of the innermost one.
     alternatives: list[list[list[Condition]]] = field(default_factory=list)

@@ -22,7 +22,7 @@ from local.servicenow.exchange import Headers, Request, Response, from_edge, fro
 #: Bytes of the page that a sleeping instance answers everything with.
 HIBERNATION_PAGE_LENGTH = 5904
 
-#: What the client gets, made from the request and, if it took effect, from the true answer.
+#: The answer that the client gets, made from the request and, if it took effect, from the true answer.
 Answer = Callable[[Request, Response | None], Response]
 
 

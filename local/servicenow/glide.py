@@ -128,7 +128,7 @@ _DEFAULTS: Mapping[str, Row] = {
     "cmdb_ci": {"install_status": "1", "operational_status": "1", "sys_domain": "global"},
 }
 
-#: What the platform alone writes.
+#: Columns that the platform alone writes.
 _PLATFORM_COLUMNS = frozenset(
     ("sys_id", "sys_created_on", "sys_created_by", "sys_updated_on", "sys_updated_by", "sys_mod_count")
 )
@@ -154,7 +154,7 @@ class Refused(Exception):
 
 
 class SysIds(Enum):
-    """What the instance does with a sys_id that an insert brings."""
+    """The ways in which the instance treats a sys_id that an insert brings."""
 
     HONOURED = "honoured"
     #: It is dropped, and the row gets another.
@@ -165,7 +165,7 @@ class SysIds(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who acts: the integration's account, or a person."""
+    """The account that acts: the integration's, or a person's."""
 
     user_name: str
     name: str
@@ -239,7 +239,7 @@ class Glide:
         #: By table, then by sys_id, in the order of creation.
         self._rows: dict[str, dict[str, Row]] = {name: {} for name in self.tables}
         self._journal: dict[str, list[Row]] = {}
-        #: What `choices` answers, by table and column; None when a choice was written since.
+        #: The answers of `choices`, by table and column; None when a choice was written since.
         self._choices: dict[tuple[str, str], dict[str, str]] | None = None
         self._last_number = 10000
         self._platform = User(user_name="system", name="System", is_admin=True)
@@ -402,7 +402,7 @@ class Glide:
     def _run(self, script: str) -> str:
         return self._integration_sys_id if script == "gs.getUserID()" else ""
 
-    #: Whose sys_id `gs.getUserID()` is.
+    #: The sys_id that `gs.getUserID()` returns.
     _integration_sys_id = ""
 
     def _journal_text(self, sys_id: str, element: str) -> str:

@@ -36,7 +36,7 @@ _NOT_AUTHENTICATED = ("User is not authenticated", "Required to provide Auth inf
 
 @dataclass(slots=True, kw_only=True)
 class Credentials:
-    """What the integration's account proves itself with; made up."""
+    """The made-up secrets of the integration's account."""
 
     username: str = "itsm.bridge"
     password: str = "made-up-password"

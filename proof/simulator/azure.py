@@ -27,7 +27,7 @@ BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
 
 class Role(Enum):
-    """What a word is for its signal."""
+    """The part that a word plays for its signal."""
 
     BEGIN = "begin"
     END = "end"

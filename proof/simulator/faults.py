@@ -28,7 +28,7 @@ class Trouble:
     #: The methods of the adapter that it hits.
     hits: frozenset[str] = _ALL
     executed: bool = False
-    #: What the adapter raises.
+    #: The error that the adapter raises.
     error: type[BridgeError] = Unavailable
     #: Seconds.
     retry_after: int | None = None
@@ -113,7 +113,7 @@ class Trip:
     there: float | None
     #: From there until the answer is here; None if none comes.
     back: float | None
-    #: What is answered instead of what came of it.
+    #: The error that is answered instead of the true result.
     error: BridgeError | None = None
     #: Whether the library repeats it, after its first answer was lost.
     is_repeated: bool = False

@@ -182,7 +182,7 @@ class MemoryWakeUps:
         visible = [each for each in self.messages.values() if each.visible_at <= self._now()]
         return [(each.key, each.message_id) for each in sorted(visible, key=lambda each: each.visible_at)[:32]]
 
-    # What the host does.
+    # Here the host works.
 
     @property
     def count(self) -> int:
@@ -214,7 +214,7 @@ class Row:
     number: str
     correlation_id: str
     created_at: datetime
-    #: Whose incident it is, whatever became of its correlation id.
+    #: The key that the incident was created for, even if another integration took its correlation id.
     key: str = ""
     state: int = IncidentState.NEW
     mod_count: int = 0
@@ -227,7 +227,7 @@ class Row:
 
 
 class SysIds(Enum):
-    """What an instance does with a sys_id that an insert brings."""
+    """The ways in which an instance treats a sys_id that an insert brings."""
 
     HONOURED = "honoured"
     IGNORED = "ignored"
@@ -236,7 +236,7 @@ class SysIds(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Rules:
-    """What this instance does that the documentation does not say."""
+    """The peculiarities of this instance, of which the documentation says nothing."""
 
     #: The state that a rule gives a new incident of a key; None if it leaves it alone.
     state_at_birth: Callable[[str], int | None] = lambda _: None
@@ -362,7 +362,7 @@ class Duplicate(Exception):
 
 
 class MemoryServiceNow:
-    """What one process knows of the instance: the adapter `ServiceNow`, without a wire."""
+    """The instance as one process knows it: the adapter `ServiceNow`, without a wire."""
 
     def __init__(self, instance: MemoryInstance) -> None:
         self._instance = instance

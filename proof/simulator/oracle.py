@@ -35,7 +35,7 @@ _MOST_OPTIONAL = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """What a person did, or what happened to a row."""
+    """An act of a person, or an accident of a row."""
 
     at: datetime
     name: str
@@ -54,7 +54,7 @@ class Told:
 
 @dataclass(slots=True)
 class Story:
-    """What is known of one key."""
+    """The words and acts about one key."""
 
     told: list[Told] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
@@ -228,7 +228,7 @@ class Oracle:
             self.fault(f"LOST: the note {last.notification.note} of the last word")
 
     def _judge_news(self, key: str, story: Story) -> None:
-        """What came in order, each when the one before was answered, is told if its words are not those before."""
+        """A word that came in order, after the one before was answered, is told if it says something else."""
         if len(story.came) != len(story.answered) or not self._came_in_order(story.answered):
             return
         journal = self._journal(key)

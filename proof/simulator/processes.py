@@ -40,7 +40,7 @@ _STORAGE_PATIENCE = 1.5
 
 
 class Cloud:
-    """What all processes share."""
+    """The things that all processes share."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Process:
         )
 
     def clock(self) -> datetime:
-        """What this process believes the time is."""
+        """The time as this process believes it."""
         return self.cloud.schedule.now + self._skew
 
     # Life and death.

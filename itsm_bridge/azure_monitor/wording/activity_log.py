@@ -21,7 +21,7 @@ from itsm_bridge.text import clip, one_line
 #: The label of the stage of a Service Health event.
 STAGE = "Stage"
 
-#: What is wrong, where, and of which kind it is.
+#: The trouble, its place, and its kind.
 Subject = tuple[str, str, str]
 
 #: Between two words of "wasSSHSessionInitiated".

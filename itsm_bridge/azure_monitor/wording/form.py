@@ -52,15 +52,15 @@ class Line:
 class Wording:
     """An alert in words."""
 
-    #: What is wrong, one line without an end mark.
+    #: The trouble in one line without an end mark.
     what: str
     #: On which resource, by name; "" if none is known or `what` says it.
     place: str = ""
     #: Which of several, as (name, value): dimensions, labels. A name may be "".
     which: tuple[tuple[str, str], ...] = ()
-    #: What was measured last, one line; "" if nothing was.
+    #: The last measured value in one line; "" if nothing was measured.
     measured: str = ""
-    #: What the source itself says at length; "" if it says nothing.
+    #: The text that the source itself wrote; "" if it wrote none.
     story: str = ""
     lines: tuple[Line, ...] = ()
     #: Pages to open, by what they show.
@@ -68,7 +68,7 @@ class Wording:
 
     @property
     def headline(self) -> str:
-        """What is wrong, where, and which, in one line."""
+        """The trouble, its place, and which of several it is, in one line."""
         return _with_which(clip(_with_place(self.what, self.place), _HEADLINE), self.which)
 
     def title(self, limit: int) -> str:
