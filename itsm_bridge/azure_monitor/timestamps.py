@@ -12,12 +12,16 @@ from datetime import UTC, datetime, timedelta
 
 #: Zones that `fromisoformat` does not read everywhere; without any zone the time is UTC.
 _UTC = re.compile(r"\s?(?:[Zz]|UTC)$")
+#: A zone right behind a date would be read as its time, one behind a space not at all.
+_ZONE = re.compile(r"^(?P<date>[0-9-]{10})\s?(?=[+-])|\s(?=[+-])")
 
 #: How the others are written, without their commas and points.
 _FORMATS = (
     "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %H:%M:%S %p",
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %H:%M %p",
     "%m/%d/%Y %H:%M",
     "%m/%d/%Y",
     "%a %d %b %Y %H:%M:%S GMT",
@@ -75,9 +79,13 @@ def duration_text(text: str) -> str:
     return " ".join(filter(None, words)) or text
 
 
+def _zone(match: re.Match[str]) -> str:
+    return f"{match['date']}T00:00" if match["date"] else ""
+
+
 def _moment(text: str) -> datetime | None:
     with suppress(ValueError):
-        return datetime.fromisoformat(_UTC.sub("", text))
+        return datetime.fromisoformat(_ZONE.sub(_zone, _UTC.sub("", text)))
     words = text.replace(",", "").replace(".", "")
     for form in _FORMATS:
         with suppress(ValueError):
