@@ -1,16 +1,16 @@
 """What may stand in a field of an incident?
 
-Plain text: whoever can name a resource or write a log line can put anything into an alert, and people read it in a
-browser. Nothing is hidden from the reader, it only loses its power:
+The modules that put an alert into words, and those that fill fields, ask. Which fields there are is not known here.
+Only plain text may stand there, because anybody who names a resource or writes a log line can put anything into an
+alert, and people read it in a browser. The text stays readable and only loses its power:
 
 1. `[code]` and `[/code]`, in any case and spacing, switch a ServiceNow journal to HTML: they get round brackets.
 2. `<` before a letter, `/`, `!` or `?` would begin a tag: it becomes a single angle quotation mark. `a < b` stays.
 3. Control characters but the line feed, invisible and direction-changing characters, and half characters go.
 4. Columns of up to 255 characters cannot hold what takes four bytes in UTF-8: it becomes `?` there.
-5. What is too long ends with `…`.
+5. A text that is too long ends with `…`.
 """
 
-import html
 import math
 import re
 
@@ -30,20 +30,6 @@ _NUMBER_LENGTH = 40
 _EXACT = 1e15
 #: Below, four digits after the point say nothing.
 _SMALL = 0.001
-
-_TAG = re.compile(r"(<[^<>]*>)")
-_TAG_NAME = re.compile(r"</?\s*([A-Za-z][A-Za-z0-9]*)")
-_LINK = re.compile(r"""href\s*=\s*["']?(https?://[^"'\s>]+)""", re.IGNORECASE)
-_COMMENT = "<!--"
-_UNSEEN = frozenset({"script", "style", "head", "title"})
-_NEW_LINE_AFTER = frozenset({"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "tr", "ul"})
-_INLINE = frozenset(
-    {"a", "abbr", "b", "blockquote", "body", "code", "em", "font", "hr", "html", "i", "img", "label", "li", "meta"}
-)
-_MORE_INLINE = frozenset(
-    {"pre", "s", "small", "span", "strong", "sub", "sup", "tbody", "td", "tfoot", "th", "thead", "u"}
-)
-_HTML = _NEW_LINE_AFTER | _UNSEEN | _INLINE | _MORE_INLINE
 
 
 def plain(text: str) -> str:
@@ -79,7 +65,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def number_text(text: str) -> str:
-    """Return a number for people: no fraction of zeros, four digits of any other; what is no number as it is."""
+    """Return a number for people: no fraction of zeros, four digits of any other. Any other text stays as it is."""
     try:
         number = float(text) if len(text) <= _NUMBER_LENGTH else math.nan
     except ValueError:
@@ -89,47 +75,3 @@ def number_text(text: str) -> str:
     if number == int(number):
         return str(int(number))
     return f"{number:.3g}" if abs(number) < _SMALL else str(round(number, 4))
-
-
-def from_html(text: str) -> str:
-    """Return HTML as plain lines: paragraphs and rows become lines, links show their address, entities are read."""
-    pieces: list[str] = []
-    links: list[str] = []
-    hidden = ""
-    for piece in _TAG.split(text):
-        name = _tag_name(piece)
-        if hidden:
-            hidden = "" if name == hidden and piece.startswith("</") else hidden
-        elif name in _UNSEEN and not piece.startswith("</"):
-            hidden = name
-        elif not piece.startswith(_COMMENT):
-            pieces.append(_as_text(piece, name, links))
-    lines = (one_line(line) for line in "".join(pieces).split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-
-
-def _tag_name(piece: str) -> str:
-    """Return the name of an HTML tag; "" for text and for what only looks like a tag."""
-    match = _TAG_NAME.match(piece) if piece.endswith(">") else None
-    name = match[1].lower() if match else ""
-    return name if name in _HTML else ""
-
-
-def _as_text(piece: str, name: str, links: list[str]) -> str:
-    if not name:
-        return html.unescape(piece)
-    if name == "a":
-        return _link_text(piece, links)
-    if piece.startswith("</"):
-        return "\n" if name in _NEW_LINE_AFTER else " " if name in ("td", "th") else ""
-    return {"br": "\n", "li": "\n- ", "hr": "\n"}.get(name, "")
-
-
-def _link_text(piece: str, links: list[str]) -> str:
-    """Remember the address that a link opens with; give it where the link closes."""
-    if not piece.startswith("</"):
-        match = _LINK.search(piece)
-        links.append(html.unescape(match[1]) if match else "")
-        return ""
-    address = links.pop() if links else ""
-    return f" ({address})" if address else ""

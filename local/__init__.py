@@ -1,15 +1,20 @@
-"""A complete world on one machine: what Azure gives the program in production, without an account anywhere.
+"""What gives the app on one machine what Azure gives it in production, without an account anywhere?
 
-    host             the Functions host: `python -m local.host --app DIR`
-      http_trigger   which function answers a request?      http_server  requests in, answers out
-      queue_trigger  which message is a function given?
-      timer_trigger  when is a function due?                ncrontab     what does a schedule mean?
-      worker         how does a function run?               protos       what does its library speak?
-      host_json      how does the app want to be run?
-      admin          what may be asked of the host itself?
-    launcher         the Functions host as a child process
-    azurite          Azure Storage: tables, queues and blobs
-    child_process    how is a server started, awaited and stopped?
+`make demo`, `make run`, the tests, the benchmarks and the proof start this world. It is never deployed, and the app
+imports nothing from here.
 
-Never deployed; the program imports nothing from here.
+    alerts ──signed call──▶ host ─────────────▶ servicenow
+       │                     │ │
+       └──token── entra ◀keys┘ └──▶ azurite (tables, queues, blobs)
+
+    world          starts all of it, joined by app settings, and stops it
+    alerts/        makes alerts, and keeps a sample of each kind
+    host/          stands in for the Functions host
+    entra/         stands in for Entra ID and for Microsoft Graph
+    servicenow/    stands in for a ServiceNow instance
+    azurite        runs Microsoft's emulator of Azure Storage
+    demo           plays alerts through the world and says what came of each
+    run, send      keep the world up, and send alerts to it by hand
+    http_server    serves HTTP for the host, for Graph and for the proof's proxies
+    child_process  starts a server, waits until it is ready, and stops it
 """

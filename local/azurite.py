@@ -1,8 +1,10 @@
 """Where are tables, queues and blobs kept? In Azurite, Microsoft's emulator of Azure Storage, as one Node.js process.
 
-1. Everything is in memory: what a test or a demonstration leaves behind is gone with the process.
-2. It listens on loopback alone; port 0 lets the system choose, so nothing is raced for.
-3. The process is `node` itself, without npx or a shell between: a signal reaches the real one.
+The world, the tests and the benchmarks start it. What the app keeps in it is not known here.
+
+1. Everything is in memory, so that rows and messages of a test or a demonstration are gone with the process.
+2. It listens on loopback alone; port 0 lets the system choose a port, so that two runs never want the same.
+3. The process is `node` itself, without npx or a shell between, so that a signal reaches the server.
 
 `python -m local.azurite` serves the ports that `UseDevelopmentStorage=true` stands for.
 Source: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
@@ -26,7 +28,7 @@ READY_LINE = re.compile(r"Azurite (Blob|Queue|Table) service is successfully lis
 READY_WITHIN = timedelta(seconds=60)
 
 ACCOUNT = "devstoreaccount1"
-#: Public and the same everywhere: Microsoft documents it, and it opens nothing but emulators.
+#: Public and the same everywhere, because Microsoft documents it; it opens nothing but emulators.
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
@@ -79,11 +81,11 @@ class Azurite:
         return command
 
     def pause(self) -> None:
-        """Freeze Azurite: connections are taken, nothing is answered."""
+        """Freeze Azurite: it takes connections and answers nothing."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen Azurite go on; what was asked meanwhile is answered now."""
+        """Let a frozen Azurite go on and answer the requests that came meanwhile."""
         self._signal(signal.SIGCONT)
 
     def stop(self) -> None:

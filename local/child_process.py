@@ -1,7 +1,9 @@
 """How is a server of the local stack started, awaited and stopped?
 
-1. A server says on its output that it is ready; waiting reads its log, never guesses.
-2. Whoever starts a child stops it, by its own handle.
+The launchers of Azurite and of both hosts use it. Which command runs, and which line means ready, is theirs to say.
+
+1. A server says on its output that it is ready; waiting reads its log and never guesses.
+2. The launcher that starts a child stops it, by its own handle.
 3. A child that dies or hangs while starting is an error that ends with the last lines of its log.
 """
 

@@ -1,6 +1,6 @@
-"""Does it do what it promises? A demonstration: alerts through signed calls, and what became of each.
+"""Does the app do what it promises? A demonstration: alerts through signed calls, and what became of each.
 
-Exits with 0 only if every line came out as promised.
+`make demo` runs it. It exits with 0 only if every line came out as promised.
 """
 
 import sys
@@ -192,7 +192,7 @@ class Demo:
         return next((f"{row['number']} {STATES[row['state']]}" for row in rows), "none")
 
 
-#: Samples that end an alert; they are of interest only after its beginning.
+#: Samples that end an alert, which is of interest only after its beginning.
 _ENDS = ("resolved", "deactivated", "available")
 
 _LONGEST_ANSWER = 5.0  # seconds: the promise

@@ -1,8 +1,8 @@
-"""Requests in, answers out: an HTTP/1.1 server with kept connections and `Expect: 100-continue`.
+"""How are requests taken and answers given? By an HTTP/1.1 server with kept connections and `Expect: 100-continue`.
 
-A thread per connection; whoever gives the answers may block.
-Requests with a chunked body are read to their end and answered as if they had none:
-the real host hands such a body to no Python function.
+The host, the stand-in for Graph and the proof's proxies give it a function that answers. Each connection has a thread,
+so that function may block. A request with a chunked body is read to its end and answered as if it had none, because the
+real host hands such a body to no Python function.
 Source: https://github.com/Azure/azure-functions-host/issues/4926
 """
 
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a request is answered."""
+    """The answer to one request."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _answer(self, server: HttpServer) -> None:
         body = self._read_body()
         if isinstance(body, HTTPStatus):
-            # What is left of the body cannot be told from the next request.
+            # The server cannot tell the rest of the body from the next request.
             self.close_connection = True
             self._write(Answer(status=body))
         else:

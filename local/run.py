@@ -1,5 +1,6 @@
 """Can I try it by hand? The local world, staying up, with a command shown that sends an alert.
 
+`make run` starts it; `local.send` finds the world by a file that it leaves.
 `--host func` runs the app with Azure Functions Core Tools instead of the local host.
 """
 

@@ -1,6 +1,8 @@
 """How do I send an alert to the world that `make run` keeps up? As Azure Monitor does: with a token, over HTTP.
 
-python -m local.send fired | resolved | FILE
+A person starts it beside `make run`, which keeps the world up.
+
+    python -m local.send fired | resolved | samples | FILE
 """
 
 import argparse

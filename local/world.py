@@ -1,10 +1,12 @@
 """How does the whole world fit on one machine?
 
+The demonstration, `make run`, the tests and the proof make a `World`. It only joins its parts by their addresses.
+
     Azure Monitor (we)  ──signed call──▶  Functions host  ──▶  ServiceNow stand-in
                   token ▲                    │      │
             Entra stand-in ◀── keys ─────────┘      └──▶  Azurite (table, queue)
 
-Everything listens on loopback and on free ports, is made up, and is gone when the world ends.
+Every part listens on loopback and on a free port, holds made-up things, and is gone when the world ends.
 """
 
 import json
@@ -31,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a call was answered."""
+    """The answer to one call."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,7 +42,7 @@ class Answer:
 
     @property
     def outcome(self) -> str:
-        """What became of the alert, or the error's code."""
+        """The outcome of the alert, or the error's code."""
         return str(self.body.get("outcome") or self.body.get("error", {}).get("code", ""))
 
 
@@ -130,7 +132,7 @@ class World:
 
     @property
     def audience(self) -> str:
-        """What a token must be for."""
+        """The audience that a token must name."""
         return self.entra.identifier_uri
 
     def send(self, alert: Mapping[str, Any] | bytes, *, token: str | None = None) -> Answer:

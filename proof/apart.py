@@ -1,8 +1,9 @@
-"""How does an object get a process of its own? So that it does not share the interpreter lock, or can be killed alone.
+"""How does an object get a process of its own, so that it shares no interpreter lock, or can be killed alone?
 
+The tests that kill the app, and the benchmarks, use it. It knows nothing of the object.
 `Apart(make, ...)` makes an object there and answers calls of its methods; arguments and results are pickled.
-Calls from several threads are answered one after the other. Processes are forked from a server that has no threads;
-what `multiprocessing.set_forkserver_preload` names is imported there once.
+Calls from several threads are answered one after the other. Processes are forked from a server that has no threads,
+which imports once the modules that `multiprocessing.set_forkserver_preload` names.
 """
 
 import multiprocessing
@@ -33,7 +34,7 @@ class Apart:
     def __enter__(self) -> Self:
         """Start the process and wait until the object is made."""
         self._process.start()
-        # Theirs alone now, so that its end is noticed here.
+        # Only the child holds this end now, so that this side notices when the child ends.
         self._theirs.close()
         self._received()
         return self
@@ -41,7 +42,7 @@ class Apart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process; the object gets to leave its own `with` block."""
+        """End the process, after the object has left its own `with` block."""
         with self._lock, suppress(BrokenPipeError):
             self._connection.send(None)
         self._process.join(10)

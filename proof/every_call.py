@@ -2,10 +2,10 @@
 
     python -m proof.every_call [--log FILE]
 
-Two hosts of the app share storage and ServiceNow, as two instances do. One stands behind proxies: it gets SIGKILL when
-its call number N has come there and is not passed on, or when N has been answered and the answer is not handed over;
-N from 1 to the last call of each story. The other takes half of what comes at once. Wake-ups are worked off in the
-end, by a third host: `tests/test_convergence.py` kills while they are.
+`make torture` runs it. Two hosts of the app share storage and ServiceNow, as two instances do. One stands behind
+proxies: it gets SIGKILL when its call number N has come there and is not passed on, or when N has been answered and the
+answer is not handed over; N goes from 1 to the last call of each story. The other host takes half of the alerts that
+come at once. A third host works off the wake-ups in the end; `tests/test_convergence.py` kills while that happens.
 """
 
 import argparse
@@ -37,20 +37,20 @@ End = list[tuple[str, int]]
 
 STATES = {"1": "open", "2": "open", "6": "resolved", "7": "closed"}
 
-#: The functions that come on their own: without them, the calls of a host are those of the story it plays.
+#: The functions that start on their own; without them, a host makes the calls of the story that it plays and no others.
 WITHOUT_WAKE_UPS = {f"AzureWebJobs.{name}.Disabled": "true" for name in ("reconcile_alert", "resync")}
 PAUSE = 0.2  # seconds until a call is sent again
 MOST_SENDINGS = 6
-#: After so many deaths that did not come a story has no more calls: what comes at once makes now more, now fewer.
+#: A story has no more calls if so many deaths in a row did not come: alerts at once make now more calls, now fewer.
 QUIET = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What comes in, one thing after the other; what stands in one tuple comes at once."""
+    """Notifications and acts, one after the other; the bodies in one tuple come at once."""
 
     steps: tuple[tuple[Body, ...] | str, ...]
-    #: What there may be in the end.
+    #: The incidents that there may be in the end.
     ends: list[End]
 
 
@@ -66,7 +66,7 @@ class Case:
 def stories() -> dict[str, Callable[[], Story]]:
     """Return what makes each story anew, about an alert of its own."""
     followed: End = [("closed", 0), ("open", 1)]
-    # Who died before the incident was there left nothing to close.
+    # If the host died before the incident was there, the person found nothing to close.
     late: End = [("open", 1)]
     return {
         "fired": lambda: _metric("fired", ends=[[("open", 0)]]),
@@ -85,7 +85,7 @@ def stories() -> dict[str, Callable[[], Story]]:
 
 def _metric(*words: str | tuple[str, ...], ends: list[End]) -> Story:
     alert = MetricAlert()
-    # Of no resource: the calls are those of the incident, and its configuration item is no note.
+    # The alert names no resource, so that all calls are for the incident and no note is about a configuration item.
     nowhere: Body = {"alertTargetIDs": [], "configurationItems": []}
     bodies = {
         "fired": alert.fired(**nowhere),

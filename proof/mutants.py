@@ -2,8 +2,9 @@
 
     python -m proof.mutants [--histories N]
 
-Each mutant is a change of the source in a copy of the project. A mutant that survives is an error, and so is one
-whose place in the source is gone: then the mutant needs a new place, or the promise has none any more.
+`make mutants` runs it. Each mutant is a change of the source in a copy of the project. A mutant that survives is an
+error, and so is one whose place in the source is gone: then the mutant needs a new place, or the promise has none any
+more.
 """
 
 import argparse
@@ -27,7 +28,7 @@ class Mutant:
 
     name: str
     file: str
-    #: What stands there once, and what stands there instead.
+    #: The text that stands there once, and the text that replaces it.
     before: str
     after: str
     #: Arguments of Python that must fail; () for the simulator.

@@ -1,4 +1,7 @@
-"""When has a world in which processes were killed come to rest, and what is in its journals then?"""
+"""When has a world in which processes were killed come to rest, and what is in its journals then?
+
+The proofs with a real host wait here, and then judge on their own.
+"""
 
 import re
 from datetime import timedelta
@@ -13,12 +16,12 @@ from itsm_bridge.storage.listing import Listing, RowState
 from local.host.launcher import FunctionsHost
 from local.world import World
 
-#: The real host hides a message for 10 minutes from the death of whoever worked on it.
+#: The real host hides a message for 10 minutes after the worker that had it died.
 MESSAGE_LEASE = timedelta(seconds=20)
 #: A write of unknown outcome is waited for 6 minutes, a wake-up is given up after 10.
 REST_WITHIN = timedelta(minutes=25)
 
-#: What ends each note that Azure Monitor's words made.
+#: The mark at the end of each note that a notification made.
 _MARK = re.compile(r"\(ref [0-9a-f]{10}\)")
 
 

@@ -2,8 +2,9 @@
 
     python -m proof.storm [--alerts N] [--connections N] [--delay SECONDS]
 
-The real host, real storage, and a ServiceNow that takes its time. Prints how long the answers took, how much the
-instance was pressed, how long until every incident was there, and how much memory the host took.
+`make storm` runs it, with the real host, real storage, and a ServiceNow that takes its time. It prints how long the
+answers took, how many requests the instance had at once, how long until every incident was there, and how much memory
+the host took.
 """
 
 import argparse
@@ -60,7 +61,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """What a storm left behind."""
+    """The traces that a storm left."""
 
     alerts: int
     taken: int

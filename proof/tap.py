@@ -1,8 +1,8 @@
-"""Who asks what of storage and of ServiceNow? Proxies before them that pass on, count, and may cut in.
+"""Which calls does the app make to storage and to ServiceNow? Proxies before them pass on, count, and may cut in.
 
-Nothing in the app is changed or replaced for it: its settings point here. It costs time, so what is counted is not
-timed. A `watch` is entered before each request is passed on and left before its answer is: what it raises cuts the
-connection there.
+The benchmarks count with it, and `every_call` kills with it. The app is not changed for it, because its settings point
+here. The proxies cost time, so a run that counts is not timed. A `watch` is entered before each request is passed on
+and left before its answer is: an error that it raises cuts the connection there.
 """
 
 import http.client
@@ -20,7 +20,7 @@ from local.http_server import Answer, HttpServer, Request
 #: Given the name of an operation.
 Watch = Callable[[str], AbstractContextManager[object]]
 
-#: What the host asks for on its own account, as long as it runs.
+#: The call that the host makes on its own account, as long as it runs.
 POLL = "queue poll"
 
 _ENDPOINT = re.compile(r"(Table|Queue)Endpoint=([^;]+)")
@@ -37,12 +37,12 @@ _NAMES = (
     ("GET", re.compile(r"/[\w-]+/messages"), POLL),
     ("GET", re.compile(r"/[\w-]+"), "queue look"),
 )
-#: Connection-wise: what a proxy must not pass on.
+#: Headers that belong to one connection: a proxy must not pass them on.
 _OWN_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
 
 
 class Cut(ConnectionAbortedError):
-    """Nobody is there any more to be answered."""
+    """The caller is gone, so that its call cannot be answered."""
 
 
 class Tap:
@@ -54,7 +54,7 @@ class Tap:
         self._counted: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._stack = ExitStack()
-        #: What the app is to be told instead.
+        #: The addresses that the app is given instead.
         self.connection_string = ""
         self.instance_url = ""
 

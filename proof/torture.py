@@ -2,9 +2,9 @@
 
     python -m proof.torture [--kills N] [--senders N]
 
-The real host process gets SIGKILL at random moments and is started again. Alerts come over HTTP meanwhile and are
-repeated as Azure Monitor repeats them, only sooner. In the end each alert that was answered 2xx must be one incident
-in the right state with the right notes. Writes to ServiceNow whose answer is lost are thrown in.
+`make torture` runs it. The real host process gets SIGKILL at random moments and is started again. Alerts come over HTTP
+meanwhile and are repeated as Azure Monitor repeats them, only sooner. In the end each alert that was answered 2xx must
+be one incident in the right state with the right notes. Some writes to ServiceNow lose their answer as well.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _RESOLVED = frozenset({"6"})
 
 @dataclass(slots=True, kw_only=True)
 class Sent:
-    """What one alert was answered."""
+    """One alert, and how its notifications were answered."""
 
     alert: MetricAlert
     is_fired_taken: bool = False

@@ -1,15 +1,15 @@
-"""The sample alerts in `tests/alerts`, and how a reader sees the incident that one makes."""
+"""The sample alerts in `local/alerts/samples`, and how a reader sees the incident that one makes."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from itsm_bridge.azure_monitor.alert import Alert, parse_alert
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
+from local.alerts import SAMPLES
 from tests.builders import news_of
 
-FOLDER = Path(__file__).parent / "alerts"
+FOLDER = SAMPLES
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 

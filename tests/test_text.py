@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itsm_bridge.text import clip, from_html, length, narrow, number_text, one_line, plain
+from itsm_bridge.text import clip, length, narrow, number_text, one_line, plain
 
 HOSTILE = st.text(st.sampled_from("[]/ codeCODE<>!b\n\r\t\x00\u202e\u200b\ud83d😀é"), max_size=60)
 
@@ -86,24 +86,3 @@ def test_one_line_has_no_line_end_and_nothing_invisible() -> None:
 )
 def test_a_number_is_told_without_noise(text: str, expected: str) -> None:
     assert number_text(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("no markup &amp; &quot;entities&quot;", 'no markup & "entities"'),
-        ("<p><strong>Impact</strong>:&nbsp;none.</p>\n<p><br></p><p>Next</p>", "Impact: none.\n\nNext"),
-        ("<ul><li>one</li><li>two</li></ul>after", "- one\n- two\nafter"),
-        ('see <a href="https://aka.ms/x?a=1&amp;b=2">the page</a>.', "see the page (https://aka.ms/x?a=1&b=2)."),
-        ('<a href="javascript:alert(1)">click</a>', "click"),
-        ("<table><tr><td>VM</td><td>West Europe</td></tr></table>", "VM West Europe"),
-        ("a<script>alert('<p>')</script>b<style>p {}</style>c", "abc"),
-        ("a <!-- hidden --> b", "a b"),
-        ("<GUID> and x < y", "<GUID> and x < y"),
-        ("&lt;script&gt;", "<script>"),
-        ("broken <td</<tr", "broken <td</<tr"),
-        ("</a></p>", ""),
-    ],
-)
-def test_html_becomes_lines(text: str, expected: str) -> None:
-    assert from_html(text) == expected

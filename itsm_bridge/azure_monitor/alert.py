@@ -1,9 +1,11 @@
 """What does Azure Monitor say?
 
-Every JSON object is an alert. The common alert schema is read as it is, the older schemas are translated into it
-first (`legacy`), and what has no known shape is an alert of which only the body is known.
-What an alert *is* follows from its shape (`Kind`), never from the name of its monitoring service:
-names vary ("Resource Health", "ResourceHealth") and new ones come.
+The webhook calls `parse_alert` with each body. Which incident the alert belongs to, and in which words, is decided in
+`correlation` and `wording`.
+Every JSON object is an alert. The common alert schema is read as it is, and the older schemas are translated into it
+first (`older_schemas`). Of an alert of unknown shape only the body is known.
+The shape of an alert says what it is (`Kind`), never the name of its monitoring service, because names vary
+("Resource Health", "ResourceHealth") and new ones come.
 
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-common-schema
 """
@@ -19,7 +21,7 @@ from itsm_bridge.azure_monitor import older_schemas as legacy
 from itsm_bridge.azure_monitor.json_body import Section, load
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp
 
-#: The subscription of every notification that is sent by the button "Test" of an action group.
+#: The subscription of every notification that the button "Test" of an action group sends.
 TEST_SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/?#\s]+)", re.IGNORECASE)
@@ -44,7 +46,7 @@ class MonitorCondition(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an alert tells of, by the shape of its context."""
+    """The subject of an alert, by the shape of its context."""
 
     METRIC = "metric"
     LOG = "log search"
@@ -91,7 +93,7 @@ class Alert:
     is_legacy: bool
     #: The subscription that it comes from, lower-cased; "" if it names none.
     subscription_id: str
-    #: Whether somebody pressed "Test" and nothing is wrong.
+    #: Whether a person pressed "Test" and nothing is wrong.
     is_test: bool
     #: The whole body.
     document: Mapping[str, Any] = field(repr=False)
@@ -172,7 +174,7 @@ def _monitor_condition(text: str) -> MonitorCondition:
 
 
 def _custom_properties(data: Section, context: Section, kind: Kind) -> Mapping[str, str]:
-    """Return what the rule's author added. Metric and log alerts repeat it, or only have it, in their context."""
+    """Return what the rule's author added; metric and log alerts repeat it, or only have it, in their context."""
     in_context = context.section("properties").scalars() if kind in (Kind.METRIC, Kind.LOG, Kind.LOG_ROW) else {}
     return {**in_context, **data.section("customProperties").scalars()}
 
@@ -200,7 +202,8 @@ def _is_service_health(context: Section) -> bool:
     return properties.has("trackingId") and properties.has(*marks)
 
 
-#: The first shape that fits decides. Metric and log alerts come first: their `properties` are their author's own.
+#: The first shape that fits decides. Metric and log alerts come first, because the authors of their rules name the
+#: `properties` as they like.
 _SHAPES: Mapping[Kind, Callable[[Section], bool]] = {
     Kind.LOG_ROW: _is_log_row,
     Kind.LOG: _is_log,

@@ -1,5 +1,7 @@
 """Which incident does an alert belong to?
 
+`notification` calls `correlate`. What then happens to the incident is decided in `itsm_bridge.reconcile`.
+
     the alert                   key from                                    opens           closes
     ─────────────────────────   ─────────────────────────────────────────   ─────────────   ──────────────────────────
     test notification           the whole body                              always          always
@@ -14,9 +16,9 @@
                                 time when it fired
     all else                    the whole body                              Fired           Resolved
 
-Never by `originAlertId` alone: for metric alerts it names the rule, not the firing.
-Two notifications that cannot be told to be of one alert are two: a second incident costs less than a lost one.
-Parts are compared lower-cased, because the casing of ids varies.
+`originAlertId` alone is never the key, because for metric alerts it names the rule, not the firing.
+If nothing shows that two notifications are of one alert, they get an incident each, because a second incident costs
+less than a lost one. Parts are compared lower-cased, because Azure varies the casing of ids.
 
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-overview (stateful and stateless alerts)
 and https://learn.microsoft.com/azure/service-health/service-health-notifications-properties (stages).
@@ -43,7 +45,7 @@ class Correlation:
 
     #: SHA-256 in hex over the key parts.
     key: str
-    #: The lower-cased alertId, or "" if the key has a single voice.
+    #: The lower-cased alertId; "" if all notifications of the key speak of one and the same alert.
     signal: str
     opens: bool
     closes: bool
@@ -66,7 +68,7 @@ def correlate(alert: Alert) -> Correlation:
 
 
 def _health_parts(alert: Alert) -> Parts:
-    """Return the key parts of the health alerts, whose every update has another alertId; () for all others."""
+    """Return the key parts of a health alert, because each of its updates has another alertId; () for all others."""
     properties = alert.context.section("properties")
     if alert.kind is Kind.SERVICE_HEALTH:
         return ("service health", alert.subscription_id, properties.text("trackingId"))

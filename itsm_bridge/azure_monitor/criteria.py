@@ -1,6 +1,7 @@
 """What does the rule of a metric or log alert compare, and what did it find?
 
-Both versions of log alerts, metric alerts of every condition type and query-based ones are read into the same form.
+`correlation` and `wording.form` ask for the dimensions, `wording.threshold` for everything. Both versions of log
+alerts, metric alerts of every condition type and query-based ones are read into the same form; nothing is worded here.
 
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-payload-samples
 """
@@ -30,7 +31,8 @@ _OPERATORS: Mapping[str, tuple[str, str]] = {
     "greaterorlessthan": ("outside", "outside"),
 }
 
-#: How many criteria and dimensions are read, a rule has at most five and ten; and how long their names and values are.
+#: How many criteria and dimensions are read (a rule has at most five and ten), and how long their names and values
+#: may be.
 _CRITERIA = 20
 _DIMENSIONS = 20
 _LENGTH = 300
@@ -47,7 +49,7 @@ class Criterion:
     aggregation: str
     operator: str
     threshold: str
-    #: What was measured last.
+    #: The last measured value.
     value: str
     unit: str
     dimensions: tuple[Dimension, ...]

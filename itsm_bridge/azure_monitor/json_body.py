@@ -1,11 +1,13 @@
 """What does a JSON body hold, whoever wrote it?
 
-1. Every JSON object can be read, whatever its encoding and its values. One that is nested deeper or holds more values
-   than an alert of Azure Monitor can is not taken apart: it is known as `{"body": its text}`.
-2. Nothing but `InvalidAlert` is raised, and the work stays small whatever is sent.
+`alert` loads a body here, and the whole room reads it through `Section`. What the names mean is not known here.
+
+1. Every JSON object can be read, whatever its encoding and its values. An object that is nested deeper or holds more
+   values than an alert of Azure Monitor can is not taken apart: it is known as `{"body": its text}`.
+2. Nothing but `InvalidAlert` is raised, and the work stays small whatever a caller sends.
 3. Numbers stay the text that they were written as: no digit is lost, none is too large.
-4. A name is found whatever its case, since Azure's spelling varies (`alertRuleID`, `alertRuleId`).
-   What is missing, null, or of another type than expected reads as empty.
+4. A name is found whatever its case, because Azure's spelling varies (`alertRuleID`, `alertRuleId`).
+   A value that is missing, null, or of another type than expected reads as empty.
 """
 
 import hashlib
@@ -20,8 +22,8 @@ from itsm_bridge.errors import InvalidAlert
 #: How deep objects and lists may be nested: far deeper than any alert, far shallower than Python's own limit.
 _DEEPEST = 100
 
-#: How much work a body may be, counted in the marks that structure it: an alert has at most 256 KB, and no table of
-#: results in one is as dense.
+#: How much work a body may be, counted in the marks that structure it. An alert has at most 256 KB, and its tables of
+#: results hold fewer marks.
 _MOST = 80_000
 
 #: How many entries of one list or object are read for people.
@@ -33,7 +35,7 @@ _ID_LENGTH = 2_000
 #: How many values are looked through for scalars.
 _LEAVES = 5_000
 
-#: How many characters of one text are read; the longest field of an incident holds 4000.
+#: How many characters of one text are read, because the longest field of an incident holds 4000.
 _LONGEST = 20_000
 
 #: A JSON string. It matches unterminated strings too, so that no text is scanned twice.
@@ -43,7 +45,7 @@ _HALF_CHARACTERS = re.compile("[\ud800-\udfff]+")
 #: An escape that stands for half a character; two of them, a pair, stand for a whole one.
 _HALF_CHARACTER_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
-#: What may stand before and after a JSON value; byte order marks and zeros are left by careless senders.
+#: Characters that may stand before and after a JSON value, because some senders leave byte order marks and zeros.
 _PADDING = " \t\r\n\x00\ufeff"
 
 _STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}
@@ -166,7 +168,7 @@ def _parsed(text: str) -> object:
 
 
 def _is_beyond_alerts(text: str) -> bool:
-    """Whether it is nested too deep or holds too many values. Python's parser would fail at a depth of its own."""
+    """Whether it is nested too deep, at which Python's parser would fail, or holds too many values."""
     openings = text.count("{") + text.count("[")
     if 2 * openings + text.count(",") + text.count(":") > _MOST:
         return True

@@ -1,8 +1,8 @@
 """Which alert would the common schema have sent instead?
 
-Action groups without the common alert schema send one schema per kind of alert. Each is recognised by its shape
-and translated into the `data` of the common schema; nothing behind this module knows of them.
-None of them has an alertId.
+`alert` asks for each body that is not in the common alert schema. Action groups without that send one schema per kind
+of alert. This module knows each by its shape and translates it into the `data` of the common schema, so that no other
+module knows of them. Only alerts as Azure Resource Manager stores them have an alertId.
 
     recognised by                                       what it is
     ────────────────────────────────────────────────    ─────────────────────────────────────────────
@@ -26,7 +26,7 @@ CommonData = Mapping[str, Any]
 
 _CLASSIC_MINUTES = "PT{}M"
 
-#: No interval has as many digits, and no number of fewer is too long for `int`.
+#: An interval has fewer digits than this, and `int` reads any number of fewer.
 _DIGITS = 10
 
 
@@ -59,7 +59,7 @@ def translated(body: Section) -> CommonData | None:
 def _from_activity_log(activity_log: Section, data: Section) -> CommonData:
     return {
         "essentials": {
-            # Whether it was Activated is all that a status can say here; the log entry has its own.
+            # The notification's status says Activated and no more; the log entry has a status of its own.
             "monitorCondition": "Fired",
             "signalType": "Activity Log",
             "monitoringService": _activity_log_name(activity_log.text("eventSource")),
@@ -90,7 +90,7 @@ def _from_metric(context: Section, part: Section) -> CommonData:
             "alertTargetIDs": _resource_or_subscription(context),
             "configurationItems": [context.text("resourceName")],
             "originAlertId": context.text("id"),
-            # The time of the notification: of its end, if that is what it tells.
+            # It is the time of the notification, so it dates the end if the notification tells of the end.
             ("resolvedDateTime" if is_over else "firedDateTime"): context.text("timestamp"),
             "description": context.text("description"),
         },

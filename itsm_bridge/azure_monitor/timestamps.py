@@ -1,43 +1,47 @@
-"""When was it, and how long did it last? Azure's many spellings of both.
+"""When was it, and how long did it last?
 
-Mostly ISO 8601, with up to seven digits of a second and sometimes without a zone, which then is UTC;
-log alerts of the first version write United States dates, autoscale writes the dates of e-mail.
+The room reads Azure's spellings here, and `itsm_bridge.reconcile` compares moments with `is_before`. No clock is read.
+Azure mostly writes ISO 8601, with up to seven digits of a second and sometimes without a zone, which then is UTC.
+Log alerts of the first version write United States dates, and autoscale writes the dates of e-mail.
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-payload-samples
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-_ISO = re.compile(
-    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
-    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,12}))?)?)?"
-    r"\s?(?:[Zz]|UTC|(?P<offset>[+-][0-9]{2}:?[0-9]{2}))?"
+#: Zones that `fromisoformat` does not read everywhere; without any zone the time is UTC.
+_UTC = re.compile(r"\s?(?:[Zz]|UTC)$")
+#: A zone right behind a date would be read as its time, one behind a space not at all.
+_ZONE = re.compile(r"^(?P<date>[0-9-]{10})\s?(?=[+-])|\s(?=[+-])")
+
+#: How the others are written, without their commas and points.
+_FORMATS = (
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %H:%M:%S %p",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %H:%M %p",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+    "%a %d %b %Y %H:%M:%S GMT",
 )
-_UNITED_STATES = re.compile(
-    r"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4})"
-    r"(?:,? (?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?(?: (?P<half>[AaPp])\.?[Mm]\.?)?)?"
-)
-_EMAIL = "%a, %d %b %Y %H:%M:%S GMT"
 _DURATION = re.compile(
     r"P(?:(?P<day>[0-9]{1,6})D)?(?:T(?:(?P<hour>[0-9]{1,6})H)?(?:(?P<minute>[0-9]{1,6})M)?(?:(?P<second>[0-9]{1,6})S)?)?"
 )
 
 _SECONDS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 
-#: Years outside are placeholders (0001-01-01 is .NET's "never") and nobody's alert.
+#: Azure sends other years as placeholders: 0001-01-01 is .NET's "never".
 _YEARS = range(1970, 9999)
 
 
 def parse_timestamp(text: str) -> datetime | None:
     """Return the moment that `text` names, aware UTC; None if it names none."""
-    text = text.strip()[:64]
-    if match := _ISO.fullmatch(text) or _UNITED_STATES.fullmatch(text):
-        return _moment(match.groupdict())
-    try:
-        moment = datetime.strptime(text, _EMAIL).replace(tzinfo=UTC)
-    except ValueError:
+    moment = _moment(text.strip()[:64])
+    if moment is None or moment.year not in _YEARS:
         return None
-    return moment if moment.year in _YEARS else None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def utc_text(moment: datetime | None) -> str:
@@ -48,7 +52,7 @@ def utc_text(moment: datetime | None) -> str:
 def precision_of(moment: datetime) -> timedelta:
     """Return how finely a moment was told, by its digits: to the second where it has no fraction.
 
-    Azure's services write none, three, five or seven digits of the same moment.
+    Azure's services write the same moment with none, three, five or seven digits.
     """
     step = 1_000_000
     while moment.microsecond % step:
@@ -75,27 +79,15 @@ def duration_text(text: str) -> str:
     return " ".join(filter(None, words)) or text
 
 
-def _moment(parts: dict[str, str | None]) -> datetime | None:
-    hour = int(parts["hour"] or 0)
-    if half := parts.get("half"):
-        hour = hour % 12 + (12 if half in "Pp" else 0)
-    try:
-        moment = datetime(
-            int(parts["year"] or 0),
-            int(parts["month"] or 0),
-            int(parts["day"] or 0),
-            hour,
-            int(parts["minute"] or 0),
-            int(parts["second"] or 0),
-            int(((parts.get("fraction") or "") + "000000")[:6]),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return None
-    return moment - _offset(parts.get("offset") or "+0000") if moment.year in _YEARS else None
+def _zone(match: re.Match[str]) -> str:
+    return f"{match['date']}T00:00" if match["date"] else ""
 
 
-def _offset(text: str) -> timedelta:
-    digits = text[1:].replace(":", "")
-    east = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return -east if text.startswith("-") else east
+def _moment(text: str) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(_ZONE.sub(_zone, _UTC.sub("", text)))
+    words = text.replace(",", "").replace(".", "")
+    for form in _FORMATS:
+        with suppress(ValueError):
+            return datetime.strptime(words, form).replace(tzinfo=UTC)
+    return None

@@ -1,8 +1,9 @@
-r"""Who vouches for callers on this machine? A stand-in for Entra ID that signs real RS256 tokens.
+r"""How does a caller on this machine prove who it is? With real RS256 tokens of this stand-in for Entra ID.
 
-It publishes OpenID metadata and signing keys for its tenants, in both token versions, and mints the access
-tokens that Azure Monitor's webhook application presents. Issuers are the real ones; only the addresses in the
-metadata point here. It is for one machine: it gives a token to whoever asks, so it binds loopback alone.
+The world, the tests and `local.send` take tokens from it, and the app takes keys. It publishes OpenID metadata and
+signing keys for its tenants, in both token versions, and mints the access tokens that Azure Monitor's webhook
+application presents. Issuers are the real ones; only the addresses in the metadata point here. It checks no secret
+and gives a token to anybody who asks, so it binds loopback alone.
 
     python -m local.entra --port 8601
     curl -d grant_type=client_credentials -d client_id=461e8683-5575-4561-ac7f-899cc907d62a \
@@ -107,15 +108,15 @@ class Entra:
         #: The application that tokens are for; callers name it by its URI, version 2 tokens by its id.
         self.client_id = client_id
         self.identifier_uri = f"api://{client_id}"
-        #: What that application's manifest asks for (`requestedAccessTokenVersion`), 1 or 2.
+        #: The token version that the application's manifest asks for (`requestedAccessTokenVersion`), 1 or 2.
         self.version = version
         #: App roles by the application id that they are granted to.
         self.granted_roles = {AZURE_MONITOR: [APP_ROLE]}
         #: The published keys; the last one signs.
         self.keys = [*keys] or [SigningKey.generate()]
-        #: How often each path was asked for, also those that are still waiting for their answer.
+        #: How often each path was asked for, requests that still wait for their answer included.
         self.fetches: Counter[str] = Counter()
-        #: Status, headers and body that replace the answer to a path, for what a broken proxy may say.
+        #: Status, headers and body that replace the answer to a path, as a broken proxy may replace it.
         self.replaced: dict[str, tuple[int, Mapping[str, str], bytes]] = {}
         #: Seconds that each answer waits; a change also concerns the answers that are waiting.
         self.delay = 0.0

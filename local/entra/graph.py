@@ -1,5 +1,6 @@
 """Which applications does the tenant know? A stand-in for Microsoft Graph, as far as the Entra set-up asks.
 
+The tests of the set-up start it and look at what it holds afterwards; it signs no tokens.
 It keeps applications, service principals and role assignments as Graph shows them, and refuses what Graph refuses, in
 Graph's words. A write may be unknown to the next requests for a while, as it is among Graph's replicas.
 
@@ -33,7 +34,7 @@ Document = dict[str, Any]
 
 
 class Refusal(Exception):
-    """What Graph says instead of doing what it was asked."""
+    """Graph refuses what it was asked, in these words."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -52,7 +53,7 @@ class GraphStandIn:
         self.service_principals: list[Document] = []
         #: By the object id of an application.
         self.owners: dict[str, list[str]] = {}
-        #: Object id of whoever is signed in; "" for a service principal, which has no /me.
+        #: Object id of the person who is signed in; "" for a service principal, which has no /me.
         self.signed_in = USER_ID
         #: The token that is asked for.
         self.accepts = TOKEN
@@ -65,7 +66,7 @@ class GraphStandIn:
         self.next_answers: deque[Answer] = deque()
         #: Whether owners are listed; a replica may not know them yet.
         self.lists_owners = True
-        #: How many requests do not know yet what was just made.
+        #: How many requests go by before an object that was just made is known.
         self.lag = 0
         self._unknown: dict[str, int] = {}
         self._server = HttpServer(0, self._answer)

@@ -1,10 +1,12 @@
 """What may be asked of the host itself? The parts of the real host's admin API that tests and people need.
 
+The server offers each request to `Admin` first, and to the functions of the app afterwards.
+
     GET  /admin/host/status          200 {"state": "Running"}
     GET  /admin/functions            200 [{"name": ..., "config": {"bindings": [...]}}]
     POST /admin/functions/<name>     202; runs a function without HTTP trigger now; for a queue: {"input": "message"}
 
-No key is asked for: it is reached from this machine alone.
+It asks for no key, because only this machine reaches it.
 Source: https://learn.microsoft.com/azure/azure-functions/functions-manually-run-non-http
 """
 

@@ -1,9 +1,11 @@
 """What do callers see of a worker that dies? The real host survives it; this stands in front of a host that may die.
 
+The launcher starts it instead of the host where a test kills the worker. It runs no function itself.
+
     python -m local.host.front --port N [arguments of local.host]
 
-1. What a worker was working on when it ended is answered 500, which Azure Monitor does not repeat.
-2. While there is no worker, calls are answered 503; a new one is started at once.
+1. A call whose worker dies is answered 500, which Azure Monitor does not repeat.
+2. While there is no worker, calls are answered 503; a new worker is started at once.
 3. SIGTERM and SIGINT end both.
 
 Source: https://github.com/Azure/azure-functions-host (ExceptionMiddleware, WorkerProcessExitException)

@@ -1,6 +1,7 @@
 """How is the app run by Azure's own host? `func start` of Azure Functions Core Tools, where it is installed.
 
-It takes its app settings from the environment, so nothing is written into the project.
+The world starts it in the place of the local host if it is asked to (`make run HOST=func`).
+It takes its app settings from the environment, so that nothing is written into the project.
 Source: https://learn.microsoft.com/azure/azure-functions/functions-core-tools-reference#func-start
 """
 
@@ -60,7 +61,7 @@ class FuncHost:
         return self
 
     def output(self) -> str:
-        """What the host and the app have printed and logged so far."""
+        """All that the host and the app have printed and logged so far."""
         return self._child.output() if self._child else ""
 
     def kill(self) -> None:

@@ -1,7 +1,9 @@
 """How does the app want to be run? What `host.json` says, as far as this host follows it.
 
+The server reads it once, at start; the queue trigger works by it.
+
 1. An app setting `AzureFunctionsJobHost__extensions__queues__batchSize` overrides the value at that path.
-2. What is left out has the real host's default.
+2. A value that is left out has the real host's default.
 
 Sources: https://learn.microsoft.com/azure/azure-functions/functions-host-json
          https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue#host-json
@@ -58,7 +60,7 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostJson:
-    """What `host.json` and its overrides say."""
+    """The settings of `host.json` and its overrides."""
 
     route_prefix: str
     log_level: int

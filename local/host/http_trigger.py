@@ -1,8 +1,10 @@
 """Which function answers a request? The one whose route and methods match, as the real host decides it.
 
-1. No match, of the path or of the method, is 404; there is no 405.
+The server hands it every request that is not the admin API's; the worker runs the function.
+
+1. If no path or no method matches, the answer is 404; there is no 405.
 2. Levels other than `anonymous` need the key, if the host was given one: `?code=` or `x-functions-key`, else 401.
-3. A failed invocation is 500 with an empty body.
+3. A failed invocation is answered 500 with an empty body.
 4. Query parameters without a value do not reach the function; repeated ones are joined with a comma.
 
 Sources: https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger

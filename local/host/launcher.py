@@ -1,4 +1,7 @@
-"""How does another program run the Functions host? As a child process, with app settings of its own."""
+"""How does another program run the Functions host? As a child process, with app settings of its own.
+
+The world, the tests, the benchmarks and the proof use it; the host itself is `server`.
+"""
 
 import os
 import re
@@ -66,7 +69,7 @@ class FunctionsHost:
         return self._child.exit_code if self._child else None
 
     def output(self) -> str:
-        """What the running host and its app have printed and logged so far."""
+        """All that the running host and its app have printed and logged so far."""
         return self._child.output() if self._child else ""
 
     def stop(self) -> None:

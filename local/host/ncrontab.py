@@ -1,5 +1,7 @@
 """What does a schedule mean? The six fields of NCRONTAB: second, minute, hour, day, month, day of week.
 
+The timer trigger asks when a schedule is due next; this module waits for nothing and reads no clock.
+
 1. Times are UTC, as they are in Azure.
 2. A day must satisfy both its day of month and its day of week; other crons ask for either.
 3. Days of the week run from 0, Sunday, to 6. Months and days may be named, and abbreviated: `Jan`, `Monday`, `mon`.

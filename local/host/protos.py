@@ -1,7 +1,7 @@
 """What does the worker library speak? Stand-ins for the protobuf messages that the real host exchanges with it.
 
-The library is handed these classes and builds its answers from them; only what it reads or writes is here.
-A field that was not given reads as None.
+The worker hands these classes to the library, which builds its answers from them; only the fields that it reads or
+writes are here. A field that was not given reads as None.
 Cookies (`RpcHttpCookie`) are left out: a response that sets one fails here.
 Source: https://github.com/Azure/azure-functions-language-worker-protobuf
 """

@@ -1,5 +1,7 @@
 """Which message is a function given, and what becomes of it? As the real host's Azure Queue Storage trigger does it.
 
+The server makes one trigger per queue function; the worker runs the function.
+
 1. A batch is fetched whenever at most `newBatchThreshold` messages are being worked on.
 2. A message is invisible while its function runs, for a lease that is renewed at half-time.
 3. Success deletes it. Failure makes it visible again after `visibilityTimeout`,
@@ -32,7 +34,8 @@ FIRST_POLLING_INTERVAL = timedelta(milliseconds=100)
 POISON_SUFFIX = "-poison"
 #: How long a message is hidden for the function that works on it.
 LEASE = timedelta(minutes=10)
-#: Seconds. As patient as the real host's client: an answer that is not waited for hides messages for a whole lease.
+#: Seconds. As patient as the real host's client, because messages of an answer that nobody waits for are hidden for a
+#: whole lease.
 READ_TIMEOUT = 100
 CONNECTION_TIMEOUT = 5
 
@@ -63,7 +66,7 @@ class QueueTrigger:
 
     @property
     def is_busy(self) -> bool:
-        """Whether messages are being fetched or worked on; without an end before `stopping` is set."""
+        """Whether messages are fetched or worked on: from `start` on until `stopping` is set and all is done."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, app_settings: Mapping[str, str]) -> None:
@@ -161,7 +164,7 @@ class QueueTrigger:
             try:
                 renewed = queue.update_message(message.id, message.pop_receipt, visibility_timeout=lease)
             except AzureError as error:
-                # The function runs on; whether its message is still ours shows at the end.
+                # The function runs on; at its end the storage says whether the message is still ours.
                 logger.debug("The lease of message %s was not renewed: %s", message.id, type(error).__name__)
             else:
                 message.pop_receipt = renewed.pop_receipt

@@ -1,7 +1,8 @@
 """How many instances does the platform want for a queue?
 
-Its scaler counts the messages of the queue, also those that nobody can see yet, and divides them by what one instance
-takes at once; it votes for none only if a look finds nothing visible.
+The tests of long outages ask, to see how many instances waiting alerts would start. The platform's scaler counts the
+messages of the queue, also those that nobody can see yet, and divides them by what one instance takes at once. It votes
+for none only if a look finds nothing visible.
 
 Source: https://github.com/Azure/azure-sdk-for-net (Microsoft.Azure.WebJobs.Extensions.Storage.Queues:
 QueueTargetScaler, QueueMetricsProvider)

@@ -1,11 +1,12 @@
 """What runs the app? This host, which loads it as production does and gives it its requests, messages and timers.
 
+A person starts it, or a program by `launcher`. It joins the parts and stops them; each trigger is a module of its own.
+
 1. App settings are environment variables; `--settings` adds those of a local.settings.json that are not set.
 2. `%NAME%` in a binding is the app setting NAME. `AzureWebJobs.<function>.Disabled=true` leaves a function out.
-3. SIGTERM and SIGINT end the polling, give what is running five seconds, and exit with 0.
+3. SIGTERM and SIGINT end the polling, give running functions five seconds, and exit with 0.
 4. An app that the real host would refuse is refused: exit code 1, and the reason on stderr.
 5. On stdout: a line per function, what the app prints, and once everything listens `ready http://127.0.0.1:PORT`.
-
 6. With `--placeholder` the worker starts as on Flex Consumption: before it knows any app setting.
 7. Log lines of threads that work on no call are dropped, as the real host drops them.
 
@@ -193,7 +194,7 @@ def _announce(functions: Sequence[Function], routes: Sequence[Route], url: str) 
 
 
 async def _drain(*parts: Worker | HttpServer | QueueTrigger) -> None:
-    """Wait until nothing runs any more; what does not end in time dies with the process."""
+    """Wait until nothing runs any more; a function that does not end in time dies with the process."""
     ends_at = time.monotonic() + GRACE.total_seconds()
     while any(part.is_busy for part in parts):
         if time.monotonic() > ends_at:

@@ -1,9 +1,10 @@
 """When is a function due? At the times of its schedule, never twice at once, and at start if it asks for that.
 
-With a directory for it, the time that is due next is remembered over a restart; one that was missed meanwhile runs at
-start and is past due. The real host keeps it in a blob (`UseMonitor`); here a file does, because the local world has no
-blobs.
-Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer
+The server makes one trigger per timer function. With a directory for it, a trigger remembers when it last ran or began
+to wait. A time that passed without a host runs at the next start and is past due, by the schedule of that start. The
+real host remembers in a blob (`UseMonitor`); here a file does, because the local world has no blobs.
+Sources: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer
+         https://github.com/Azure/azure-webjobs-sdk-extensions (ScheduleMonitor: a changed schedule)
 """
 
 import json
@@ -17,7 +18,7 @@ from local.host.host_json import Misconfigured
 from local.host.ncrontab import Schedule, parse_schedule
 from local.host.worker import Function, Invocation, Worker
 
-#: What the real host tells of a run that never was: the beginning of .NET's time.
+#: The time that the real host gives for a run that never was: the beginning of .NET's time.
 NEVER = "0001-01-01T00:00:00+00:00"
 
 
@@ -65,22 +66,24 @@ class TimerTrigger:
             self.invoke(is_past_due=True).result()
         elif self.function.trigger.get("runOnStartup"):
             self.invoke().result()
-        due = self._schedule.next_after(datetime.now(UTC))
-        while due:
-            self._remember(due)
+        since = datetime.now(UTC)
+        while due := self._schedule.next_after(since):
+            self._remember(since)
             if self._stopping.wait((due - datetime.now(UTC)).total_seconds()):
                 return
             self.invoke().result()
-            # `due` bounds the clock from below: a wait that ended early must not fire the same time twice.
-            due = self._schedule.next_after(max(due, datetime.now(UTC)))
+            # The clock may stand before `due`, because a wait can end early; the same time must not fire twice.
+            since = max(due, datetime.now(UTC))
 
     def _was_missed(self) -> bool:
         """Whether a time that was due passed while no host was there."""
         if self._monitor is None or not self._monitor.exists():
             return False
-        return datetime.fromisoformat(self._monitor.read_text(encoding="utf-8")) < datetime.now(UTC)
+        since = datetime.fromisoformat(self._monitor.read_text(encoding="utf-8"))
+        due = self._schedule.next_after(since)
+        return due is not None and due < datetime.now(UTC)
 
-    def _remember(self, due: datetime) -> None:
+    def _remember(self, since: datetime) -> None:
         if self._monitor:
             self._monitor.parent.mkdir(parents=True, exist_ok=True)
-            self._monitor.write_text(due.isoformat(), encoding="utf-8")
+            self._monitor.write_text(since.isoformat(), encoding="utf-8")

@@ -1,5 +1,7 @@
 """How does a function run? Through `azure_functions_runtime`, the library that production loads on Python 3.13.
 
+The triggers submit calls to it; which function is called, and with which message, is decided there.
+
 1. Asynchronous functions run on the event loop, others in the library's thread pool,
    whose size is the app setting PYTHON_THREADPOOL_THREAD_COUNT.
 2. Every invocation is logged when it starts and when it ends; a failed one with its stack trace.
@@ -60,7 +62,7 @@ class Invocation:
     """How one invocation ended."""
 
     succeeded: bool
-    #: What the function returned; None if nothing, or if it failed.
+    #: The value that the function returned; None if it returned none or failed.
     return_value: protos.TypedData | None
 
 

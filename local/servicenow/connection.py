@@ -1,6 +1,7 @@
 """How does an answer reach the client, or fail to?
 
-The sockets: connections that stay open over many requests, and every way in which one can break.
+The instance starts a `Server` here and decides what to answer; these are the sockets: connections that stay open over
+many requests, and every way in which one can break.
 """
 
 import contextlib
@@ -11,15 +12,24 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from local.servicenow import incident_page
 from local.servicenow.exchange import JSON, Request, Response
-from local.servicenow.faults import Wire
-from local.servicenow.traffic import Disconnected, Recorder
+from local.servicenow.faults import Fault, Faults, Wire
+from local.servicenow.glide import Glide
+from local.servicenow.traffic import Disconnected, Recorder, Traffic
 
-if TYPE_CHECKING:
-    from local.servicenow.instance import ServiceNowStandIn
+
+class Instance(Protocol):
+    """What a connection asks of the instance behind it."""
+
+    crashes: list[BaseException]
+    faults: Faults
+    glide: Glide
+    traffic: Traffic
+
+    def answer(self, request: Request, fault: Fault | None, is_stopping: threading.Event) -> Response | None: ...
 
 
 class Server(ThreadingHTTPServer):
@@ -29,7 +39,7 @@ class Server(ThreadingHTTPServer):
     block_on_close = True
     request_queue_size = 128
 
-    def __init__(self, instance: "ServiceNowStandIn", port: int) -> None:
+    def __init__(self, instance: Instance, port: int) -> None:
         self.instance = instance
         self.is_stopping = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -129,7 +139,7 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
     def _wait_for_hang_up(self) -> None:
-        # Whatever a client sends on while it waits is not read: it gets no answer either.
+        # The server throws away what the client sends meanwhile, because the client gets no answer either.
         while self.connection.recv(4096):
             pass
 

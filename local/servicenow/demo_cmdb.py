@@ -1,8 +1,9 @@
 """Which configuration items does the demonstration know?
 
-The resources of a small web shop, as Cloud Discovery leaves them: the ARM id is in `object_id` of the class table,
-in the case that Azure happened to use. Three of them are traps: a retired duplicate, two items with the same ARM id,
-and a database that has no `object_id` at all and is known by `sys_object_source` alone.
+The instance fills itself with them unless it is told not to; the demonstration sends an alert for each.
+They are the resources of a small web shop, as Cloud Discovery leaves them: the ARM id is in `object_id` of the class
+table, in the case that Azure happened to use. Three of them are traps: a retired duplicate, two items with the same
+ARM id, and a database that has no `object_id` at all and is known by `sys_object_source` alone.
 
 Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/markdown/servicenow-platform/service-graph-connectors/cmdb-azure-classes.md
 """
@@ -38,7 +39,7 @@ _RESOURCES: tuple[tuple[str, str, str], ...] = (
     ("cmdb_ci_cmp_resource", "sb-orders", "Microsoft.ServiceBus/namespaces/sb-orders"),
 )
 
-#: Two discoveries that never agreed: an ARM id that names two items names none.
+#: Two discoveries made an item each for this ARM id, so that it names neither.
 _AMBIGUOUS = "Microsoft.Cache/redis/redis-cart"
 
 

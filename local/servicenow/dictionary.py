@@ -1,5 +1,6 @@
 """Which tables does the instance have, and which columns?
 
+`glide` keeps its rows by this, and shows it to clients as `sys_dictionary`. No row is kept here.
 A table has the columns of the tables that it extends; `object_id` is deliberately not on `cmdb_ci`,
 where real instances do not have it either: only some classes own it.
 
@@ -39,7 +40,7 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What people see."""
+        """The name that people see."""
         return _LABELS.get(self.name, self.name.replace("_", " ").capitalize())
 
 
@@ -71,7 +72,7 @@ def columns(text: str) -> dict[str, Column]:
     return {each.name: each for each in map(column, text.split())}
 
 
-#: What every table has.
+#: The columns of every table.
 _ROOT = """
     sys_id:GUID! sys_created_on:glide_date_time sys_created_by sys_updated_on:glide_date_time sys_updated_by
     sys_mod_count:integer sys_tags

@@ -1,11 +1,11 @@
 """Which rows does an encoded query mean?
 
-Rules, in ServiceNow's order:
+`glide` asks for each query of a client, and for which columns are known. Rules, in ServiceNow's order:
 
 1. `^NQ` separates whole queries, of which one has to match; `^EQ` ends the text.
 2. `^` separates conditions, of which all have to match; `^OR` adds an alternative to the condition before it.
 3. `ORDERBY` and `ORDERBYDESC` are no conditions, although `^ORDERBY` begins like `^OR`.
-4. **A part that is invalid is ignored, and what is left runs.** Where nothing is left, every row matches.
+4. **A part that is invalid is ignored, and the rest runs.** If nothing is left, every row matches.
 5. A value that begins with `javascript:` is a script that the instance runs.
 
 Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/markdown/api-reference/rest-api-explorer/c_RESTAPI.md
@@ -37,7 +37,7 @@ class Condition:
 
 @dataclass(slots=True, kw_only=True)
 class Query:
-    """What an encoded query asks, and what of it is not understood."""
+    """The conditions of an encoded query, and the parts that the instance does not understand."""
 
     #: Of the outermost one has to match, of the next all, of the innermost one.
     alternatives: list[list[list[Condition]]] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """What goes over the wire?
 
-One request as it was received, one answer as it will be sent, and the two voices that answer:
-an application node of the instance, and the edge in front of it.
+All modules of the room speak in these types: one request as it was received, one answer as it will be sent. There are
+two that answer: an application node of the instance, and the edge in front of it.
 `X-Transaction-ID` tells them apart: only a node sends it.
 """
 

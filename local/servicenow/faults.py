@@ -1,7 +1,8 @@
 """What can go wrong between a client and the instance?
 
+A test or the proof adds faults to an instance, and the instance and its connections carry them out.
 A fault is chosen per request and says two things: whether the request takes effect, and what the client
-gets to see. The two are independent, which is the whole difficulty: a refusal may hide a row that exists.
+gets to see. A client must take both for independent, because a refusal may hide a row that exists.
 `executed` says it everywhere: True means that the request takes effect before the client sees the fault.
 
     instance.faults.add(late_commit(after=0.2), method="POST", table="incident")
@@ -21,7 +22,7 @@ from local.servicenow.exchange import Headers, Request, Response, from_edge, fro
 #: Bytes of the page that a sleeping instance answers everything with.
 HIBERNATION_PAGE_LENGTH = 5904
 
-#: What the client gets, made from the request and, if it took effect, from the true answer.
+#: The answer that the client gets, made from the request and, if it took effect, from the true answer.
 Answer = Callable[[Request, Response | None], Response]
 
 

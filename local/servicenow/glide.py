@@ -1,10 +1,11 @@
 """What does the instance hold, and what does it make of what it is told?
 
+An application node (`table_api`) writes and reads for clients, and the instance for people who use the browser.
 Rules, each of them a trap that a client has to know:
 
-1. What a write says and the dictionary does not know is dropped without a word, and the write succeeds:
-   unknown columns, unknown choices, columns that the account may not write. Over-long text is cut.
-2. What a write must not do is refused as a whole: `Refused`.
+1. The instance drops without a word what it cannot store, and the write succeeds: unknown columns, unknown choices,
+   columns that the account may not write. It cuts over-long text.
+2. A write that breaks a rule is refused as a whole: `Refused`.
 3. Journals are appended to, never replaced, and read as "".
 4. A write that changes nothing leaves `sys_mod_count` alone.
 
@@ -127,7 +128,7 @@ _DEFAULTS: Mapping[str, Row] = {
     "cmdb_ci": {"install_status": "1", "operational_status": "1", "sys_domain": "global"},
 }
 
-#: What the platform alone writes.
+#: Columns that the platform alone writes.
 _PLATFORM_COLUMNS = frozenset(
     ("sys_id", "sys_created_on", "sys_created_by", "sys_updated_on", "sys_updated_by", "sys_mod_count")
 )
@@ -153,7 +154,7 @@ class Refused(Exception):
 
 
 class SysIds(Enum):
-    """What the instance does with a sys_id that an insert brings."""
+    """The ways in which the instance treats a sys_id that an insert brings."""
 
     HONOURED = "honoured"
     #: It is dropped, and the row gets another.
@@ -164,7 +165,7 @@ class SysIds(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who acts: the integration's account, or a person."""
+    """The account that acts: the integration's, or a person's."""
 
     user_name: str
     name: str
@@ -238,7 +239,7 @@ class Glide:
         #: By table, then by sys_id, in the order of creation.
         self._rows: dict[str, dict[str, Row]] = {name: {} for name in self.tables}
         self._journal: dict[str, list[Row]] = {}
-        #: What `choices` answers, by table and column; None when a choice was written since.
+        #: The answers of `choices`, by table and column; None when a choice was written since.
         self._choices: dict[tuple[str, str], dict[str, str]] | None = None
         self._last_number = 10000
         self._platform = User(user_name="system", name="System", is_admin=True)
@@ -401,7 +402,7 @@ class Glide:
     def _run(self, script: str) -> str:
         return self._integration_sys_id if script == "gs.getUserID()" else ""
 
-    #: Whose sys_id `gs.getUserID()` is.
+    #: The sys_id that `gs.getUserID()` returns.
     _integration_sys_id = ""
 
     def _journal_text(self, sys_id: str, element: str) -> str:

@@ -1,8 +1,9 @@
 """What would a person on call see?
 
+A connection asks for every path that is not the API's; nothing can be changed here.
 One page without scripts: the incidents, newest first, each of which opens in place.
 It loads itself anew every few seconds, so what is open is in its address (`/?open=SYS_ID`), where links put it.
-Whatever comes from a row is escaped.
+Every text that comes from a row is escaped.
 """
 
 from collections.abc import Iterable

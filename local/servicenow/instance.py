@@ -1,7 +1,7 @@
 """Can a ServiceNow instance be had on this machine?
 
-A stand-in that is no kinder than the real one: see `glide` for what it does to what it is told,
-`faults` for what can go wrong on the way, `encoded_query` for why a query returns everything.
+The world, the tests and the proof make a stand-in that is no kinder than the real one: see `glide` for what it does to
+a write, `faults` for what can go wrong on the way, `encoded_query` for why a query returns everything.
 It runs in threads of the process that makes it, keeps all in memory and listens on 127.0.0.1 alone.
 
     with ServiceNowStandIn() as instance:
@@ -102,7 +102,7 @@ class ServiceNowStandIn:
             timer.cancel()
         self.node.forget_sessions()
 
-    # What is in it
+    # Its rows
 
     @property
     def incidents(self) -> list[Row]:
@@ -131,7 +131,7 @@ class ServiceNowStandIn:
         """Parts of queries that were ignored, so that more rows matched than were asked for."""
         return list(self.glide.widened)
 
-    # What a person does in the browser
+    # Here a person works in the browser
 
     def insert(self, table: str, values: Mapping[str, object], *, by: User = BETH) -> str:
         """Insert a row and return its sys_id."""
@@ -165,7 +165,7 @@ class ServiceNowStandIn:
         code = next(iter(self.glide.choices("incident", "close_code")), "")
         self.edit(sys_id, {"state": state, "close_code": code, "close_notes": "Done by hand."}, by=by)
 
-    # What was asked of it
+    # The requests that clients made
 
     @property
     def calls(self) -> list[Call]:
@@ -203,7 +203,7 @@ class ServiceNowStandIn:
                 raise TimeoutError(f"a write is outstanding after {deadline} s")
         self._late.clear()
 
-    # From here on: for the connections of the server
+    # Here the connections of the server ask
 
     def answer(self, request: Request, fault: Fault | None, is_stopping: threading.Event) -> Response | None:
         """Let the request take effect as far as `fault` allows, and return what the client gets to see."""

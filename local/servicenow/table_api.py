@@ -1,6 +1,7 @@
 """What does an application node answer?
 
-The order is the platform's: who asks, how often, in which format, and only then what.
+The instance hands it each request that reaches a node; the rows and their rules are in `glide`.
+It checks in the platform's order: who asks, how often, in which format, and only then what.
 
 Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/markdown/api-reference/rest-apis/c_TableAPI.md
 with one exception: a DELETE may lack Content-Type, since ServiceNow's own client sends none.
@@ -25,7 +26,7 @@ from local.servicenow.glide import Glide, Refused, Row, Switches, User
 #: glide.rest.max_content_length, in bytes.
 MAX_CONTENT = 10_485_760
 
-#: What a table answers at most if nobody says how much.
+#: How many rows a list holds at most if the request does not say.
 _DEFAULT_LIMIT = 10_000
 
 _NO_RECORD = ("No Record found", "Record doesn't exist or ACL restricts the record retrieval")
@@ -35,7 +36,7 @@ _NOT_AUTHENTICATED = ("User is not authenticated", "Required to provide Auth inf
 
 @dataclass(slots=True, kw_only=True)
 class Credentials:
-    """What the integration's account proves itself with; made up."""
+    """The made-up secrets of the integration's account."""
 
     username: str = "itsm.bridge"
     password: str = "made-up-password"
@@ -224,7 +225,7 @@ class Node:
         location = f"{_origin(request)}/api/now/{version}/table/{request.table}/{row['sys_id']}"
         if request.headers.get("X-no-response-body", "").lower() == "true":
             return from_node(201, headers=(("Location", location),))
-        # Who may insert may not therefore read: then every column is held back.
+        # An account that may insert but not read gets no column back.
         shown = self._render(request, row) if self._may_read(request.table, row) else {}
         return from_node(201, {"result": shown}, headers=(("Location", location),))
 

@@ -1,5 +1,6 @@
-"""Who is being answered, and who has to wait?
+"""Which requests are being answered, and which have to wait?
 
+A connection records each request here, and the instance waits here for its turn; what to answer is decided there.
 Every request is counted while it waits for its answer, and recorded without its body.
 A node runs a few at once, lets some more wait, and runs the requests of one session one after the other.
 
@@ -76,7 +77,7 @@ class Traffic:
             self._max_in_flight = self._in_flight
 
     def wake(self) -> None:
-        """Let whoever waits see that the instance is stopping."""
+        """Let the requests that wait see that the instance is stopping."""
         with self._changed:
             self._changed.notify_all()
 

@@ -1,11 +1,18 @@
-"""A world in memory, with a clock that jumps, in which everything that can fail does.
+"""What becomes of an alert if everything that can fail does? A world in memory, with a clock that jumps.
 
-schedule   who runs when: one at a time, by the virtual clock
-memory     table, queue and instance, as the real adapters show them
-faults     what goes wrong on the way to them
-processes  the app: several processes with real reconcilers, that die and come back
-history    what happens: alerts, people, weather, deaths, all drawn from one seed
-oracle     what must be true at every moment and in the end
+`make torture`, the mutants and the tests play histories here: `python -m proof.simulator --seed 7` plays one and prints
+its story. The loop under test is the real one; its storage, its ServiceNow and its time are not.
 
-`python -m proof.simulator --seed 7` plays one history and prints its story.
+    azure ──▶ history ──▶ processes ──faults──▶ memory
+                 │                                │
+                 └────────────▶ oracle ◀──────────┘        schedule runs all of it
+
+    azure      draws what Azure Monitor says of one key
+    history    draws what happens from one seed: arrivals, people, weather, deaths
+    processes  runs the app: several processes with real reconcilers, that die and come back
+    faults     draws what goes wrong on the way to storage and ServiceNow
+    memory     is the table, the queue and the instance, as the real adapters show them
+    oracle     knows what must be true at every moment and in the end
+    schedule   runs one task at a time, by the virtual clock
+    outage     plays long absences of ServiceNow under steady alerts
 """

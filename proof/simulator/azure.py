@@ -1,4 +1,6 @@
-"""What does Azure Monitor say of one key, and when? The truth, which the oracle judges by.
+"""What does Azure Monitor say of one key, and when? The truth, by which the oracle judges.
+
+The history asks for the words of each key and then draws how they arrive.
 
     alert     an alertId: it fires once and ends once. Its end is dated by another clock, with fewer digits, or with the
               time of its beginning; several action groups say both, each with text of its own
@@ -27,7 +29,7 @@ BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
 
 class Role(Enum):
-    """What a word is for its signal."""
+    """The part that a word plays for its signal."""
 
     BEGIN = "begin"
     END = "end"

@@ -1,7 +1,7 @@
 """What goes wrong on the way to storage and to ServiceNow?
 
-`TROUBLES` is one table for two worlds: the simulator plays its rows, and `test_contract_servicenow` shows that the
-real adapter makes the same of the stand-in's fault as the row says. Storage has a table of its own.
+`TROUBLES` is one table for two worlds: the simulator plays its rows, and `test_incidents_contract` shows that the real
+adapter makes of the stand-in's fault what the row says. Faults of storage are drawn in `storage_trip`.
 """
 
 import random
@@ -28,13 +28,13 @@ class Trouble:
     #: The methods of the adapter that it hits.
     hits: frozenset[str] = _ALL
     executed: bool = False
-    #: What the adapter raises.
+    #: The error that the adapter raises.
     error: type[BridgeError] = Unavailable
     #: Seconds.
     retry_after: int | None = None
     #: Nothing comes back until the time is up.
     is_silent: bool = False
-    #: It takes effect when nobody waits any more, up to 5 minutes later.
+    #: It takes effect when the process waits no more, up to 5 minutes later.
     is_late: bool = False
 
 
@@ -100,7 +100,7 @@ TROUBLES: dict[str, Trouble] = {
     ),
 }
 
-#: What nothing but a person can mend; histories that have it end with parked rows.
+#: A refusal that only a person can mend; histories that have it end with parked rows.
 REFUSAL = _trouble(wire.data_policy_violated, Rejected, "create", "update")
 
 
@@ -113,7 +113,7 @@ class Trip:
     there: float | None
     #: From there until the answer is here; None if none comes.
     back: float | None
-    #: What is answered instead of what came of it.
+    #: The error that is answered instead of the true result.
     error: BridgeError | None = None
     #: Whether the library repeats it, after its first answer was lost.
     is_repeated: bool = False
@@ -199,7 +199,7 @@ class Weather:
         trouble = TROUBLES[kind]
         if method in trouble.hits:
             return self._troubled(kind, trouble, there, back)
-        # What leaves a write in doubt leaves a read without an answer, and that is all.
+        # A fault that leaves a write in doubt leaves a read without an answer, and nothing more.
         return Trip(name=kind, there=None, back=None if trouble.is_silent else back, error=Unavailable(kind))
 
     def _troubled(self, name: str, trouble: Trouble, there: float, back: float) -> Trip:

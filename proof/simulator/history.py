@@ -52,13 +52,13 @@ ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
 #: Instances of their own for each kind of work, as Flex Consumption has it
 #: (https://learn.microsoft.com/azure/azure-functions/event-driven-scaling#function-scaling-groups).
 SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}), frozenset({"timer"}))
-#: What an instance may do, one at a time, and mostly nothing.
+#: Peculiarities that an instance may have, one at a time, and mostly none.
 _RULES = (
     *[""] * 10,
     *("closed at birth", "resolve refused", "resolve put back", "hidden journal", "correlation rewritten"),
     *("hidden rows", "close codes of its own", "writes fail", "choices fail"),
 )
-#: What happens to rows and their wake-ups, mostly nothing. A newer version of the program has the row for a while; all
+#: Accidents of rows and their wake-ups, mostly none. A newer version of the program has the row for a while; all
 #: wake-ups are lost, and one row cannot be written for as long.
 _ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost")
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
@@ -72,7 +72,7 @@ _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What came of a history."""
+    """The judgement on one history."""
 
     seed: int
     faults: tuple[str, ...]
@@ -84,7 +84,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a history is made of; None means that it is drawn."""
+    """The ingredients of a history; None means that it is drawn."""
 
     people: bool | None = None
     sys_ids: SysIds | None = None
@@ -95,9 +95,9 @@ class Options:
     processes: Sequence[frozenset[str]] | None = None
     #: How many requests each process may have in flight.
     slots: int | None = None
-    #: What the instance does: a draw of `_rules`, or none of it.
+    #: The peculiarity of the instance: a draw of `_RULES`, or "".
     rules: str | None = None
-    #: What happens to rows and their wake-ups: a draw of `_ROWS`, or "".
+    #: The accident of rows and their wake-ups: a draw of `_ROWS`, or "".
     rows: str | None = None
 
 
@@ -233,7 +233,7 @@ class History:
         )
 
     def _sys_ids(self, drawn: SysIds) -> SysIds:
-        # Where the instance chooses the sys_id and another integration the correlation id, nothing tells our incident.
+        # If the instance chooses the sys_id and another integration the correlation id, nothing shows our incident.
         return SysIds.HONOURED if self.rules.rewrites_correlation else drawn
 
     def _change_row(self, key: str) -> None:
@@ -382,7 +382,7 @@ class History:
                 self._failed(message)
             else:
                 if self.rng.random() >= self.weather.storage / 10:
-                    with suppress(Unavailable):  # it was given to somebody else meanwhile
+                    with suppress(Unavailable):  # the host gave it to another process meanwhile
                         self.wakeups.take_back(taken)
             process.messages -= 1
 

@@ -1,7 +1,7 @@
 """What do the table, the queue and the instance do? The same as the real ones, in memory and at once.
 
-Each class has the methods and the errors of its adapter; `test_contract_*` holds both to account with the same tests.
-Nothing fails here on its own account: see `faults`.
+Each class has the methods and the errors of its adapter; `test_*_contract` holds both to account with the same tests.
+Nothing fails here on its own account, because the processes let calls fail as `faults` says.
 """
 
 from collections import Counter
@@ -91,7 +91,7 @@ class MemoryStore:
         self.aside.append(aside(entity, etag=etag))
         return self._commit(record)
 
-    # What a bug, a person or another version of the program does to a row.
+    # Here a bug, a person or another version of the program changes a row.
 
     def change_document(self, key: str, change: Callable[[str], str], **columns: Any) -> None:
         """Change the text of a row, and columns of it."""
@@ -153,7 +153,7 @@ class MemoryWakeUps:
         self.poison: list[str] = []
         #: How many wake-ups each key was ever sent.
         self.sent = Counter[str]()
-        #: Who wants to know when a message becomes visible.
+        #: Called with each message that is hidden, so that the history takes it when it becomes visible.
         self.on_hidden: Callable[[Message], None] = lambda _: None
 
     def send(self, key: str, *, delay: timedelta) -> WakeUp:
@@ -182,7 +182,7 @@ class MemoryWakeUps:
         visible = [each for each in self.messages.values() if each.visible_at <= self._now()]
         return [(each.key, each.message_id) for each in sorted(visible, key=lambda each: each.visible_at)[:32]]
 
-    # What the host does.
+    # Here the host works.
 
     @property
     def count(self) -> int:
@@ -214,7 +214,7 @@ class Row:
     number: str
     correlation_id: str
     created_at: datetime
-    #: Whose incident it is, whatever became of its correlation id.
+    #: The key that the incident was created for, even if another integration took its correlation id.
     key: str = ""
     state: int = IncidentState.NEW
     mod_count: int = 0
@@ -227,7 +227,7 @@ class Row:
 
 
 class SysIds(Enum):
-    """What an instance does with a sys_id that an insert brings."""
+    """The ways in which an instance treats a sys_id that an insert brings."""
 
     HONOURED = "honoured"
     IGNORED = "ignored"
@@ -236,7 +236,7 @@ class SysIds(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Rules:
-    """What this instance does that the documentation does not say."""
+    """The peculiarities of this instance, of which the documentation says nothing."""
 
     #: The state that a rule gives a new incident of a key; None if it leaves it alone.
     state_at_birth: Callable[[str], int | None] = lambda _: None
@@ -361,7 +361,7 @@ class Duplicate(Exception):
 
 
 class MemoryIncidents:
-    """What one process knows of the instance: the adapter `Incidents`, without a wire."""
+    """The instance as one process knows it: the adapter `Incidents`, without a wire."""
 
     def __init__(self, instance: MemoryInstance) -> None:
         self._instance = instance

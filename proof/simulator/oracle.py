@@ -1,10 +1,11 @@
 """What must be true at every moment, and in the end?
 
-Written from the promises, and from nothing that the program knows: what Azure Monitor said and in which order it really
-happened, when it came and whether it was answered 2xx, what people and rules of the instance did.
+The history tells it what happens and asks for its judgement. It is written from the promises, and from nothing that
+the program knows: what Azure Monitor said and in which order it really happened, when it came and whether it was
+answered 2xx, what people and rules of the instance did.
 
-1. A word that was answered 2xx counts. One that was never answered counts or does not: its process died, and its row
-   may be there all the same; but a row that is there comes to rest.
+1. A word that was answered 2xx counts. A word that was never answered may count or not, because its process died and
+   its row may be there all the same; but a row that is there comes to rest.
 2. A key fires if the last word that counts, by the order in which things happened, is a beginning. Then an incident is
    open and says so; else none is; unless people or a rule of the instance had the last word.
 3. There is never an incident beside one that is not closed, and never more incidents than beginnings.
@@ -34,7 +35,7 @@ _MOST_OPTIONAL = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """What a person did, or what happened to a row."""
+    """An act of a person, or an accident of a row."""
 
     at: datetime
     name: str
@@ -53,7 +54,7 @@ class Told:
 
 @dataclass(slots=True)
 class Story:
-    """What is known of one key."""
+    """The words and acts about one key."""
 
     told: list[Told] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Oracle:
         story.created += 1
         begun = sum(each.word.begins for each in story.came)
         early = sum(act.name == "delete" and not act.was_certain for act in story.acts)
-        # Of a closed incident nobody can tell any more for which firing it was, once the row is lost.
+        # Once the row is lost, nothing shows any more for which firing a closed incident was.
         if story.created > begun + early and not story.did("damage"):
             self.fault(f"DOUBLED: incident {story.created} of {row.key[:4]} for {begun} beginnings")
         for other in self.instance.of(row.key):
@@ -227,7 +228,7 @@ class Oracle:
             self.fault(f"LOST: the note {last.notification.note} of the last word")
 
     def _judge_news(self, key: str, story: Story) -> None:
-        """What came in order, each when the one before was answered, is told if its words are not those before."""
+        """A word that came in order, after the one before was answered, is told if it says something else."""
         if len(story.came) != len(story.answered) or not self._came_in_order(story.answered):
             return
         journal = self._journal(key)
@@ -272,13 +273,13 @@ def _that_fire(story: Story) -> list[Told]:
 def _firing(story: Story, last: Told) -> list[Told]:
     """Return the beginnings of the firing that `last` belongs to: of a single voice, all after the end before it.
 
-    What a single voice says while it fires is an update, and people who ended the incident meant it.
+    While a single voice fires, its further words are updates, and a person who ended the incident meant all of them.
     """
     if last.word.notification.signal:  # several action groups tell of the same one
         came = [each for each in story.came if each.word.begins and each.word.span == last.word.span]
         return [each for each in came if each.word.notification.signal == last.word.notification.signal]
     before = story.told[: story.told.index(last) + 1]
-    # Where an end was never answered nobody may know of it.
+    # The app may not know of an end that was never answered.
     ends = [place for place, each in enumerate(before) if each.word.ends and each.answered_at is not None]
     return [each for each in before[max(ends, default=-1) + 1 :] if each.word.begins and each.came_at is not None]
 

@@ -1,4 +1,7 @@
-"""What if ServiceNow is away for days, under steady alerts?"""
+"""What if ServiceNow is away for days, under steady alerts?
+
+The tests of the simulation play these histories and ask them for figures.
+"""
 
 import hashlib
 import random

@@ -1,5 +1,6 @@
 """What runs the app? Several processes, each with a clock, a bulkhead and a reconciler of its own.
 
+The history makes the processes and gives them calls, wake-ups and the timer.
 A process dies at a call that was chosen before: before the request leaves, while it is on its way (it takes effect
 all the same), or right after the answer. Its messages come back after the host's lease, its callers see a broken
 connection, and a while later another process takes its place.
@@ -40,7 +41,7 @@ _STORAGE_PATIENCE = 1.5
 
 
 class Cloud:
-    """What all processes share."""
+    """The things that all processes share."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class Process:
         )
 
     def clock(self) -> datetime:
-        """What this process believes the time is."""
+        """The time as this process believes it."""
         return self.cloud.schedule.now + self._skew
 
     def seconds(self) -> float:
@@ -163,7 +164,7 @@ class Process:
     # Remote calls.
 
     def call(self, what: str, effect: Callable[[], _T], trip: Trip, *, patience: float) -> _T:
-        """Make a remote call: what comes of it, and when, is the trip's affair.
+        """Make a remote call; the trip says what comes of it, and when.
 
         Raises:
             Killed: the process died on the way.
@@ -207,7 +208,7 @@ class Process:
 
 
 class _TimeIsUp(BridgeError):
-    """No answer came in time: what that means, the caller knows."""
+    """No answer came in time; the caller knows what that means."""
 
 
 def _outcome(effect: Callable[[], _T]) -> Callable[[], _T]:
@@ -332,7 +333,7 @@ class _RemoteIncidents:
         return self._call("search", correlation_id, lambda: self._adapter.search(correlation_id, within=within), within)
 
     def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
-        # What is learnt from an answer is learnt when it is here, not when it is made.
+        # The process learns from an answer when it arrives, not when the instance makes it.
         adapter = MemoryIncidents(self._process.cloud.instance)
 
         def effect() -> Incident:

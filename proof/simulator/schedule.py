@@ -1,7 +1,7 @@
-"""Who runs when? One at a time, in the order of the virtual clock, the same for the same seed.
+"""Which task runs when? One at a time, in the order of the virtual clock, the same for the same seed.
 
-Work is ordinary blocking code in threads of its own; a thread runs only while it holds the baton,
-and gives it back when it sleeps or ends. Nothing here waits for real time.
+The history schedules what is to come, and the processes sleep here. Work is ordinary blocking code in threads of its
+own; a thread runs only while it holds the baton, and gives it back when it sleeps or ends. Nothing waits for real time.
 """
 
 import heapq

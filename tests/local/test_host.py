@@ -28,6 +28,7 @@ Answer = TypeVar("Answer")
 APPS = Path(__file__).parents[1] / "apps"
 NEVER = "0 0 0 29 2 *"
 EVERY_SECOND = "* * * * * *"
+EVERY_YEAR = "0 0 0 1 1 *"
 
 
 class Sample:
@@ -423,18 +424,31 @@ def test_a_timer_fires_on_its_schedule(other: Sample) -> None:
     assert datetime.fromisoformat(second["next"]) - datetime.fromisoformat(first["next"]) == timedelta(seconds=1)
 
 
-def test_a_time_that_passed_while_no_host_was_there_is_past_due_at_start(other: Sample, tmp_path: Path) -> None:
-    state = tmp_path / "timers"
-    with other.host(state=state):
-        due = wait_until(lambda: [file.read_text(encoding="utf-8") for file in state.glob("tick.timer")])
-    assert other.reports(function="tick") == []
-    (state / "tick.timer").write_text((datetime.now(UTC) - timedelta(minutes=1)).isoformat(), encoding="utf-8")
+@pytest.mark.parametrize(
+    ("before", "after", "away", "is_past_due"),
+    [
+        (EVERY_YEAR, EVERY_YEAR, timedelta(days=400), True),
+        (EVERY_YEAR, EVERY_YEAR, timedelta(seconds=1), False),
+        (EVERY_YEAR, EVERY_SECOND, timedelta(minutes=1), True),
+        (EVERY_SECOND, EVERY_YEAR, timedelta(seconds=1), False),
+    ],
+)
+def test_a_time_that_passed_without_a_host_is_past_due_by_the_schedule_of_the_start(
+    other: Sample, tmp_path: Path, before: str, after: str, away: timedelta, *, is_past_due: bool
+) -> None:
+    remembered = tmp_path / "timers/tick.timer"
+    other.settings["SCHEDULE"] = before
+    with other.host(state=remembered.parent):
+        wait_until(remembered.exists)
+    left_at = datetime.now(UTC) - away
+    remembered.write_text(left_at.isoformat(), encoding="utf-8")
+    ticks = len(other.reports(function="tick"))
+    other.settings["SCHEDULE"] = after
 
-    with other.host(state=state):
-        ticks = wait_until(lambda: other.reports(function="tick"))
-        wait_until(lambda: (state / "tick.timer").read_text(encoding="utf-8") == due[0])
+    with other.host(state=remembered.parent):
+        wait_until(lambda: remembered.read_text(encoding="utf-8") not in ("", left_at.isoformat()))
 
-    assert [tick["past_due"] for tick in ticks] == [True]
+    assert [tick["past_due"] for tick in other.reports(function="tick")[ticks:][:1]] == ([True] if is_past_due else [])
 
 
 @pytest.mark.parametrize("is_placeholder", [False, True])

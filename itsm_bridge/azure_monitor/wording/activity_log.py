@@ -1,5 +1,8 @@
 """How is an entry of the activity log put into words: operations, policies, autoscale, security, advice, health?
 
+`by_kind` calls one function for the activity log, one for Service Health and one for Resource Health. Each fills the
+form; how much of it fits into an incident is decided in `description`.
+
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema
 """
 
@@ -9,15 +12,16 @@ from datetime import datetime
 from itertools import islice
 
 from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.html_text import from_html
 from itsm_bridge.azure_monitor.json_body import Section, leaves, text_of, unpacked_value
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of, some
-from itsm_bridge.text import clip, from_html, one_line
+from itsm_bridge.text import clip, one_line
 
 #: The label of the stage of a Service Health event.
 STAGE = "Stage"
 
-#: What is wrong, where, and of which kind it is.
+#: The trouble, its place, and its kind.
 Subject = tuple[str, str, str]
 
 #: Between two words of "wasSSHSessionInitiated".
@@ -66,7 +70,7 @@ def activity_wording(alert: Alert) -> Wording:
 
 
 def service_health_wording(alert: Alert) -> Wording:
-    """Return the words for one communication of Service Health. Nothing of the rule is in it: rules share incidents."""
+    """Return the words for one communication of Service Health, without the rule, because rules share its incident."""
     context = alert.context
     properties = context.section("properties")
     kind, tracking_id = properties.text("incidentType"), properties.text("trackingId")

@@ -1,13 +1,15 @@
 """How is an alert put into words?
 
-By its kind: every kind has its own sentence, and what no kind is known of shows what it holds.
-The engineer who is woken reads the headline alone at first: what is wrong, then where.
+`notification` calls `wording_of`, which chooses the words by the alert's kind. Every kind has its own sentence, and an
+alert of unknown kind shows what it holds. The engineer who is woken reads the headline alone at first: what is wrong,
+then where.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
+from itsm_bridge.azure_monitor.html_text import from_html
 from itsm_bridge.azure_monitor.json_body import leaves
 from itsm_bridge.azure_monitor.wording.activity_log import (
     activity_wording,
@@ -16,20 +18,20 @@ from itsm_bridge.azure_monitor.wording.activity_log import (
 )
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of
 from itsm_bridge.azure_monitor.wording.threshold import log_row_wording, log_wording, metric_wording, prometheus_wording
-from itsm_bridge.text import clip, from_html, number_text, one_line
+from itsm_bridge.text import clip, number_text, one_line
 
 #: How many scalars of an unknown context are shown, how long their names and texts may be.
 _SHOWN = 40
 _NAME_LENGTH = 80
 _TEXT_LENGTH = 400
 
-#: Names under which bodies of their author's own design tell what happened.
+#: Names under which bodies that a customer designed tell what happened.
 _TELLING = ("title", "subject", "summary", "text", "message", "description", "name")
 
-#: What only machines read.
+#: Names whose values only machines read.
 _UNTOLD = frozenset({"schemaid", "presentationinsighteventrequest", "smartdetectorid"})
 
-#: What the words for a smart detection hold already.
+#: Names whose values the words for a smart detection hold already.
 _TOLD = frozenset(
     {
         "detectionsummary",

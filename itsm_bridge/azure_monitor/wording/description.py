@@ -1,7 +1,8 @@
 """What does the description of an incident say, and what is left out when it does not fit?
 
-The headline, the test notice and the condition always stay; then go, in this order, what is nice to know, the query,
-custom properties and result rows, and of what is equally important the longest first.
+`notification` calls `description_of` with the length that the field holds.
+The headline, the test notice and the condition always stay. If the rest does not fit, the investigation link and the
+rule group go first, then the query, custom properties and result rows; of equal rank the longest part goes first.
 The last line names what was left out or shortened.
 """
 
@@ -15,7 +16,7 @@ from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
 from itsm_bridge.text import clip, length, one_line
 
-#: What is said of a test, first of all.
+#: The first paragraph of a test.
 TEST_NOTICE = 'A test: somebody pressed "Test" in an action group. Nothing is wrong, and this incident resolves itself.'
 
 #: The page of one alert in the Azure portal.
@@ -34,7 +35,7 @@ _HEADINGS: Mapping[int, tuple[str, ...]] = {5: ("Custom properties",), 6: ("Link
 #: Characters kept free for the line that names what was left out.
 _LAST_LINE = 150
 
-#: The least of a text that is still worth its place.
+#: If fewer characters of a text fit, it is left out.
 _LEAST = 60
 
 
@@ -42,11 +43,11 @@ _LEAST = 60
 class _Part:
     #: Which paragraph it stands in.
     paragraph: int
-    #: What it is called if it is left out.
+    #: The name that the last line gives it if it is left out.
     name: str
     text: str
     rank: Rank = Rank.NORMAL
-    #: Whether a part of it is of any use.
+    #: Whether people can use a part of it.
     can_be_cut: bool = True
 
 

@@ -1,6 +1,7 @@
 """In which parts is an alert put into words?
 
-Each kind of alert has its own words (`conditions`, `activity`, `wording`), and all of them fill the same form.
+Each kind of alert has its own words (`threshold`, `activity_log`, `by_kind`), and all of them fill this form.
+`notification` and `description` take from it what they show. Resources and rules get their names here too.
 """
 
 import re
@@ -26,7 +27,7 @@ _NAMED = 3
 
 
 class Rank(IntEnum):
-    """What stays when a description is too long: the lowest."""
+    """How important a line is: a description that is too long keeps the lowest ranks."""
 
     VITAL = 0
     NORMAL = 1
@@ -43,7 +44,7 @@ class Line:
     rank: Rank = Rank.NORMAL
     #: Whether it stays the same when the same alert is evaluated again.
     is_stable: bool = True
-    #: Whether it is a fact that people are told about when it changes.
+    #: Whether a note tells people when it changes.
     is_fact: bool = False
 
 
@@ -51,15 +52,15 @@ class Line:
 class Wording:
     """An alert in words."""
 
-    #: What is wrong, one line without an end mark.
+    #: The trouble in one line without an end mark.
     what: str
     #: On which resource, by name; "" if none is known or `what` says it.
     place: str = ""
     #: Which of several, as (name, value): dimensions, labels. A name may be "".
     which: tuple[tuple[str, str], ...] = ()
-    #: What was measured last, one line; "" if nothing was.
+    #: The last measured value in one line; "" if nothing was measured.
     measured: str = ""
-    #: What the source itself says at length; "" if it says nothing.
+    #: The text that the source itself wrote; "" if it wrote none.
     story: str = ""
     lines: tuple[Line, ...] = ()
     #: Pages to open, by what they show.
@@ -67,11 +68,11 @@ class Wording:
 
     @property
     def headline(self) -> str:
-        """What is wrong, where, and which, in one line."""
+        """The trouble, its place, and which of several it is, in one line."""
         return _with_which(clip(_with_place(self.what, self.place), _HEADLINE), self.which)
 
     def title(self, limit: int) -> str:
-        """Return the headline in at most `limit` characters: first goes which, then the end of what, never where."""
+        """Return the headline in at most `limit` characters: it drops which, then the end of what, never where."""
         placed = _with_place(self.what, self.place)
         if length(placed) > limit:
             place = clip(self.place, limit // 3)
@@ -113,7 +114,7 @@ def resources_of(alert: Alert) -> tuple[str, ...]:
 
 
 def rule_of(alert: Alert) -> str:
-    """Return what people call the rule; without a name what else tells the alert."""
+    """Return what people call the rule; if it has no name, the first line of its description or the service."""
     first_line = alert.description.strip().split("\n", 1)[0]
     return name_of(alert.alert_rule) or clip(one_line(first_line), 120) or one_line(alert.monitoring_service)
 

@@ -1,6 +1,7 @@
 """How is a condition put into words: of metric, log search and Prometheus alerts?
 
-A headline holds what stays the same while the alert fires; what was measured stands apart from it.
+`by_kind` calls one function per kind of alert. The headline holds what stays the same while the alert fires; the
+measured value stands apart from it, because it changes.
 """
 
 import re
@@ -152,7 +153,7 @@ def _comparison(criterion: Criterion) -> str:
 
 
 def _log_comparison(criterion: Criterion) -> str:
-    """Return what is wrong with the results; "" if finding any at all is, since then the rule's name says it."""
+    """Return what is wrong with the results; "" if any result is wrong, because then the rule's name says it."""
     if not (criterion.operator and criterion.threshold) or (criterion.sign == ">" and criterion.threshold == "0"):
         return ""
     return f"{_log_subject(criterion)} {criterion.word} {criterion.threshold}{criterion.unit}"

@@ -1,7 +1,9 @@
 """What does Azure Monitor send?
 
-`MetricAlert` makes alerts in the common alert schema, as many as are wanted.
-`samples` are those of the tests: one of each monitoring service and of each older shape.
+The demonstration, `local.send`, the benchmarks, the proof and the tests take their alerts from here.
+
+    MetricAlert   makes alerts in the common alert schema, as many as are wanted
+    samples/      one alert of each monitoring service and of each older shape, and the incident that each makes
 
 Source: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-common-schema
 """
@@ -12,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-SAMPLES = Path(__file__).parents[1] / "tests/alerts"
+SAMPLES = Path(__file__).parent / "samples"
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 
