@@ -1,8 +1,8 @@
 """Are there as many threads as calls that may come at once?
 
-`function_app` asks when it is imported. Synchronous functions share one pool of threads per worker; its size is the app
-setting PYTHON_THREADPOOL_THREAD_COUNT. On Flex Consumption the worker starts as a placeholder and makes the pool before
-the app's settings arrive, so that the setting has no effect and calls wait unseen inside the worker
+`app.prepare` asks when the host imports the app. Synchronous functions share one pool of threads per worker; its size
+is the app setting PYTHON_THREADPOOL_THREAD_COUNT. On Flex Consumption the worker starts as a placeholder and makes the
+pool before the settings of the app arrive, so that the setting has no effect and calls wait unseen inside the worker
 (https://github.com/Azure/azure-functions-python-worker/pull/1741). When the app is imported its settings are there:
 then the worker is asked to make its pool once more.
 """

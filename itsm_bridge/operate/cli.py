@@ -25,13 +25,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
+from itsm_bridge import app
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.correlation import correlate
 from itsm_bridge.entra import setup as setup_entra
 from itsm_bridge.errors import Conflict, Damaged, InvalidSettings, NewerVersion, TemporaryError
 from itsm_bridge.reconcile.record import WAKE_UP_GRACE, Record
-from itsm_bridge.settings import Settings
-from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertStore
 from itsm_bridge.storage.listing import Listing, RowState, state_of
 from itsm_bridge.storage.row_format import is_key
@@ -350,12 +349,11 @@ def _time(moment: datetime | None) -> str:
 
 
 def _desk(asked: argparse.Namespace) -> Desk:
-    storage = Settings.from_environ(environment()).storage
-    table = connect_table(storage)
+    stored = app.stored(environment())
     return Desk(
-        listing=Listing(table),
-        store=AlertStore(table),
-        wakeups=WakeUps(connect_queue(storage)),
+        listing=stored.listing,
+        store=stored.store,
+        wakeups=stored.wakeups,
         now=lambda: datetime.now(UTC),
         out=sys.stdout,
         as_json=asked.json,
