@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.operate.health import Health
+from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.reconcile.circuit import Pressure
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
@@ -140,7 +140,13 @@ def _built(threads: int) -> Bridge:
         now=_now,
     )
     webhook = Webhook(verifier=verifier, allowed_subscriptions=settings.allowed_subscriptions, reconciler=reconciler)
-    health = Health(verifier=verifier, store=store, wakeups=wakeups, servicenow=servicenow, pressure=pressure, now=_now)
+    health = Health(
+        Check(name="entra", run=verifier.warm),
+        Check(name="table", run=store.check),
+        Check(name="queue", run=wakeups.check),
+        servicenow_check(servicenow, pressure),
+        now=_now,
+    )
     _begin(store.check, wakeups.check, table_api.sign_in)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
 
