@@ -14,3 +14,6 @@
 A folder per party that we talk to, one for the loop, one for operators.
 Imports point downwards; `pyproject.toml` holds the contract and `make check` enforces it.
 """
+
+#: As the newest release in CHANGELOG.md; operators read it in the log and from `--version`.
+__version__ = "0.1.0"

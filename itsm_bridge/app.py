@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
 from itsm_bridge.operate.health import Check, Health, servicenow_check
@@ -127,7 +128,8 @@ def _built(threads: int) -> Bridge:
     slots = requests_at_once(instance.max_concurrency, threads=threads)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
-    log.log(level, "%d threads answer calls, %d requests at once go to ServiceNow", threads, slots)
+    text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
+    log.log(level, text, __version__, threads, slots)
     pressure = Pressure(slots=slots, now=_now)
     reconciler = Reconciler(
         store=store,

@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
-from itsm_bridge import app
+from itsm_bridge import __version__, app
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.correlation import correlate
 from itsm_bridge.entra import setup as setup_entra
@@ -79,6 +79,7 @@ class Desk:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m itsm_bridge", description="Look after itsm-bridge.")
+    parser.add_argument("--version", action="version", version=f"itsm-bridge {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         one = commands.add_parser(command.name, help=command.summary, description=f"{command.summary.capitalize()}.")

@@ -1,6 +1,7 @@
 """The command line over a real table and a real queue."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
+from itsm_bridge import __version__
 from itsm_bridge.errors import InvalidSettings
 from itsm_bridge.operate import cli
 from itsm_bridge.reconcile.merge import first_record
@@ -28,6 +30,7 @@ SETTINGS = {
     "SERVICENOW_INSTANCE_URL": "https://example.service-now.com",
     "SERVICENOW_API_KEY": "made-up",
 }
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 ALERT_ID = "/subscriptions/S/providers/Microsoft.AlertsManagement/alerts/A1"
 
 
@@ -299,6 +302,16 @@ class TestSettings:
             cli.main(arguments)
 
         assert ended.value.code == 2
+
+
+def test_the_version_is_that_of_the_newest_release(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"itsm-bridge {__version__}\n"
+    releases = re.findall(r"^## \[([0-9.]+)\] - \d{4}-\d\d-\d\d$", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    assert releases[0] == __version__
 
 
 def test_a_wake_up_is_overdue_only_after_its_grace() -> None:
