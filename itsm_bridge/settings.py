@@ -151,6 +151,11 @@ class _Reader:
         return text
 
 
+def is_private(scheme: str, host: str | None) -> bool:
+    """Whether nobody on the way can read what is sent there: https, or http that does not leave this machine."""
+    return scheme == "https" or (scheme == "http" and host in _LOOPBACK)
+
+
 def _is_safe_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -158,8 +163,8 @@ def _is_safe_address(text: str) -> bool:
         has_port = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    is_secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    return bool(host) and has_port and is_secure and not (parts.username or parts.query or parts.fragment)
+    has_more = bool(parts.username or parts.query or parts.fragment)
+    return bool(host) and has_port and is_private(parts.scheme, host) and not has_more
 
 
 def _storage(reader: _Reader) -> StorageSettings:

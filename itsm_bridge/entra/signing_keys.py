@@ -22,6 +22,7 @@ import jwt
 import requests
 
 from itsm_bridge.errors import Unavailable
+from itsm_bridge.settings import is_private
 
 # Seconds, as `time.monotonic` counts them.
 #: How long a check waits for keys, from the start of the fetch: the whole answer must come within five seconds.
@@ -199,4 +200,4 @@ def _is_trustworthy(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
+    return is_private(parts.scheme, parts.hostname)

@@ -1,11 +1,13 @@
 """The command line over a real table and a real queue."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,12 @@ from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
 from itsm_bridge import __version__
+from itsm_bridge.app import stored
+from itsm_bridge.azure_monitor.correlation import key_of_alert_id
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.operate import cli
+from itsm_bridge.operate import alerts, cli
+from itsm_bridge.operate.alerts import Desk
+from itsm_bridge.operate.show import why
 from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.record import Decision, Record
 from itsm_bridge.storage.account import QUEUE, TABLE
@@ -140,7 +146,7 @@ class TestShow:
     """One alert, however it is named."""
 
     def test_by_key_by_number_and_by_alert_id(self, table: AlertStore, capsys: pytest.CaptureFixture[str]) -> None:
-        key = cli.key_of_alert(ALERT_ID)
+        key = key_of_alert_id(ALERT_ID)
         table.insert(settled(key))
 
         shown = [told_as_json(capsys, "show", what) for what in (key, key.upper(), "inc0010001", ALERT_ID.lower())]
@@ -198,7 +204,7 @@ class TestWhy:
         ids=["leased", "in doubt", "waiting", "parked"],
     )
     def test_it_names_the_reason(self, row: Record, sentence: str) -> None:
-        assert cli.why(row, now()).startswith(sentence)
+        assert why(row, now()).startswith(sentence)
 
 
 class TestReplay:
@@ -241,14 +247,13 @@ class TestReplay:
         assert (table.read(KEY), messages(account)) == (row, 0)
 
     def test_an_alert_that_changes_meanwhile_is_replayed_as_it_is_then(
-        self, table: AlertStore, account: Azurite, monkeypatch: pytest.MonkeyPatch
+        self, table: AlertStore, account: Azurite
     ) -> None:
         row = table.insert(parked())
         newer = table.replace(replace(row, attempts=10))
-        monkeypatch.setattr("sys.argv", ["itsm_bridge"])
-        desk = cli._desk(type("Asked", (), {"json": False})())
+        desk = Desk(stored=stored(os.environ), now=now, out=StringIO(), as_json=False)
 
-        assert cli._woken(desk, row)
+        assert alerts._wake(desk, row)
         after = table.read(KEY)
         assert after is not None
         assert (after.is_parked, after.created_at, messages(account)) == (False, newer.created_at, 1)
@@ -317,5 +322,5 @@ def test_the_version_is_that_of_the_newest_release(capsys: pytest.CaptureFixture
 def test_a_wake_up_is_overdue_only_after_its_grace() -> None:
     row = unsettled(wake_up_at=now() - 5 * MINUTE)
 
-    assert "overdue" not in cli.why(row, now())
-    assert "overdue" in cli.why(row, now() + timedelta(minutes=6))
+    assert "overdue" not in why(row, now())
+    assert "overdue" in why(row, now() + timedelta(minutes=6))
