@@ -6,7 +6,7 @@ The host imports this module and calls the triggers below; each hands its call o
 
 import gc
 
-# What is imported stays. Looking for garbage among it takes a tenth of a cold start, and again at each full collection.
+# Imported modules stay. Looking for garbage among them takes a tenth of a cold start, and again at each full sweep.
 gc.disable()
 
 import json
@@ -50,7 +50,7 @@ def reconcile_alert(message: func.QueueMessage) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False)
 def resync(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding wants the parameter
-    """Wake what fell out of the queue; purge what has long been settled."""
+    """Wake alerts that fell out of the queue; purge alerts that have long been settled."""
     _bridge().reconciler.resync()
 
 

@@ -46,7 +46,7 @@ _building = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:
-    """What the triggers need, built once per process."""
+    """The parts that the triggers call, built once per process."""
 
     webhook: Webhook
     reconciler: Reconciler
@@ -55,7 +55,7 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What the commands need: the table and the queue, without ServiceNow."""
+    """The parts that the commands use: the table and the queue, without ServiceNow."""
 
     listing: "Listing"
     store: AlertStore
@@ -65,7 +65,7 @@ class Stored:
 def prepare(environ: Mapping[str, str]) -> int:
     """Make the process ready while the host imports the app, before any call; return how many threads it has.
 
-    Nothing runs in the threads yet, so that there can be made more of them, and the app's settings are there.
+    Nothing runs in the threads yet, so that the worker can be given more of them, and the app's settings are there.
     """
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -154,9 +154,9 @@ def _built(threads: int) -> Bridge:
 
 
 def _begin(*parts: Callable[[], object]) -> None:
-    """Begin side by side what the first call would wait for one after the other: keys, connections, tokens.
+    """Begin side by side the fetches that the first call would make one after the other: keys, connections, tokens.
 
-    Nothing waits for it here. A call that needs what is not ready waits for it then, and tries again what failed.
+    Nothing waits for them here. A call that needs an unfinished one waits for it, and tries a failed one again.
     """
 
     def attempt(part: Callable[[], object]) -> None:

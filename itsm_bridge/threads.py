@@ -16,7 +16,7 @@ from typing import Final
 _WORKER: Final = "azure_functions_runtime"
 _SETTING: Final = "PYTHON_THREADPOOL_THREAD_COUNT"
 
-#: The part of the threads that may wait for ServiceNow: the others answer Azure Monitor.
+#: The part of the threads that may wait for ServiceNow; the others answer Azure Monitor.
 _PART_THAT_WAITS: Final = 2
 
 
@@ -42,13 +42,13 @@ def requests_at_once(wanted: int, *, threads: int) -> int:
 
 
 def _size_of(worker: object) -> int:
-    """Return the size of the worker's pool; what Python takes by itself if the worker does not tell."""
+    """Return the size of the worker's pool; Python's default size if the worker does not tell."""
     pool = getattr(worker, "get_threadpool_executor", lambda: None)()
     return getattr(pool, "_max_workers", 0) or _default_size()
 
 
 def _default_size() -> int:
-    """Return what Python takes by itself, which depends on its version; no thread is started for that."""
+    """Return Python's default size of a pool, which depends on its version; no thread is started for that."""
     pool = ThreadPoolExecutor()
     pool.shutdown(wait=False)
     return int(getattr(pool, "_max_workers", 1))

@@ -4,8 +4,8 @@
 
     verify ▸ size ▸ parse ▸ subscription ▸ receive ▸ answer
 
-`ANSWERS` says what each error becomes. Whatever is not in it becomes 503, because Azure Monitor repeats a call only
-after 408, 429, 503 and 504 (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook).
+`ANSWERS` says what each error becomes. Any other error becomes 503, because Azure Monitor repeats a call only after
+408, 429, 503 and 504 (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook).
 """
 
 import logging
@@ -40,7 +40,7 @@ RETRY_AFTER: Final = "10"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the caller is answered; the body is sent as JSON."""
+    """The answer to the caller; the body is sent as JSON."""
 
     status: int
     body: Mapping[str, object]
@@ -49,7 +49,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What takes notifications in; the composition root makes one per process."""
+    """The parts that take a notification in; the composition root makes one webhook per process."""
 
     verifier: TokenVerifier
     #: Lower-cased; empty: all.
@@ -57,7 +57,7 @@ class Webhook:
     reconciler: Reconciler
 
     def receive(self, authorization: str | None, body: bytes, *, deadline: datetime) -> Result:
-        """Return what came of one notification that was sent with this `Authorization` header.
+        """Take one notification that was sent with this `Authorization` header; return its result.
 
         Raises:
             BridgeError: nothing came of it; `ANSWERS` has a line for every such error.
@@ -89,7 +89,7 @@ def answer(build: Callable[[], Webhook], authorization: str | None, body: bytes)
     """Take one notification; return what the caller is answered, whatever happens.
 
     Args:
-        build: Returns the webhook. It may raise, and what it takes counts towards the time of the answer.
+        build: Returns the webhook. It may raise, and its time counts towards the time of the answer.
         authorization: The `Authorization` header; None if there is none.
         body: As it was sent.
     """

@@ -1,1 +1,1 @@
-"""What Entra ID is asked: who is calling, and whether the directory knows us."""
+"""The room for Entra ID: who is calling, and does the directory know us?"""

@@ -1,7 +1,7 @@
 """How do operators look at alerts and have them tried again?
 
-The commands `status`, `show` and `replay`; `cli` calls them. ServiceNow is not called here: `replay` wakes the worker,
-and the worker does.
+`cli` calls the commands `status`, `show` and `replay`. They do not call ServiceNow: `replay` wakes the worker, and the
+worker does.
 """
 
 import json
@@ -24,7 +24,7 @@ _ATTEMPTS_TO_WRITE = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What the commands work with."""
+    """The parts, the clock and the output that a command works with."""
 
     stored: Stored
     now: Callable[[], datetime]
@@ -37,7 +37,7 @@ class Desk:
 
 
 def status(desk: Desk) -> int:
-    """Tell how many alerts are in which state; 1 if somebody has to act."""
+    """Tell how many alerts are in which state; 1 if an operator has to act."""
     listing, now = desk.stored.listing, desk.now()
     counts = listing.counts()
     unsettled = sorted(listing.unsettled(), key=_age) if counts[RowState.UNSETTLED] else []
@@ -103,7 +103,7 @@ def _wake(desk: Desk, row: Record) -> bool:
 
     Raises:
         Unavailable: storage did not answer.
-        Conflict: others kept changing the row.
+        Conflict: workers or webhooks kept changing the row.
     """
     for _ in range(_ATTEMPTS_TO_WRITE):
         if row.is_settled and not row.is_parked:

@@ -8,12 +8,12 @@
     replay --parked   all that are parked
     setup             register the application that Azure Monitor calls
 
-App settings come from the environment, and where that is silent from `local.settings.json` in the current folder.
+App settings come from the environment, and where that lacks one from `local.settings.json` in the current folder.
 
     exit status   means
     ───────────   ────────────────────────────────────────────────────────────────
-    0             done; for `status`: nobody has to act
-    1             somebody has to act: parked or overdue alerts, or nothing was found
+    0             done; for `status`: no operator has to act
+    1             an operator has to act: parked or overdue alerts, or nothing was found
     2             the command line or the app settings are wrong
     3             storage did not answer
 """

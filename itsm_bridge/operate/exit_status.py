@@ -5,9 +5,9 @@
 
 from typing import Final
 
-#: Nobody has to act.
+#: No operator has to act.
 DONE: Final = 0
-#: Somebody has to act, or nothing was found.
+#: An operator has to act, or nothing was found.
 ACT: Final = 1
 #: The command line or the app settings are wrong.
 WRONG: Final = 2
