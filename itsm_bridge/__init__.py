@@ -1,17 +1,19 @@
 """Azure Monitor alert in, ServiceNow incident out.
 
-    function_app ─▶ auth            who is calling?
-         │     └──▶ alert           what does Azure Monitor say?
-         │          notification    what does that ask of an incident?
-         ▼
-    reconcile ────▶ record, merge   what do we remember of one key?
-         │
-         ├────────▶ store, wakeups  the table row, the queue        (Azure Storage)
-         │          pressure        may we call ServiceNow now?
-         ▼
-        run ──────▶ plan            what is the next step?          (pure, a table)
-         └────────▶ servicenow      the incident                    (Table API)
-                    cmdb            its configuration item
+    function_app ──▶ app           which parts are there, and who knows whom?      the one place that connects them
+         │           webhook       what happens to one notification?
+         │             ├─▶ entra          who is calling?                                     (Entra ID)
+         │             ├─▶ azure_monitor  what does the alert say, and how is it told?        (pure)
+         ▼             ▼
+      reconcile        the loop: what do we remember, what is the next step, did it work?     (plan: pure, a table)
+         ├─▶ storage         the table row, the queue                                         (Azure Storage)
+         └─▶ servicenow      the incident, its configuration item                             (Table API)
 
-Imports point downwards; `pyproject.toml` holds the contracts and `make check` enforces them.
+    __main__ ──▶ operate   what operators ask at the command line; is the app well?
+
+A folder per party that we talk to, one for the loop, one for operators.
+Imports point downwards; `pyproject.toml` holds the contract and `make check` enforces it.
 """
+
+#: As the newest release in CHANGELOG.md; operators read it in the log and from `--version`.
+__version__ = "0.1.0"

@@ -1,13 +1,15 @@
 """Is it worth trying again?
 
+Every room raises these errors; the webhook, the worker and the commands catch them.
+
     BridgeError
     ├── TemporaryError      the same call may succeed later; the queue retries it
     │   ├── Unavailable     a remote service is down, slow, or refusing for now; nothing was changed
     │   ├── Unconfirmed     a write was sent and its outcome is unknown: look before writing again
-    │   ├── Conflict        somebody else changed it first: read it again and decide again
+    │   ├── Conflict        another process or person changed it first: read it again and decide again
     │   ├── Damaged         a row cannot be read: it is set aside, and its key goes on
     │   └── NewerVersion    a row belongs to a newer version of this program, which runs beside this one
-    └── PermanentError      no retry can help; somebody has to act
+    └── PermanentError      no retry can help; a person has to act
         ├── InvalidToken    the caller did not prove who it is
         ├── Forbidden       the caller is genuine, and not allowed
         ├── InvalidAlert    the body is not a JSON object
@@ -16,8 +18,8 @@
         └── Rejected        ServiceNow understood the request and said no
 
 The branch answers the question, the leaf tells what happened.
-Whatever is neither is a bug: it is not caught, and the queue delivers its message again.
-Messages name what was attempted, on what, and with which result: no secret, no header, no body.
+Any other exception is a bug: the webhook answers it with 503, and the worker counts it as a failed attempt.
+Messages name the attempt, its object and its result: no secret, no header, no body.
 """
 
 import traceback
@@ -49,11 +51,11 @@ class Unconfirmed(TemporaryError):
 
 
 class Conflict(TemporaryError):
-    """Somebody else changed it since it was read."""
+    """Another process or person changed it since it was read."""
 
 
 class Damaged(TemporaryError):
-    """A row of the table cannot be read; whoever needs its key sets it aside."""
+    """A row of the table cannot be read; the next writer of its key sets it aside."""
 
 
 class NewerVersion(TemporaryError):
@@ -61,7 +63,7 @@ class NewerVersion(TemporaryError):
 
 
 class PermanentError(BridgeError):
-    """No retry can help; somebody has to act."""
+    """No retry can help; a person has to act."""
 
 
 class InvalidToken(PermanentError):

@@ -1,5 +1,6 @@
 """How is this app configured?
 
+The composition root calls `Settings.from_environ`; no other part reads app settings.
 App settings are environment variables, read once. `local.settings.json.example` lists all of them.
 """
 
@@ -49,7 +50,7 @@ class ServiceNowSettings:
     username: str
     password: str
     max_concurrency: int
-    #: What incidents are resolved with, if the instance has this choice; "" for the most fitting one.
+    #: The close code of resolved incidents, if the instance has this choice; "": the most fitting one.
     close_code: str = ""
 
     def __repr__(self) -> str:
@@ -104,7 +105,7 @@ class Settings:
 
 
 class _Reader:
-    """Reads settings and collects what is wrong with them."""
+    """Reads settings and collects their faults."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -151,6 +152,11 @@ class _Reader:
         return text
 
 
+def is_private(scheme: str, host: str | None) -> bool:
+    """Whether a request there cannot be read on its way: it is https, or http that does not leave this machine."""
+    return scheme == "https" or (scheme == "http" and host in _LOOPBACK)
+
+
 def _is_safe_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -158,8 +164,8 @@ def _is_safe_address(text: str) -> bool:
         has_port = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    is_secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    return bool(host) and has_port and is_secure and not (parts.username or parts.query or parts.fragment)
+    has_more = bool(parts.username or parts.query or parts.fragment)
+    return bool(host) and has_port and is_private(parts.scheme, host) and not has_more
 
 
 def _storage(reader: _Reader) -> StorageSettings:

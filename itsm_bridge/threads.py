@@ -1,8 +1,8 @@
 """Are there as many threads as calls that may come at once?
 
-`function_app` asks when it is imported. Synchronous functions share one pool of threads per worker; its size is the app
-setting PYTHON_THREADPOOL_THREAD_COUNT. On Flex Consumption the worker starts as a placeholder and makes the pool before
-the app's settings arrive, so that the setting has no effect and calls wait unseen inside the worker
+`app.prepare` asks when the host imports the app. Synchronous functions share one pool of threads per worker; its size
+is the app setting PYTHON_THREADPOOL_THREAD_COUNT. On Flex Consumption the worker starts as a placeholder and makes the
+pool before the settings of the app arrive, so that the setting has no effect and calls wait unseen inside the worker
 (https://github.com/Azure/azure-functions-python-worker/pull/1741). When the app is imported its settings are there:
 then the worker is asked to make its pool once more.
 """
@@ -16,7 +16,7 @@ from typing import Final
 _WORKER: Final = "azure_functions_runtime"
 _SETTING: Final = "PYTHON_THREADPOOL_THREAD_COUNT"
 
-#: The part of the threads that may wait for ServiceNow: the others answer Azure Monitor.
+#: The part of the threads that may wait for ServiceNow; the others answer Azure Monitor.
 _PART_THAT_WAITS: Final = 2
 
 
@@ -42,13 +42,13 @@ def requests_at_once(wanted: int, *, threads: int) -> int:
 
 
 def _size_of(worker: object) -> int:
-    """Return the size of the worker's pool; what Python takes by itself if the worker does not tell."""
+    """Return the size of the worker's pool; Python's default size if the worker does not tell."""
     pool = getattr(worker, "get_threadpool_executor", lambda: None)()
     return getattr(pool, "_max_workers", 0) or _default_size()
 
 
 def _default_size() -> int:
-    """Return what Python takes by itself, which depends on its version; no thread is started for that."""
+    """Return Python's default size of a pool, which depends on its version; no thread is started for that."""
     pool = ThreadPoolExecutor()
     pool.shutdown(wait=False)
     return int(getattr(pool, "_max_workers", 1))

@@ -1,10 +1,12 @@
 """How does one HTTP exchange end in time?
 
+The clients of ServiceNow's Table API and of its tokens call `Transport.exchange`.
+
 `requests` counts its timeouts per socket operation and resolves names without any, so a server that sends
-a byte now and then is read for ever. Here one deadline holds for the whole exchange:
+a byte now and then is read without end. Here one deadline holds for the whole exchange:
 
 1. Resolving, connecting, the TLS handshake, headers and body all end at the deadline; nothing is sent after it.
-2. Whoever gets no answer is told whether anything of the request was sent.
+2. A caller that gets no answer learns whether anything of the request was sent.
 3. Nothing is repeated, and no redirect is followed: it would carry the credentials elsewhere.
 4. TLS certificates are always verified; proxies are taken from the environment, as `requests` does.
 5. Each thread has its own connection and cookies: ServiceNow runs one transaction at a time per session.
@@ -31,7 +33,7 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
-#: Bytes. What we ask for is a few KiB.
+#: Bytes. The answers that we ask for have a few KiB.
 LARGEST_BODY = 4 * 1024 * 1024
 
 #: A connection that was idle for longer is not used again: firewalls and load balancers forget idle connections
@@ -181,7 +183,7 @@ def _exchange(
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep `requests` from replacing the Authorization header by what a .netrc file holds."""
+    """Keep `requests` from replacing the Authorization header by the content of a .netrc file."""
     return request
 
 
@@ -199,7 +201,7 @@ class _Session(requests.Session):
 
 
 class _TimedReader(io.RawIOBase):
-    """What a socket receives until the deadline."""
+    """The bytes that a socket receives until the deadline."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw

@@ -42,8 +42,8 @@ def _pytest(path: str) -> tuple[str, ...]:
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no lease",
-        file="itsm_bridge/reconcile/record.py",
-        before="return self.work.leased_until is not None and now < self.work.leased_until",
+        file="itsm_bridge/reconcile/work.py",
+        before="return self.leased_until is not None and now < self.leased_until",
         after="return False",
     ),
     Mutant(
@@ -62,14 +62,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="POST before intent: the row does not say that a write may be under way",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="return row.leased(holder=holder, now=now, until=lease_until) if holder",
-        after="return row.leased(holder=holder, now=now, until=now - timedelta(days=1)) if holder",
+        before="return row.leased(holder=holder, now=now, until=lease_until) if may_lease",
+        after="return row.leased(holder=holder, now=now, until=now - timedelta(days=1)) if may_lease",
     ),
     Mutant(
         name="POST before intent: the next generation is created before the row knows it",
         file="itsm_bridge/reconcile/attempt.py",
-        before="        if action is Action.SUCCEED:\n",
-        after="        if False:\n",
+        before="            # The intent of another incident is written down before it is created.\n"
+        "            self._write(attempt, _as_it_is)\n",
+        after="",
     ),
     Mutant(
         name="nobody looks for what fell out of the queue",
@@ -97,20 +98,20 @@ MUTANTS: tuple[Mutant, ...] = (
         file="itsm_bridge/reconcile/reconciler.py",
         before="            row, is_news = self._remember(",
         after="            if holder == '':\n"
-        "                return Result(outcome=Outcome.ACCEPTED, record=first_record(notification, self._now()))\n"
+        "                return Result(outcome=Outcome.ACCEPTED, record=first_record(news, self._now()))\n"
         "            row, is_news = self._remember(",
     ),
     Mutant(
         name="a write without an answer is taken for one that failed",
         file="itsm_bridge/reconcile/record.py",
-        before="return replace(self, in_doubt_until=now + SETTLE_TIME, doubted_revision=self.observed.asked_revision)",
-        after="return self",
+        before="doubted = replace(seen, in_doubt_until=now + SETTLE_TIME, doubted_revision=seen.asked_revision)",
+        after="doubted = seen",
     ),
     Mutant(
         name="notes that are there are not recognised",
         file="itsm_bridge/reconcile/record.py",
-        before="notes=tuple(note for note in self.notes if not self._may_be_there(note, incident))",
-        after="notes=self.notes",
+        before="owed = tuple(note for note in self.work.notes if not self._may_be_there(note, incident))",
+        after="owed = self.work.notes",
     ),
     Mutant(
         name="the late Fired reopens what is over",
@@ -127,7 +128,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="the same words at a later time do not move the time of their signal",
         file="itsm_bridge/reconcile/merge.py",
-        before="return record if said_again.at == known.at else _with_signal(record, notification, said_again)",
+        before="return record if said_again.at == known.at else _with_signal(record, news, said_again)",
         after="return record",
     ),
     Mutant(
@@ -139,7 +140,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="an outdated end tells nothing of a beginning after it",
         file="itsm_bridge/reconcile/merge.py",
-        before="    if notification.signal or notification.opens or not known.desired.is_firing:",
+        before="    if notification.signal or notification.opens or not known.is_firing:",
         after="    if True:",
         suite=_pytest("tests/reconcile/test_merge.py"),
     ),
@@ -153,8 +154,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a rule that ends an incident at birth is fought",
         file="itsm_bridge/reconcile/record.py",
-        before="created_firing=self.observed.created_firing_count if created_at is None else sent.firing,",
-        after="created_firing=self.observed.created_firing_count,",
+        before="created_firing_count=seen.created_firing_count if created_at is None else sent.desired.firing_count,",
+        after="created_firing_count=seen.created_firing_count,",
     ),
     Mutant(
         name="what is hidden is taken for deleted",
@@ -180,28 +181,30 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="what waits for ServiceNow stands in the queue and votes for instances",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            self._store.changed(row.held(reason=outage, now=now).waiting(until=now + pause))",
-        after="            self._postpone(row.held(reason=outage, now=now), pause)",
+        before="            self._store.replace("
+        "row.with_work(work.held(reason=outage, now=now).waiting(until=now + pause)))",
+        after="            self._postpone(row.with_work(work.held(reason=outage, now=now)), pause)",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
         name="a row in the place of a damaged one does not look for its incident",
         file="itsm_bridge/reconcile/record.py",
-        before="return replace(self, is_restored=True, in_doubt_until=now + SETTLE_TIME)",
+        before="return replace(self, observed=replace(self.observed, is_restored=True, "
+        "in_doubt_until=now + SETTLE_TIME))",
         after="return self",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
         name="a refused state is not told",
         file="itsm_bridge/reconcile/attempt.py",
-        before="            if action not in _STATES_REFUSED or record.work.refusal:",
+        before="            if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:",
         after="            if True:",
     ),
     Mutant(
         name="a firing during the work is forgotten",
         file="itsm_bridge/reconcile/record.py",
-        before="            observed_revision=planned.desired.revision,",
-        after="            observed_revision=self.revision,",
+        before="            revision=revision,\n",
+        after="            revision=self.desired.revision,\n",
     ),
 )
 

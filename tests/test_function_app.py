@@ -15,6 +15,7 @@ import requests
 from azure.data.tables import TableClient, UpdateMode
 from azure.storage.queue import QueueClient
 
+from itsm_bridge import __version__
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.correlation import correlate
 from itsm_bridge.storage.row_format import partition_of
@@ -194,6 +195,10 @@ class TestAlertsBecomeIncidents:
         assert {answer.status for answer in answers} <= {200, 202}
         assert world.wait_until(lambda: all(world.send(alert.resolved()).status == 200 for alert in alerts))
         assert all(states(world, alert.fired()) in ([], ["6"]) for alert in alerts)
+
+
+def test_the_log_names_the_version_once_per_process(world: World) -> None:
+    assert world.host.output().count(f"itsm-bridge {__version__}: ") == 1
 
 
 class TestServiceNowInTrouble:

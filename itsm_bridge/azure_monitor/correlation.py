@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition
 from itsm_bridge.azure_monitor.criteria import criteria_of
-from itsm_bridge.azure_monitor.json_body import digest_of
+from itsm_bridge.azure_monitor.json_body import digest_of, text_of
 
 #: The stages and statuses of Service Health after which nothing more has to be done.
 _OVER = frozenset({"resolved", "complete", "completed", "canceled", "cancelled", "rca"})
@@ -65,6 +65,15 @@ def correlate(alert: Alert) -> Correlation:
         opens=not is_over and not says_nothing,
         closes=is_over and not says_nothing,
     )
+
+
+def key_of_alert_id(alert_id: str) -> str:
+    """Return the key of the alerts whose key comes from their alertId."""
+    return _key(*_alert_id_parts(text_of(alert_id)))
+
+
+def _alert_id_parts(alert_id: str) -> Parts:
+    return ("alert", alert_id)
 
 
 def _health_parts(alert: Alert) -> Parts:
@@ -103,7 +112,7 @@ def _was_and_is_available(alert: Alert) -> bool:
 
 def _parts(alert: Alert) -> Parts:
     if alert.alert_id:
-        return ("alert", alert.alert_id)
+        return _alert_id_parts(alert.alert_id)
     if alert.is_legacy and alert.kind is Kind.METRIC and alert.origin_alert_id:
         return ("rule", *_series(alert))
     if alert.fired_date_time and not alert.is_legacy and (alert.origin_alert_id or alert.alert_rule):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The room for Entra ID: who is calling, and does the directory know us?"""

@@ -1,10 +1,12 @@
-"""What does the directory hold? Microsoft Graph, as far as the Entra set-up needs it.
+"""What does the directory hold? Microsoft Graph, as far as the set-up of Entra ID needs it.
 
-1. Requests that were throttled or failed are repeated, as Graph asks for and no longer than `PATIENCE` in all.
-   A POST whose outcome is unknown is not: whoever runs the set-up again finds what it made.
-2. Graph answers from replicas: for a while after a write, others do not know of it. `after_write` says that a refusal
-   which can come of that is to be repeated too.
-3. What Graph refuses is told by its code and message; no token is ever part of an error.
+`setup` is the only caller.
+
+1. Requests that were throttled or failed are repeated, when Graph asks and no longer than `PATIENCE` in all.
+   A POST whose outcome is unknown is not repeated, because the next run of the set-up finds its object.
+2. Graph answers from replicas: after a write, other replicas do not know of it at first. `after_write` says that a
+   refusal which can come of that is to be repeated too.
+3. An error tells Graph's code and message, and never a token.
 
 Sources of truth:
 https://learn.microsoft.com/graph/throttling
@@ -23,10 +25,10 @@ from itsm_bridge.errors import PermanentError, Unavailable
 TIMEOUT: Final = (5.0, 30.0)
 PATIENCE: Final = 90.0
 
-#: What Graph says before it has done anything, and what it may also say after.
+#: Graph answers the first before it has done anything, and may answer the others after it has.
 _NOT_DONE = frozenset({429, 503})
 _UNKNOWN = frozenset({500, 502, 504})
-#: What a replica says of an object that it does not know yet: 404, or one of these.
+#: A replica that does not know an object yet answers 404, or one of these.
 _NOT_YET = (
     "does not reference a valid application object",
     "NoBackingApplicationObject",
@@ -46,7 +48,7 @@ class Refused(PermanentError):
 
 
 class Graph:
-    """The directory of whoever the token belongs to."""
+    """The directory of the tenant that gave the token."""
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class Graph:
         return self._send(method, f"{self._root}{path}", body, after_write=after_write)
 
     def reference(self, path: str) -> dict[str, str]:
-        """Return what a `$ref` request says to name the object at `path`."""
+        """Return the body of a `$ref` request that names the object at `path`."""
         return {"@odata.id": f"{self._root}{path}"}
 
     def _send(self, method: str, address: str, body: Mapping[str, Any] | None, *, after_write: bool) -> dict[str, Any]:

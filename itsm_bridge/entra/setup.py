@@ -1,11 +1,14 @@
-"""Does the directory know us? Sets up what the secure webhook needs in Entra ID, and tells what the deployment needs.
+"""Does the directory know us?
+
+Sets up the objects that the secure webhook needs in Entra ID, and prints the values that the deployment needs.
+A person or `infra/entra.sh` runs it, by itself or as a command of `operate.cli`:
 
     python -m itsm_bridge.entra.setup [--check | --dry-run] [--json | --azd]
 
-It may be run again and again: each step looks first and writes only what is missing, so a second run writes nothing.
+It may be run again and again: each step looks first and writes only missing parts, so a second run writes nothing.
 
 1. An application: identifier URI, version 2 tokens, the app role, the optional claim `idtyp`.
-2. Whoever runs this is its owner; Azure Monitor lets nobody else create, change or test the action.
+2. The person who runs this becomes its owner; Azure Monitor lets only owners create, change or test the action.
 3. Its service principal, which gives tokens only to those that were assigned a role.
 4. The service principal of Azure Monitor's webhook application.
 5. The assignment of our role, by its id, to Azure Monitor: Microsoft's script assigns whichever role stands first.
@@ -74,22 +77,22 @@ CLOUDS: Final[Mapping[str, Cloud]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the directory shall hold."""
+    """The objects that the directory shall hold."""
 
     name: str
-    #: Picks an application that exists; "" for the one of that name.
+    #: Picks an application that exists; "": the one of that name.
     client_id: str
-    #: "" for api://CLIENT_ID, which every tenant allows.
+    #: "": api://CLIENT_ID, which every tenant allows.
     identifier_uri: str
     #: The client id of Azure Monitor's webhook application.
     caller: str
-    #: Object ids; empty for whoever is signed in.
+    #: Object ids; empty: the person who is signed in.
     owners: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What the deployment needs to know; nothing of it is secret."""
+    """The values that the deployment needs; none of them is secret."""
 
     client_id: str
     object_id: str
@@ -127,7 +130,7 @@ class Steps:
         """Bring the directory into the wanted state; return what it then holds.
 
         Raises:
-            PermanentError: somebody has to act; the message says what to do.
+            PermanentError: a person has to act; the message says what to do.
             Unavailable: Graph did not answer in time. Run it again.
         """
         application = self._application(wanted)
@@ -295,7 +298,7 @@ def _is_there(path: str, error: Refused) -> bool:
     return path.endswith(("/$ref", "/appRoleAssignedTo")) and "already exist" in error.message
 
 
-#: What to do, by what Graph's code and message say; the first that fits.
+#: The advice to a person, by words in Graph's code or message; the first that fits.
 _ADVICE: Final = (
     (
         "verified domain",
@@ -433,11 +436,11 @@ def _set_in_azd(name: str, value: str) -> None:
 
 
 def _signed_in_token(arguments: argparse.Namespace, cloud: Cloud) -> Callable[[], str]:
-    """Return what fetches tokens for Graph; azure-identity is imported here, since only this needs it."""
+    """Return a function that fetches tokens for Graph; azure-identity is imported here, because only this needs it."""
     from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - see above
     from azure.identity import AzureDeveloperCliCredential, DefaultAzureCredential  # noqa: PLC0415 - see above
 
-    # Whoever runs this becomes the owner and must be the one who deploys, so with azd it is azd's own sign-in.
+    # The person who is signed in becomes the owner and must deploy later, so with azd it is azd's own sign-in.
     credential = (
         AzureDeveloperCliCredential(tenant_id=arguments.tenant)
         if arguments.azd

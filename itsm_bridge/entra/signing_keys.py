@@ -1,5 +1,7 @@
 """Which keys does Entra ID sign with now?
 
+`token` looks keys up here.
+
 1. Issuers and keys come from the authority's OpenID metadata, never from a token.
 2. A look-up never waits longer than `_PATIENCE` for Entra, and not at all while the key that it needs is known.
 3. However many tokens arrive, genuine or not, the keys of one tenant and version are fetched by one thread at a
@@ -22,13 +24,14 @@ import jwt
 import requests
 
 from itsm_bridge.errors import Unavailable
+from itsm_bridge.settings import is_private
 
 # Seconds, as `time.monotonic` counts them.
 #: How long a check waits for keys, from the start of the fetch: the whole answer must come within five seconds.
 _PATIENCE = 3.0
-#: So many fetches may start within so many seconds, whatever is asked for. Microsoft suggests five minutes between
-#: fetches for unknown keys. But Azure Monitor does not repeat what was answered 401: then anyone who sends made-up
-#: key ids could hide a new key for five minutes.
+#: So many fetches may start within so many seconds, whichever keys the tokens name. Microsoft suggests five minutes
+#: between fetches because of unknown keys. But Azure Monitor does not repeat a call that was answered 401: a stranger
+#: who sends made-up key ids could hide a new key for five minutes.
 _FETCHES_PER_WINDOW = 2
 _WINDOW = 10.0
 #: From this age on, keys are fetched again in the background.
@@ -39,13 +42,13 @@ _TRUSTED = 24 * 3600.0
 #: still serves the next one.
 _TIMEOUT = 5.0
 
-#: What callers are told to wait: as long as Azure Monitor waits before it repeats a call for the first time.
+#: How long callers are asked to wait: as long as Azure Monitor waits before it repeats a call for the first time.
 _RETRY_AFTER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What the authority publishes for one tenant and token version."""
+    """The keys that the authority publishes for one tenant and token version."""
 
     issuer: str
     #: By `kid`.
@@ -55,7 +58,7 @@ class Published:
 
 
 class Fetch:
-    """One attempt to learn what is published; written by its thread, read by all who wait for it."""
+    """One attempt to learn the published keys; its thread writes it, all callers that wait for it read it."""
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
@@ -76,7 +79,7 @@ class KeyRing:
         self._tenant = tenant
         self._metadata_url = metadata_url
         self._clock = clock
-        #: What the last successful fetch learned.
+        #: The result of the last successful fetch.
         self._published: Published | None = None
         #: The last fetches, oldest first.
         self._fetches: deque[Fetch] = deque(maxlen=_FETCHES_PER_WINDOW)
@@ -88,7 +91,7 @@ class KeyRing:
         return self._published is not None and self._age(self._published) < _FRESH
 
     def look_up(self, kid: str) -> Published:
-        """Return what is published: as known, if `kid` is in it; else as the latest fetch found it.
+        """Return the published keys: the known ones if `kid` is among them; else those that the latest fetch found.
 
         Raises:
             Unavailable: that fetch failed or takes too long.
@@ -112,7 +115,7 @@ class KeyRing:
         return fetch
 
     def wait_for(self, fetch: Fetch) -> Published:
-        """Return what `fetch` learns.
+        """Return the keys that `fetch` finds.
 
         Raises:
             Unavailable: it failed or takes too long.
@@ -149,7 +152,7 @@ class KeyRing:
 def _read_published(tenant: str, metadata_url: str, now: float) -> Published:
     metadata = _read_json(metadata_url)
     issuer = metadata.get("issuer")
-    # Whatever answers in Entra's place, be it a wrong authority setting or a proxy, must not choose the tenant.
+    # A proxy, or the host of a wrong authority setting, may answer in Entra's place; it must not choose the tenant.
     if not isinstance(issuer, str) or not _names_tenant(issuer, tenant):
         raise Unavailable("the metadata name no issuer of the tenant")
     keys = _read_json(str(metadata.get("jwks_uri"))).get("keys")
@@ -199,4 +202,4 @@ def _is_trustworthy(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
+    return is_private(parts.scheme, parts.hostname)

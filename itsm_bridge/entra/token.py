@@ -1,10 +1,12 @@
 """Who is calling? Azure Monitor, if Entra ID signed an access token that says so for our application.
 
+`webhook` calls `TokenVerifier.verify` before it looks at anything else of a call.
+
 1. Nothing in a token is believed before its signature is checked. Until then it only picks, among the configured
    tenants and the two token versions, whose published keys to try; a token that fits none costs no request.
 2. Issuers and keys come from the authority's OpenID metadata, never from the token.
-3. Messages are for the log: they name what was received, bounded and printable, and never the token.
-   Outsiders get a fixed sentence from the HTTP edge.
+3. Messages go to the log: they name parts of the token, bounded and printable, and never quote it.
+   Outsiders get a fixed sentence from the webhook.
 
 Sources of truth:
 https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-tokens
@@ -34,7 +36,7 @@ _HEADER_LIMIT = 16 * 1024
 #: How far our clock and Entra's may differ. Both follow NTP; a minute is little beside the hour that a token lives.
 _LEEWAY = timedelta(seconds=60)
 
-#: What the log says of a token that PyJWT refuses. Its own sentences may quote the token.
+#: The reason that the log gives when PyJWT refuses a token. PyJWT's own sentences may quote the token.
 _REASONS: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "it has expired",
     jwt.ImmatureSignatureError: "it is not valid yet",
@@ -47,7 +49,7 @@ _REASONS: Mapping[type[Exception], str] = {
 
 
 class TokenVerifier:
-    """Who may call, and the published keys that prove it. Safe to share between threads."""
+    """The callers that are allowed, and the published keys that prove a token. Safe to share between threads."""
 
     def __init__(
         self,
@@ -59,13 +61,13 @@ class TokenVerifier:
         authority: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Remember who may call; nothing is fetched yet.
+        """Remember the allowed callers; nothing is fetched yet.
 
         Args:
             tenants: Ids of the tenants whose tokens are accepted.
             audiences: Accepted audiences, letter by letter: client ids and application ID URIs.
             allowed_callers: Ids of the applications that may call.
-            required_role: The app role that the caller must have been granted; "" for none.
+            required_role: The app role that the caller must have been granted; "": none.
             authority: URL of the host that publishes metadata; plain http only to loopback.
             clock: Seconds from any origin, for the age of keys. A token's times are held against real time.
         """

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The room for operators: commands, and whether the app is well."""

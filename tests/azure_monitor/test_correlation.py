@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor.alert import parse_alert
-from itsm_bridge.azure_monitor.correlation import Correlation, correlate
+from itsm_bridge.azure_monitor.correlation import Correlation, correlate, key_of_alert_id
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record, merge
 from tests.alert_files import NAMES, PAIRS, alert_of, document_of
@@ -34,6 +34,12 @@ def test_the_beginning_and_the_end_of_an_alert_meet(fired: str, resolved: str) -
     assert (of(fired).key, of(fired).signal) == (of(resolved).key, of(resolved).signal)
     assert (of(fired).opens, of(fired).closes) == (True, False)
     assert (of(resolved).opens, of(resolved).closes) == (False, True)
+
+
+def test_a_key_can_be_told_from_the_alert_id_alone() -> None:
+    alert_id = document_of("metric-static.fired")["data"]["essentials"]["alertId"]
+
+    assert key_of_alert_id(f" {alert_id.upper()} ") == of("metric-static.fired").key
 
 
 def test_different_alerts_never_meet() -> None:

@@ -1,10 +1,12 @@
 """The command line over a real table and a real queue."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,20 @@ from azure.core.exceptions import ResourceExistsError
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
+from itsm_bridge import __version__
+from itsm_bridge.app import stored
+from itsm_bridge.azure_monitor.correlation import key_of_alert_id
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.operate import cli
+from itsm_bridge.operate import alerts, cli
+from itsm_bridge.operate.alerts import Desk
+from itsm_bridge.operate.show import why
 from itsm_bridge.reconcile.merge import first_record
-from itsm_bridge.reconcile.record import Decision, Record
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.reconcile.work import Step
 from itsm_bridge.storage.account import QUEUE, TABLE
 from itsm_bridge.storage.alert_table import AlertTable
 from local.azurite import Azurite
-from tests.builders import HOUR, KEY, MINUTE, NOW, incident, notification, resolved, told
+from tests.builders import HOUR, KEY, MINUTE, NOW, changed, incident, notification, resolved, told, worked, write
 
 SETTINGS = {
     "ENTRA_TENANT_ID": "00000000-0000-0000-0000-000000000000",
@@ -28,6 +36,7 @@ SETTINGS = {
     "SERVICENOW_INSTANCE_URL": "https://example.service-now.com",
     "SERVICENOW_API_KEY": "made-up",
 }
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 ALERT_ID = "/subscriptions/S/providers/Microsoft.AlertsManagement/alerts/A1"
 
 
@@ -66,16 +75,16 @@ def now() -> datetime:
 
 
 def unsettled(key: str = KEY, **changes: Any) -> Record:
-    return replace(first_record(notification(key=key), now()), **changes)
+    return changed(first_record(notification(key=key), now()), **changes)
 
 
 def settled(key: str = KEY) -> Record:
     first = unsettled(key)
-    return first.written(incident(correlation_id=key), sent=first, fields=first.fields).settled(first)
+    return first.written(incident(), sent=first, write=write(fields=first.desired.fields)).settled(first)
 
 
 def parked(key: str = KEY) -> Record:
-    return unsettled(key, failing_since=now() - 3 * HOUR, attempts=9).parked("ServiceNow says no")
+    return worked(unsettled(key, failing_since=now() - 3 * HOUR, attempts=9), "parked", "ServiceNow says no")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -137,7 +146,7 @@ class TestShow:
     """One alert, however it is named."""
 
     def test_by_key_by_number_and_by_alert_id(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
-        key = cli.key_of_alert(ALERT_ID)
+        key = key_of_alert_id(ALERT_ID)
         table.insert(settled(key))
 
         shown = [told_as_json(capsys, "show", what) for what in (key, key.upper(), "inc0010001", ALERT_ID.lower())]
@@ -160,7 +169,8 @@ class TestShow:
         reason = "alert fired, news; incident absent"
         row = settled()
         for minutes, result in enumerate(["ServiceNow refused the connection"] * 2 + ["INC0010001 in state 1"]):
-            row = row.decided(Decision(at=NOW + minutes * MINUTE, action="create", reason=reason, result=result))
+            step = Step(at=NOW + minutes * MINUTE, action="create", reason=reason, result=result)
+            row = worked(row, "done", step)
         table.insert(row)
 
         _, text = run(capsys, "show", KEY)
@@ -195,7 +205,7 @@ class TestWhy:
         ids=["leased", "in doubt", "waiting", "parked"],
     )
     def test_it_names_the_reason(self, row: Record, sentence: str) -> None:
-        assert cli.why(row, now()).startswith(sentence)
+        assert why(row, now()).startswith(sentence)
 
 
 class TestReplay:
@@ -211,7 +221,13 @@ class TestReplay:
         row = table.read(KEY)
         assert row is not None
         assert (code, content) == (0, {"replayed": [KEY]})
-        assert (row.is_parked, row.awaits_work, row.attempts, row.failing_since, row.wake_up_id) == (
+        assert (
+            row.work.is_parked,
+            row.awaits_work,
+            row.work.attempts,
+            row.work.failing_since,
+            row.work.wake_up_id,
+        ) == (
             *(False, True, 0, None),
             "",
         )
@@ -238,17 +254,16 @@ class TestReplay:
         assert (table.read(KEY), messages(account)) == (row, 0)
 
     def test_an_alert_that_changes_meanwhile_is_replayed_as_it_is_then(
-        self, table: AlertTable, account: Azurite, monkeypatch: pytest.MonkeyPatch
+        self, table: AlertTable, account: Azurite
     ) -> None:
         row = table.insert(parked())
-        newer = table.replace(replace(row, attempts=10))
-        monkeypatch.setattr("sys.argv", ["itsm_bridge"])
-        desk = cli._desk(type("Asked", (), {"json": False})())
+        newer = table.replace(changed(row, attempts=10))
+        desk = Desk(stored=stored(os.environ), now=now, out=StringIO(), as_json=False)
 
-        assert cli._woken(desk, row)
+        assert alerts._wake(desk, row)
         after = table.read(KEY)
         assert after is not None
-        assert (after.is_parked, after.created_at, messages(account)) == (False, newer.created_at, 1)
+        assert (after.work.is_parked, after.created_at, messages(account)) == (False, newer.created_at, 1)
 
 
 class TestSettings:
@@ -301,8 +316,18 @@ class TestSettings:
         assert ended.value.code == 2
 
 
+def test_the_version_is_that_of_the_newest_release(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"itsm-bridge {__version__}\n"
+    releases = re.findall(r"^## \[([0-9.]+)\] - \d{4}-\d\d-\d\d$", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    assert releases[0] == __version__
+
+
 def test_a_wake_up_is_overdue_only_after_its_grace() -> None:
     row = unsettled(wake_up_at=now() - 5 * MINUTE)
 
-    assert "overdue" not in cli.why(row, now())
-    assert "overdue" in cli.why(row, now() + timedelta(minutes=6))
+    assert "overdue" not in why(row, now())
+    assert "overdue" in why(row, now() + timedelta(minutes=6))

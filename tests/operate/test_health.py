@@ -3,8 +3,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from itsm_bridge.errors import Unavailable
-from itsm_bridge.operate.health import FRESH, Health
+from itsm_bridge.operate.health import FRESH, Check, Health, servicenow_check
 from itsm_bridge.reconcile.circuit import OUTAGE_KEYS, Circuit, Kind
 from tests.builders import NOW, SECOND
 
@@ -16,13 +18,9 @@ class Part:
         self._check = check
         self.asked = 0
 
-    def __getattr__(self, _: str) -> Callable[..., object]:
-        def asked(**__: Any) -> object:
-            self.asked += 1
-            self._check()
-            return None
-
-        return asked
+    def probe(self, **_: Any) -> None:
+        self.asked += 1
+        self._check()
 
 
 def is_down() -> None:
@@ -30,14 +28,15 @@ def is_down() -> None:
 
 
 def health(clock: list[Any], circuit: Circuit | None = None, **parts: Part) -> Health:
-    names = ("verifier", "store", "wakeups", "servicenow")
-    made: dict[str, Any] = {name: parts.get(name) or Part() for name in names}
-    return Health(**made, circuit=circuit or Circuit(slots=1, now=lambda: clock[0]), now=lambda: clock[0])
+    servicenow: Any = parts.get("servicenow") or Part()
+    circuit = circuit or Circuit(slots=1, now=lambda: clock[0])
+    checks = [Check(name=name, run=(parts.get(name) or Part()).probe) for name in ("entra", "table", "queue")]
+    return Health(*checks, servicenow_check(servicenow, circuit), now=lambda: clock[0])
 
 
 def test_what_is_down_is_named() -> None:
     assert health([NOW]).down() == ()
-    assert health([NOW], verifier=Part(is_down), store=Part(is_down)).down() == ("entra", "table")
+    assert health([NOW], entra=Part(is_down), table=Part(is_down)).down() == ("entra", "table")
 
 
 def test_asking_often_costs_nothing() -> None:
@@ -50,6 +49,13 @@ def test_asking_often_costs_nothing() -> None:
     asked.down()
 
     assert servicenow.asked == 2
+
+
+def test_a_check_that_stumbles_is_not_taken_for_a_part_that_is_down() -> None:
+    stumbles = Health(Check(name="table", run=Part(lambda: int("none")).probe), now=lambda: NOW)
+
+    with pytest.raises(ValueError, match="none"):
+        stumbles.down()
 
 
 def test_servicenow_is_not_called_while_it_asked_us_to_wait() -> None:
@@ -69,7 +75,7 @@ def test_whoever_asks_during_a_slow_look_is_told_what_was_seen_last() -> None:
         assert release.wait(10)
 
     release.set()
-    asked = health(clock, store=Part(slow))
+    asked = health(clock, table=Part(slow))
     asked.down()
     clock[0] += FRESH + timedelta(seconds=1)
     release.clear()

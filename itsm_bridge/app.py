@@ -1,0 +1,171 @@
+"""Which parts is the app made of, and how do they know each other?
+
+The composition root: the one place that connects the parties. `function_app` calls `prepare` when the host imports it
+and `bridge` at each call; the commands in `operate` call `stored`.
+"""
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from itsm_bridge import __version__
+from itsm_bridge.entra.token import TokenVerifier
+from itsm_bridge.errors import BridgeError
+from itsm_bridge.operate.health import Check, Health, servicenow_check
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.reconciler import Reconciler
+from itsm_bridge.servicenow.cmdb.lookup import Cmdb
+from itsm_bridge.servicenow.credentials import credentials_of
+from itsm_bridge.servicenow.incidents import Incidents
+from itsm_bridge.servicenow.table_api import TableApi
+from itsm_bridge.servicenow.target import ServiceNow
+from itsm_bridge.settings import EntraSettings, Settings
+from itsm_bridge.storage.account import connect_queue, connect_table
+from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
+from itsm_bridge.threads import ensure_threads, requests_at_once
+from itsm_bridge.webhook import Webhook
+
+if TYPE_CHECKING:
+    from itsm_bridge.storage.listing import Listing
+
+# Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
+log = logging.getLogger("itsm_bridge")
+
+#: The libraries of Azure log each request at INFO: a line per storage call, and nothing that an operator asks for.
+_TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "urllib3")
+
+#: Two first calls at once must not make two bulkheads.
+_building = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """The parts that the triggers call, built once per process."""
+
+    webhook: Webhook
+    reconciler: Reconciler
+    health: Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The parts that the commands use: the table and the queue, without ServiceNow."""
+
+    listing: "Listing"
+    store: AlertTable
+    wakeups: WakeUpQueue
+
+
+def prepare(environ: Mapping[str, str]) -> int:
+    """Make the process ready while the host imports the app, before any call; return how many threads it has.
+
+    Nothing runs in the threads yet, so that the worker can be given more of them, and the app's settings are there.
+    """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return ensure_threads(environ)
+
+
+def bridge(threads: int) -> Bridge:
+    """Return the program, built on first use: an error at import would leave the host without any function.
+
+    Args:
+        threads: How many threads answer calls, as `prepare` returned it.
+
+    Raises:
+        InvalidSettings: some settings are missing or malformed. The next call tries again.
+    """
+    with _building:
+        return _built(threads)
+
+
+def stored(environ: Mapping[str, str]) -> Stored:
+    """Return the table and the queue; nothing is sent yet.
+
+    Raises:
+        InvalidSettings: some settings are missing or malformed, be it of other parts.
+    """
+    from itsm_bridge.storage.listing import Listing  # noqa: PLC0415 - commands alone need it, and imports are timed
+
+    settings = Settings.from_environ(environ).storage
+    table = connect_table(settings)
+    return Stored(listing=Listing(table), store=AlertTable(table), wakeups=WakeUpQueue(connect_queue(settings)))
+
+
+@functools.cache
+def _verifier(entra: EntraSettings) -> TokenVerifier:
+    """Return the verifier and begin to fetch keys: meanwhile the other parts are made.
+
+    There is one for all calls, also while other settings are wrong, because its key rings limit how often Entra is
+    asked.
+    """
+    verifier = TokenVerifier(
+        tenants=entra.tenants,
+        audiences=entra.audiences,
+        allowed_callers=entra.allowed_callers,
+        required_role=entra.required_role,
+        authority=entra.authority,
+    )
+    _begin(verifier.warm)
+    return verifier
+
+
+@functools.cache
+def _built(threads: int) -> Bridge:
+    settings = Settings.from_environ(os.environ)
+    instance = settings.servicenow
+    verifier = _verifier(settings.entra)
+    store = AlertTable(connect_table(settings.storage))
+    wakeups = WakeUpQueue(connect_queue(settings.storage))
+    table_api = TableApi(instance.instance_url, credentials_of(instance))
+    incidents = Incidents(table_api, close_code=instance.close_code)
+    slots = requests_at_once(instance.max_concurrency, threads=threads)
+    # Not at import: the host drops log lines that belong to no call.
+    level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
+    text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
+    log.log(level, text, __version__, threads, slots)
+    circuit = Circuit(slots=slots, now=_now)
+    reconciler = Reconciler(
+        store=store,
+        wakeups=wakeups,
+        target=ServiceNow(incidents, Cmdb(table_api)),
+        circuit=circuit,
+        retry_horizon=settings.retry_horizon,
+        retention=settings.retention,
+        now=_now,
+    )
+    webhook = Webhook(verifier=verifier, allowed_subscriptions=settings.allowed_subscriptions, reconciler=reconciler)
+    health = Health(
+        Check(name="entra", run=verifier.warm),
+        Check(name="table", run=store.check),
+        Check(name="queue", run=wakeups.check),
+        servicenow_check(incidents, circuit),
+        now=_now,
+    )
+    _begin(store.check, wakeups.check, table_api.sign_in)
+    return Bridge(webhook=webhook, reconciler=reconciler, health=health)
+
+
+def _begin(*parts: Callable[[], object]) -> None:
+    """Begin side by side the fetches that the first call would make one after the other: keys, connections, tokens.
+
+    Nothing waits for them here. A call that needs an unfinished one waits for it, and tries a failed one again.
+    """
+
+    def attempt(part: Callable[[], object]) -> None:
+        with suppress(BridgeError):
+            part()
+
+    for part in parts:
+        threading.Thread(target=attempt, args=(part,), daemon=True).start()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

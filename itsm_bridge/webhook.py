@@ -1,0 +1,129 @@
+"""What happens to one notification, from its token to its answer?
+
+`function_app.receive_alert` calls `answer`; nothing here knows Azure Functions.
+
+    verify ▸ size ▸ parse ▸ subscription ▸ receive ▸ answer
+
+`ANSWERS` says what each error becomes. Any other error becomes 503, because Azure Monitor repeats a call only after
+408, 429, 503 and 504 (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook).
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from itsm_bridge.azure_monitor.alert import Alert, parse_alert
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.entra.token import TokenVerifier
+from itsm_bridge.errors import (
+    BridgeError,
+    Forbidden,
+    InvalidAlert,
+    InvalidToken,
+    TemporaryError,
+    TooLarge,
+    place_of,
+)
+from itsm_bridge.reconcile.attempt import Outcome, Result
+from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
+
+# Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
+log = logging.getLogger("itsm_bridge")
+
+#: The largest alert in the common schema is 256 KB; a body of four times that holds no alert.
+LARGEST_BODY: Final = 1024 * 1024
+#: How long 503 asks the caller to wait, in seconds. Azure Monitor has a schedule of its own.
+RETRY_AFTER: Final = "10"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer to the caller; the body is sent as JSON."""
+
+    status: int
+    body: Mapping[str, object]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """The parts that take a notification in; the composition root makes one webhook per process."""
+
+    verifier: TokenVerifier
+    #: Lower-cased; empty: all.
+    allowed_subscriptions: frozenset[str]
+    reconciler: Reconciler
+
+    def receive(self, authorization: str | None, body: bytes, *, deadline: Deadline) -> Result:
+        """Take one notification that was sent with this `Authorization` header; return its result.
+
+        Raises:
+            BridgeError: nothing came of it; `ANSWERS` has a line for every such error.
+        """
+        self.verifier.verify(authorization)
+        if len(body) > LARGEST_BODY:
+            raise TooLarge("The body is larger than 1 MiB; an alert is at most 256 KB.")
+        alert = parse_alert(body)
+        _check_subscription(alert, self.allowed_subscriptions)
+        return self.reconciler.receive(alert, deadline=deadline)
+
+
+#: Status, code, sentence ("" for the error's own), and headers. The first class that fits.
+ANSWERS: Final[Mapping[type[BridgeError], tuple[int, str, str, Mapping[str, str]]]] = {
+    InvalidToken: (
+        401,
+        "invalid_token",
+        "A valid access token of Azure Monitor is required.",
+        {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+    ),
+    Forbidden: (403, "forbidden", "This caller or its subscription is not allowed.", {}),
+    InvalidAlert: (400, "invalid_alert", "", {}),
+    TooLarge: (413, "too_large", "", {}),
+    BridgeError: (503, "unavailable", "The alert could not be taken now. Send it again.", {"Retry-After": RETRY_AFTER}),
+}
+
+
+def answer(build: Callable[[], Webhook], authorization: str | None, body: bytes) -> Answer:
+    """Take one notification; return what the caller is answered, whatever happens.
+
+    Args:
+        build: Returns the webhook. It may raise, and its time counts towards the time of the answer.
+        authorization: The `Authorization` header; None if there is none.
+        body: As it was sent.
+    """
+    deadline = Deadline.after(INLINE_BUDGET)
+    try:
+        return _answer_to(build().receive(authorization, body, deadline=deadline))
+    except BridgeError as error:
+        return _refusal(error)
+    except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
+        name, where = type(error).__name__, place_of(error)
+        log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", name, where)
+        return _error_answer(BridgeError)
+
+
+def _check_subscription(alert: Alert, allowed: frozenset[str]) -> None:
+    if allowed and alert.subscription_id not in allowed:
+        raise Forbidden(f"subscription {alert.subscription_id!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
+
+
+def _answer_to(result: Result) -> Answer:
+    seen = result.record.observed
+    body: dict[str, object] = {"alert_key": result.record.key, "outcome": str(result.outcome)}
+    if result.outcome is Outcome.ACCEPTED:
+        return Answer(status=202, body=body)
+    body["incident"] = {"number": seen.number, "sys_id": seen.incident_id} if seen.incident_id else None
+    return Answer(status=200, body=body)
+
+
+def _refusal(error: BridgeError) -> Answer:
+    kind = next(kind for kind in ANSWERS if isinstance(error, kind))
+    is_expected = isinstance(error, (TemporaryError, InvalidToken, InvalidAlert))
+    log.log(logging.WARNING if is_expected else logging.ERROR, "answered %d: %s", ANSWERS[kind][0], error)
+    return _error_answer(kind, str(error))
+
+
+def _error_answer(kind: type[BridgeError], sentence: str = "") -> Answer:
+    status, code, message, headers = ANSWERS[kind]
+    return Answer(status=status, body={"error": {"code": code, "message": message or sentence}}, headers=headers)

@@ -1,0 +1,105 @@
+"""The answers of the webhook, without a host and without servers."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+
+from itsm_bridge.errors import Forbidden, InvalidSettings, InvalidToken, Rejected, Unavailable
+from itsm_bridge.reconcile.attempt import Outcome, Result
+from itsm_bridge.webhook import LARGEST_BODY, Webhook, answer
+from tests.alert_files import document_of
+from tests.builders import known_record, record
+
+BODY = json.dumps(document_of("metric-static.fired")).encode()
+
+
+class Stub:
+    """A verifier and a reconciler; notes which of them was asked."""
+
+    def __init__(self, result: Result | None = None, *, verify: Callable[[], object] = bool) -> None:
+        self.asked: list[str] = []
+        self._result = result
+        self._verify = verify
+
+    def verify(self, authorization: str | None) -> None:
+        self.asked.append(f"verify {authorization}")
+        self._verify()
+
+    def receive(self, alert: Any, *, deadline: Any) -> Result | None:
+        assert alert.kind
+        assert deadline
+        self.asked.append("receive")
+        return self._result
+
+
+def webhook(stub: Any, *subscriptions: str) -> Webhook:
+    return Webhook(verifier=stub, allowed_subscriptions=frozenset(subscriptions), reconciler=stub)
+
+
+def raising(error: Exception) -> Callable[[], NoReturn]:
+    def fail() -> NoReturn:
+        raise error
+
+    return fail
+
+
+def test_an_incident_is_named_and_an_alert_that_waits_is_accepted() -> None:
+    done = Stub(Result(outcome=Outcome.UPDATED, record=known_record()))
+    waits = Stub(Result(outcome=Outcome.ACCEPTED, record=record()))
+
+    first = answer(lambda: webhook(done), "Bearer t", BODY)
+    second = answer(lambda: webhook(waits), "Bearer t", BODY)
+
+    known = known_record()
+    assert (first.status, first.body["outcome"]) == (200, "updated")
+    assert first.body["incident"] == {"number": known.observed.number, "sys_id": known.observed.incident_id}
+    assert (second.status, second.body) == (202, {"alert_key": record().key, "outcome": "accepted"})
+    assert done.asked == ["verify Bearer t", "receive"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (InvalidToken("no"), 401, "invalid_token"),
+        (Forbidden("no"), 403, "forbidden"),
+        (Unavailable("no keys"), 503, "unavailable"),
+        (Rejected("no"), 503, "unavailable"),
+        (ValueError("an alert"), 503, "unavailable"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_nothing_is_read_before_the_token_is_verified(error: Exception, status: int, code: str) -> None:
+    stub = Stub(verify=raising(error))
+
+    told: Any = answer(lambda: webhook(stub), None, b"not JSON")
+
+    assert (told.status, told.body["error"]["code"]) == (status, code)
+    assert ("Retry-After" in told.headers) == (status == 503)
+    assert stub.asked == ["verify None"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"[]", 400), (b"x" * (LARGEST_BODY + 1), 413), (BODY, 403)],
+    ids=["no object", "size", "whose"],
+)
+def test_what_is_refused_never_reaches_the_reconciler(body: bytes, status: int) -> None:
+    stub = Stub()
+
+    told = answer(lambda: webhook(stub, "another"), "Bearer t", body)
+
+    assert (told.status, stub.asked) == (status, ["verify Bearer t"])
+
+
+@pytest.mark.parametrize("error", [InvalidSettings("X is missing"), KeyError("an alert")], ids=["settings", "bug"])
+def test_a_program_that_cannot_be_built_asks_for_the_alert_again(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: Any = answer(raising(error), "Bearer t", BODY)
+
+    assert (told.status, told.headers) == (503, {"Retry-After": "10"})
+    assert [(line.name, line.levelno) for line in caplog.records] == [("itsm_bridge", logging.ERROR)]
+    assert "an alert" not in caplog.text
