@@ -1,1 +1,15 @@
-"""TODO."""
+"""How is ServiceNow a target of the loop?
+
+`app` makes one `target.ServiceNow`; the reconciler calls it as a `Target`. Nothing is decided here about an incident.
+
+    target         renders, finds, creates, updates, resolves, reopens, retires, links
+      fields       how is an alert or a write spelled in fields?      pure
+      incidents    what is there, and what was stored of what we sent?
+        incident   states, owned fields, lengths                      pure
+      cmdb/        which configuration item is the resource?
+    table_api      how are rows of any table read and written?
+      verdicts     what has come of a request?                        pure: one table
+      credentials  how do we prove who we are?
+
+    write ──fields──▶ incidents ──▶ table_api ──▶ the instance ──verdicts──▶ incident, or an error of `errors`
+"""

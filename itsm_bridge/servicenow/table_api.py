@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.credentials import Credentials
-from itsm_bridge.servicenow.verdicts import Answer, Outcome, classify, unanswered
+from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
 from itsm_bridge.transport import Deadline, NoAnswer, Received, Transport
 
 log = logging.getLogger(__name__)
@@ -182,19 +182,19 @@ class TableApi:
         result = self._confirmed(request, within).result
         return {name: _text(value) for name, value in result.items()} if isinstance(result, Mapping) else {}
 
-    def _confirmed(self, request: _Request, within: timedelta) -> Answer:
+    def _confirmed(self, request: _Request, within: timedelta) -> Verdict:
         deadline = Deadline.after(within)
         headers = self._credentials.headers(deadline)
         answer = self._answer(request, headers, deadline)
         if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials.forget(headers):
             answer = self._answer(request, self._credentials.headers(deadline), deadline)
-        if answer.outcome is Outcome.CONFIRMED:
+        if answer.effect is Effect.CONFIRMED:
             return answer
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             log.error("%s: %s", request, answer.reason)
         raise _error_of(request, answer)
 
-    def _answer(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Answer:
+    def _answer(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Verdict:
         try:
             received = self._received(request, authorization, deadline)
         except NoAnswer as error:
@@ -222,11 +222,11 @@ class TableApi:
         )
 
 
-def _error_of(request: _Request, answer: Answer) -> BridgeError:
+def _error_of(request: _Request, answer: Verdict) -> BridgeError:
     message = f"{request}: {answer.reason}"
-    if answer.outcome is Outcome.REJECTED:
+    if answer.effect is Effect.REJECTED:
         return Rejected(message)
-    if answer.outcome is Outcome.UNKNOWN:
+    if answer.effect is Effect.UNKNOWN:
         return Unconfirmed(message, retry_after=answer.retry_after, is_refusal=answer.is_refusal)
     if answer.is_absent:
         return Conflict(message)

@@ -82,7 +82,7 @@ class ServiceNow:
         """Return the configuration item, the only link that ServiceNow has; raises as `Target.find_link`."""
         if self._cmdb is None or name != CONFIGURATION_ITEM:
             return LinkEnd(reason="")
-        match = self._cmdb.bind(wanted, left=lambda: deadline.for_request(REQUEST_BUDGET))
+        match = self._cmdb.find(wanted, left=lambda: deadline.for_request(REQUEST_BUDGET))
         return LinkEnd(id=match.sys_id, reason=match.reason)
 
     def _changed(self, write: Write, changes: Mapping[str, str], deadline: Deadline) -> Incident:

@@ -56,7 +56,7 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 Result = Mapping[str, object] | list[Mapping[str, object]]
 
 
-class Outcome(StrEnum):
+class Effect(StrEnum):
     """What has come of a request."""
 
     #: It took effect, and the answer tells how.
@@ -70,10 +70,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Verdict:
     """One answer, judged."""
 
-    outcome: Outcome
+    effect: Effect
     #: For people: the status and ServiceNow's message, printable, at most 256 characters.
     reason: str
     #: None if there was no answer.
@@ -142,11 +142,11 @@ class _Rule:
 
     name: str
     fits: Callable[[_Seen], bool]
-    read: Outcome
-    insert: Outcome
-    change: Outcome
+    read: Effect
+    insert: Effect
+    change: Effect
 
-    def outcome_of(self, method: str) -> Outcome:
+    def effect_of(self, method: str) -> Effect:
         if method in _READS:
             return self.read
         return self.insert if method == "POST" else self.change
@@ -175,7 +175,7 @@ def _says_anything(*statuses: int) -> Callable[[_Seen], bool]:
     return lambda seen: seen.status in statuses and seen.is_said
 
 
-_CONFIRMED, _REJECTED, _SAFE, _UNKNOWN = Outcome.CONFIRMED, Outcome.REJECTED, Outcome.RETRY_SAFE, Outcome.UNKNOWN
+_CONFIRMED, _REJECTED, _SAFE, _UNKNOWN = Effect.CONFIRMED, Effect.REJECTED, Effect.RETRY_SAFE, Effect.UNKNOWN
 
 _RESULT = _Rule("a result", _has_result, _CONFIRMED, _CONFIRMED, _CONFIRMED)
 _ABSENT = _Rule(
@@ -206,7 +206,7 @@ _RULES: tuple[_Rule, ...] = (
 )
 
 
-def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Answer:
+def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Verdict:
     """Judge a complete answer. `now` is aware and turns the dates of headers into spans."""
     names = _lower_case(headers)
     seen = _Seen(method=method, status=status, headers=names, body=body, content=parsed(body))
@@ -214,8 +214,8 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
     wait = retry_after(names, now=now)
     if wait is None and status == HTTPStatus.TOO_MANY_REQUESTS:
         wait = _FULL_QUEUE_WAIT
-    return Answer(
-        outcome=rule.outcome_of(method),
+    return Verdict(
+        effect=rule.effect_of(method),
         reason=_reason(rule, seen),
         status=status,
         result=seen.result if rule is _RESULT else None,
@@ -227,10 +227,10 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
     )
 
 
-def unanswered(method: str, *, was_sent: bool, reason: str, is_too_large: bool = False) -> Answer:
+def unanswered(method: str, *, was_sent: bool, reason: str, is_too_large: bool = False) -> Verdict:
     """Judge a request that got no complete answer. `was_sent`: whether any of it may have reached the other side."""
-    outcome = Outcome.RETRY_SAFE if method in _READS or not was_sent else Outcome.UNKNOWN
-    return Answer(outcome=outcome, reason=_printable(reason), is_too_large=is_too_large)
+    outcome = Effect.RETRY_SAFE if method in _READS or not was_sent else Effect.UNKNOWN
+    return Verdict(effect=outcome, reason=_printable(reason), is_too_large=is_too_large)
 
 
 def parsed(body: bytes) -> object:

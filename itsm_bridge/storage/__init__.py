@@ -1,1 +1,14 @@
-"""TODO."""
+"""What does the program keep, and where?
+
+One Azure Storage account: the table `alerts` and the queue `alert-wakeups`. `app` makes an `AlertTable` and a
+`WakeUpQueue` per process; the reconciler calls them as its `Store` and `WakeUps`, the commands read through `listing`.
+
+    alert_table    rows: read, and written if nobody else was faster
+      row_format   how is a record laid out in a row?          pure; version 2
+        row_version_1   how does a row of version 1 read?      pure
+    listing        which rows are there, for people who look?
+    wakeup_queue   when is a key to be looked at again?
+    account        where is the account, and who are we there?
+
+    record ──row_format──▶ alert_table ──▶ the table        key ──wakeup_queue──▶ the queue ──▶ reconcile_alert
+"""

@@ -18,7 +18,7 @@ from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.servicenow.cmdb.match import Binding
+from itsm_bridge.servicenow.cmdb.match import CiMatch
 from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.faults import Trip, Weather
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps
@@ -380,14 +380,14 @@ class _RemoteCmdb:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def bind(self, resources: Sequence[str], *, left: Callable[[], timedelta]) -> Binding:
+    def find(self, resources: Sequence[str], *, left: Callable[[], timedelta]) -> CiMatch:
         process, cloud = self._process, self._process.cloud
         is_known = bool(resources) and resources[0].endswith("1")
-        binding = Binding(sys_id="c1" * 16, reason=CI_FOUND) if is_known else Binding(reason=CI_NOT_FOUND)
+        match = CiMatch(sys_id="c1" * 16, reason=CI_FOUND) if is_known else CiMatch(reason=CI_NOT_FOUND)
         trip = cloud.weather.servicenow_trip("search")
         cloud.requests += 1
         try:
-            return process.call("bind", lambda: binding, trip, patience=left().total_seconds())
+            return process.call("bind", lambda: match, trip, patience=left().total_seconds())
         except _TimeIsUp as error:
             raise Unavailable("the CMDB did not answer in time") from error
 

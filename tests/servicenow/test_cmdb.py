@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.servicenow.cmdb.classes import CLASSES, lineage, questions_of, resource_of
-from itsm_bridge.servicenow.cmdb.lookup import Cmdb, _Cache
-from itsm_bridge.servicenow.cmdb.match import Binding
+from itsm_bridge.servicenow.cmdb.lookup import Cmdb
+from itsm_bridge.servicenow.cmdb.match import CiMatch, first_of, key_of
 from itsm_bridge.servicenow.credentials import Header
 from itsm_bridge.servicenow.table_api import TableApi
 from local.servicenow import faults
@@ -61,6 +61,11 @@ def untouched(shared: ServiceNowStandIn) -> ServiceNowStandIn:
     return shared
 
 
+def cached(cmdb: Cmdb, resources: Sequence[str]) -> CiMatch | None:
+    """What `find` would return without any request; None if that takes one."""
+    return first_of(resources, lambda resource: cmdb._matches.get(key_of(resource)))
+
+
 def cmdb_of(instance: ServiceNowStandIn, clock: Clock, **overrides: str) -> Cmdb:
     """Signed in with an API key: each look-up is one request."""
     table_api = TableApi(instance.url, Header("x-sn-apikey", instance.credentials.api_key))
@@ -76,8 +81,8 @@ def plenty() -> timedelta:
     return timedelta(seconds=DEADLINE)
 
 
-def bound(cmdb: Cmdb, *resources: str) -> Binding:
-    return cmdb.bind(resources, left=plenty)
+def bound(cmdb: Cmdb, *resources: str) -> CiMatch:
+    return cmdb.find(resources, left=plenty)
 
 
 def tables(instance: ServiceNowStandIn) -> list[str]:
@@ -215,7 +220,7 @@ class TestByAzureId:
     def test_two_live_items_bind_nothing_and_end_the_search(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         binding = bound(cmdb, arm_id("Microsoft.Cache/redis/redis-cart"))
 
-        assert binding == Binding(
+        assert binding == CiMatch(
             reason="No configuration item. redis-cart is ambiguous, 2 records: cmdb_ci_cmp_resource by Azure id."
         )
         assert tables(instance) == ["cmdb_ci_cloud_database", "cmdb_ci_cmp_resource"]
@@ -427,9 +432,9 @@ class TestSeveralResources:
 
     @pytest.mark.parametrize("resources", [[], [""], [" ", "/"]])
     def test_none_is_none(self, instance: ServiceNowStandIn, cmdb: Cmdb, resources: Sequence[str]) -> None:
-        nothing = Binding(reason="No configuration item. The alert names no resource.")
+        nothing = CiMatch(reason="No configuration item. The alert names no resource.")
 
-        assert cmdb.known(resources) == nothing
+        assert cached(cmdb, resources) == nothing
         assert bound(cmdb, *resources) == nothing
         assert instance.calls == []
 
@@ -439,11 +444,11 @@ class TestSeveralResources:
         slots = [arm_id(f"Microsoft.Web/sites/app-{each}/slots/s") for each in range(5)]
 
         first = bound(cmdb, *slots)
-        assert first == Binding(reason="No configuration item. None was found with 20 requests.")
+        assert first == CiMatch(reason="No configuration item. None was found with 20 requests.")
         assert len(instance.calls) == 20
-        assert cmdb.known(slots) is None
+        assert cached(cmdb, slots) is None
 
-        while cmdb.known(slots) is None:
+        while cached(cmdb, slots) is None:
             instance.forget_calls()
             bound(cmdb, *slots)
             assert 0 < len(instance.calls) <= 20
@@ -451,7 +456,7 @@ class TestSeveralResources:
     def test_a_reason_fits_into_a_note(self, cmdb: Cmdb) -> None:
         slots = [arm_id(f"Microsoft.Web/sites/{'n' * 300}{each}/slots/s") for each in range(5)]
 
-        while (binding := cmdb.known(slots)) is None:
+        while (binding := cached(cmdb, slots)) is None:
             bound(cmdb, *slots)
 
         assert len(binding.reason) <= 1000
@@ -579,17 +584,17 @@ class TestTraps:
 
 class TestMemory:
     def test_what_was_found_is_known_for_an_hour(self, instance: ServiceNowStandIn, cmdb: Cmdb, clock: Clock) -> None:
-        assert cmdb.known([VM]) is None
+        assert cached(cmdb, [VM]) is None
         binding = bound(cmdb, VM)
         instance.forget_calls()
 
         clock.now += 3599
-        assert cmdb.known([VM.lower(), "whatever"]) == binding
+        assert cached(cmdb, [VM.lower(), "whatever"]) == binding
         assert bound(cmdb, f"{VM}/") == binding
         assert instance.calls == []
 
         clock.now += 1
-        assert cmdb.known([VM]) is None
+        assert cached(cmdb, [VM]) is None
         assert bound(cmdb, VM) == binding
         assert len(instance.calls) == 1
 
@@ -601,28 +606,18 @@ class TestMemory:
         instance.forget_calls()
 
         clock.now += 299
-        assert cmdb.known([UNKNOWN_VAULT]) == binding
+        assert cached(cmdb, [UNKNOWN_VAULT]) == binding
         assert bound(cmdb, UNKNOWN_VAULT) == binding
         assert instance.calls == []
 
         clock.now += 1
-        assert cmdb.known([UNKNOWN_VAULT]) is None
+        assert cached(cmdb, [UNKNOWN_VAULT]) is None
         assert bound(cmdb, UNKNOWN_VAULT).sys_id == sys_id
 
     def test_one_unknown_among_several_is_not_known(self, cmdb: Cmdb) -> None:
         bound(cmdb, UNKNOWN_VAULT)
 
-        assert cmdb.known([UNKNOWN_VAULT, VM]) is None
-
-    def test_what_was_not_used_for_longest_is_forgotten_first(self, clock: Clock) -> None:
-        cache: _Cache[int, str] = _Cache(clock)
-        for key in range(2000):
-            cache.put(key, "x", 60)
-        assert cache.get(0)
-
-        cache.put(2000, "x", 60)
-
-        assert [cache.get(key) for key in (0, 1, 2, 2000)] == ["x", None, "x", "x"]
+        assert cached(cmdb, [UNKNOWN_VAULT, VM]) is None
 
 
 class TestTime:
@@ -637,8 +632,8 @@ class TestTime:
             return span
 
         with pytest.raises(Unavailable, match="the time is up"):
-            cmdb.bind([source], left=left)
-        assert cmdb.known([source]) is None
+            cmdb.find([source], left=left)
+        assert cached(cmdb, [source]) is None
         assert bound(cmdb, source).sys_id == ci_sys_id("SQL01@vm-erp-01")
         assert tables(instance) == ["cmdb_ci_cmp_resource", "sys_object_source", "cmdb_ci"]
 
@@ -648,7 +643,7 @@ class TestTime:
         instance.faults.add(faults.silence(), table="sys_object_source")
 
         with pytest.raises(Unavailable):
-            cmdb.bind([UNKNOWN_VAULT], left=lambda: timedelta(seconds=0.3))
+            cmdb.find([UNKNOWN_VAULT], left=lambda: timedelta(seconds=0.3))
         instance.forget_calls()
 
         assert bound(cmdb, UNKNOWN_VAULT).sys_id == ""
@@ -667,7 +662,7 @@ class TestTime:
             asked.append(len(instance.calls))
             return plenty()
 
-        cmdb.bind([UNKNOWN_VAULT], left=left)
+        cmdb.find([UNKNOWN_VAULT], left=left)
 
         assert asked == [0, 1, 2]
 
@@ -677,7 +672,7 @@ class TestThreads:
         instance.delay = 0.1
         start = threading.Barrier(10)
 
-        def search(_: int) -> Binding:
+        def search(_: int) -> CiMatch:
             start.wait(DEADLINE)
             return bound(cmdb, UNKNOWN_VAULT)
 
@@ -696,10 +691,10 @@ class TestThreads:
             raise Unavailable("the time is up")
 
         with ThreadPoolExecutor(1) as threads:
-            first = threads.submit(cmdb.bind, [VM], left=slow)
+            first = threads.submit(cmdb.find, [VM], left=slow)
             assert is_searching.wait(DEADLINE)
             with pytest.raises(Unavailable, match="another search"):
-                cmdb.bind([VM.lower()], left=lambda: timedelta(seconds=0.05))
+                cmdb.find([VM.lower()], left=lambda: timedelta(seconds=0.05))
             assert bound(cmdb, "vm-web-02").sys_id == ci_sys_id("vm-web-02")
             may_go_on.set()
             assert isinstance(first.exception(DEADLINE), Unavailable)
@@ -777,7 +772,7 @@ def test_whatever_comes_in_is_bound_or_explained_and_never_widens_a_query() -> N
         @settings(max_examples=150, deadline=None)
         @given(st.lists(st.one_of(_arm_ids(), _PARTS, st.text()), max_size=6))
         def check(resources: list[str]) -> None:
-            binding = cmdb.bind(resources, left=plenty)
+            binding = cmdb.find(resources, left=plenty)
             assert binding.sys_id in live | {""}
             assert binding.reason.endswith((".", "…"))
             assert len(binding.reason) <= 1000

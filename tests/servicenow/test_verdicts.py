@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itsm_bridge.servicenow.verdicts import Answer, Outcome, classify, is_hibernating, unanswered
+from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, is_hibernating, unanswered
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 NODE = {"X-Transaction-ID": "096cc61b9736", "Content-Type": "application/json;charset=UTF-8"}
 EDGE = {"Server": "snow_adc", "Content-Type": "text/html"}
 
-CONFIRMED, REJECTED, SAFE, UNKNOWN = Outcome.CONFIRMED, Outcome.REJECTED, Outcome.RETRY_SAFE, Outcome.UNKNOWN
+CONFIRMED, REJECTED, SAFE, UNKNOWN = Effect.CONFIRMED, Effect.REJECTED, Effect.RETRY_SAFE, Effect.UNKNOWN
 
 ROW = b'{"result":{"sys_id":"0123"}}'
 ROWS = b'{"result":[{"sys_id":"0123"}]}'
@@ -23,7 +23,7 @@ BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 def judged(
     method: str, status: int, body: bytes | dict[str, Any] = b"", headers: dict[str, str] | None = None
-) -> Answer:
+) -> Verdict:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return classify(method, status, NODE if headers is None else headers, raw, now=NOW)
 
@@ -186,11 +186,11 @@ def test_each_known_answer_has_its_outcome(
     status: int,
     headers: dict[str, str],
     body: bytes | dict[str, Any],
-    read: Outcome,
-    insert: Outcome,
-    change: Outcome,
+    read: Effect,
+    insert: Effect,
+    change: Effect,
 ) -> None:
-    outcomes = [judged(method, status, body, headers).outcome for method in ("GET", "POST", "PATCH")]
+    outcomes = [judged(method, status, body, headers).effect for method in ("GET", "POST", "PATCH")]
 
     assert outcomes == [read, insert, change]
 
@@ -200,7 +200,7 @@ def test_every_status_without_a_word_has_an_outcome(method: str) -> None:
     expected = dict.fromkeys(range(100, 600), SAFE if method == "GET" else UNKNOWN)
     expected |= dict.fromkeys((401, 407, 429), SAFE)
 
-    outcomes = {status: judged(method, status).outcome for status in range(100, 600)}
+    outcomes = {status: judged(method, status).effect for status in range(100, 600)}
 
     assert outcomes == expected
 
@@ -209,7 +209,7 @@ def test_every_status_without_a_word_has_an_outcome(method: str) -> None:
 def test_nothing_is_final_that_no_node_said(method: str) -> None:
     bodies = (b"", b"<html>", POLICY, RULE, refusal("Invalid table incident", None), refusal("Bad", "no"))
 
-    outcomes = {judged(method, status, body, {}).outcome for status in range(400, 600) for body in bodies}
+    outcomes = {judged(method, status, body, {}).effect for status in range(400, 600) for body in bodies}
 
     assert REJECTED not in outcomes
 
@@ -245,7 +245,7 @@ def test_no_status_is_final_unless_a_node_says_so(
 
     answers = {status: judged(method, status, body, headers) for status in range(100, 600)}
 
-    assert {status: answer.outcome for status, answer in answers.items()} == expected
+    assert {status: answer.effect for status, answer in answers.items()} == expected
     assert not any(answer.is_refusal or answer.is_absent for answer in answers.values())
 
 
@@ -259,7 +259,7 @@ def test_what_a_node_says_is_final_but_for_what_may_pass(method: str) -> None:
     expected = dict.fromkeys(range(100, 600), doubt)
     expected |= {status: known.get(status, REJECTED) for status in range(400, 500)}
 
-    outcomes = {status: judged(method, status, SAID).outcome for status in range(100, 600)}
+    outcomes = {status: judged(method, status, SAID).effect for status in range(100, 600)}
 
     assert outcomes == expected
 
@@ -272,7 +272,7 @@ def test_that_there_is_no_such_table_is_temporary_and_about_the_instance(
 ) -> None:
     answer = judged(method, status, refusal(message, None))
 
-    assert (answer.outcome, answer.is_no_table) == (SAFE, True)
+    assert (answer.effect, answer.is_no_table) == (SAFE, True)
     assert (answer.is_refusal, answer.is_absent) == (False, False)
 
 
@@ -284,7 +284,7 @@ def test_a_refusal_of_one_request_is_told_from_one_of_all() -> None:
 
 @pytest.mark.parametrize("status", range(100, 600))
 def test_a_write_is_confirmed_by_200_and_201_alone(status: int) -> None:
-    assert (judged("POST", status, ROW).outcome is CONFIRMED) == (status in (200, 201))
+    assert (judged("POST", status, ROW).effect is CONFIRMED) == (status in (200, 201))
 
 
 def test_a_result_is_handed_on_only_when_confirmed() -> None:
@@ -314,8 +314,8 @@ def test_an_absent_row_is_told_from_an_empty_one() -> None:
         ("DELETE", True, UNKNOWN),
     ],
 )
-def test_without_an_answer_what_was_sent_decides(method: str, was_sent: bool, expected: Outcome) -> None:
-    assert unanswered(method, was_sent=was_sent, reason="x").outcome is expected
+def test_without_an_answer_what_was_sent_decides(method: str, was_sent: bool, expected: Effect) -> None:
+    assert unanswered(method, was_sent=was_sent, reason="x").effect is expected
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_a_long_reason_is_cut_visibly() -> None:
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"result":' * 90_000, b"9" * 5000, b"\xff\xfe", b'"\\ud800"'])
 def test_hostile_json_is_no_result(body: bytes) -> None:
-    assert judged("POST", 200, body).outcome is UNKNOWN
+    assert judged("POST", 200, body).effect is UNKNOWN
 
 
 def test_values_that_belong_to_nobody_are_no_hibernation() -> None:
@@ -406,5 +406,5 @@ def test_whatever_is_answered_is_judged(method: str, status: int, headers: dict[
     assert answer.reason.isprintable()
     assert len(answer.reason) <= 256
     assert answer.retry_after is None or timedelta(0) <= answer.retry_after <= timedelta(hours=2)
-    assert method != "GET" or answer.outcome is not UNKNOWN
-    assert (answer.result is not None) == (answer.outcome is CONFIRMED and not answer.is_absent)
+    assert method != "GET" or answer.effect is not UNKNOWN
+    assert (answer.result is not None) == (answer.effect is CONFIRMED and not answer.is_absent)

@@ -24,34 +24,38 @@ import logging
 import re
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import TypeVar
+
+from cachetools import Cache, TLRUCache, TTLCache
 
 from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
 from itsm_bridge.servicenow.cmdb.classes import SOURCES, Question, lineage, questions_of, resource_of
 from itsm_bridge.servicenow.cmdb.match import (
     FIELDS,
     SYS_ID,
-    Answer,
-    Binding,
-    answer_of,
+    CiMatch,
+    Rows,
     first_of,
-    judged,
     key_of,
+    live_rows,
+    match_of,
     not_found,
 )
 from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, TableApi, UnknownField, is_plain
 
 log = logging.getLogger(__name__)
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
 #: How long the next request may take; raises Unavailable when the time is up.
 TimeLeft = Callable[[], timedelta]
 
-#: Requests of one call of `bind`. The usual item takes one; what is nowhere takes 3 to 5, and so does each parent.
+#: Requests of one call of `find`. The usual item takes one; what is nowhere takes 3 to 5, and so does each parent.
 _MOST_REQUESTS = 20
 #: How many resources are asked for that one is a part of.
 _MOST_PARENTS = 3
@@ -76,33 +80,6 @@ _REMARKS: Mapping[type[BridgeError], str] = {
     NotAllowed: "we may not read it",
     NoSuchTable: "there is no such table",
 }
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class _Cache(Generic[K, V]):
-    """What was learnt, for a while; what was not used for longest is forgotten first."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        with self._lock:
-            value, ends_at = self._entries.get(key, (None, 0.0))
-            if value is None or self._clock() >= ends_at:
-                return None
-            self._entries.move_to_end(key)
-            return value
-
-    def put(self, key: K, value: V, fresh: float) -> None:
-        with self._lock:
-            self._entries[key] = (value, self._clock() + fresh)
-            self._entries.move_to_end(key)
-            if len(self._entries) > _CACHE_SIZE:
-                self._entries.popitem(last=False)
 
 
 class _Enough(Exception):
@@ -149,18 +126,16 @@ class Cmdb:
             raise InvalidSettings(f"no names of CMDB classes: {', '.join(wrong)}")
         self._table_api = table_api
         self._overrides = {each.lower(): table for each, table in (overrides or {}).items()}
-        self._bindings: _Cache[str, Binding] = _Cache(clock)
-        self._answers: _Cache[Question, Answer] = _Cache(clock)
+        self._matches: TLRUCache[str, CiMatch] = TLRUCache(_CACHE_SIZE, _fresh_until, timer=clock)
+        self._rows: TTLCache[Question, Rows] = TTLCache(_CACHE_SIZE, _OTHERWISE_FRESH, timer=clock)
         #: By table and field: why there is no asking.
-        self._closed: _Cache[tuple[str, str], str] = _Cache(clock)
+        self._closed: TTLCache[tuple[str, str], str] = TTLCache(_CACHE_SIZE, _OTHERWISE_FRESH, timer=clock)
+        #: The caches are not safe to share between threads by themselves.
+        self._caching = threading.Lock()
         self._under_way: set[str] = set()
         self._changed = threading.Condition()
 
-    def known(self, resources: Sequence[str]) -> Binding | None:
-        """Return what `bind` would, without any request; None if that takes one."""
-        return first_of(resources, lambda resource: self._bindings.get(key_of(resource)))
-
-    def bind(self, resources: Sequence[str], *, left: TimeLeft) -> Binding:
+    def find(self, resources: Sequence[str], *, left: TimeLeft) -> CiMatch:
         """Return the item of the first resource that has one. What was learnt makes a repetition cheaper.
 
         Args:
@@ -168,29 +143,29 @@ class Cmdb:
             left: Called before each request and each wait for another thread: how long it may take.
 
         Raises:
-            Unavailable: ServiceNow did not answer, or `left` says that the time is up.
+            Unavailable: ServiceNow did not rows, or `left` says that the time is up.
         """
         allowance = _Allowance(left)
         try:
-            binding = first_of(resources, lambda resource: self._found(resource, allowance))
+            match = first_of(resources, lambda resource: self._found(resource, allowance))
         except _Enough:
-            binding = None
-        return binding or Binding(reason=f"No configuration item. None was found with {_MOST_REQUESTS} requests.")
+            match = None
+        return match or CiMatch(reason=f"No configuration item. None was found with {_MOST_REQUESTS} requests.")
 
-    def _found(self, resource: str, allowance: _Allowance) -> Binding:
+    def _found(self, resource: str, allowance: _Allowance) -> CiMatch:
         key = key_of(resource)
-        binding = self._bindings.get(key)
-        if binding is not None:
-            return binding
-        with self._turn(key, allowance.left):
-            binding = self._bindings.get(key)
-            if binding is None:
-                binding = self._search(resource, allowance)
-                self._bindings.put(key, binding, _FOUND_FRESH if binding.sys_id else _OTHERWISE_FRESH)
-        return binding
+        match = self._cached(self._matches, key)
+        if match is not None:
+            return match
+        with self._search_of(key, allowance.left):
+            match = self._cached(self._matches, key)
+            if match is None:
+                match = self._search(resource, allowance)
+                self._cache(self._matches, key, match)
+        return match
 
     @contextmanager
-    def _turn(self, key: str, left: TimeLeft) -> Iterator[None]:
+    def _search_of(self, key: str, left: TimeLeft) -> Iterator[None]:
         """Hold the right to search for one resource; wait while another thread has it."""
         with self._changed:
             while key in self._under_way:
@@ -204,42 +179,42 @@ class Cmdb:
                 self._under_way.discard(key)
                 self._changed.notify_all()
 
-    def _search(self, text: str, allowance: _Allowance) -> Binding:
+    def _search(self, text: str, allowance: _Allowance) -> CiMatch:
         resource = resource_of(text)
         asked = []
         for target in islice(lineage(resource), 1 + _MOST_PARENTS):
             for question in questions_of(target, self._overrides):
-                answer = self._answer(question, allowance)
-                if question.table == SOURCES and answer.rows:
-                    answer = self._items_of(answer, allowance)
-                binding = judged(resource, target, question, answer)
-                if binding is not None:
-                    return binding
-                asked.append((question, answer))
+                rows = self._rows_for(question, allowance)
+                if question.table == SOURCES and rows.rows:
+                    rows = self._items_of(rows, allowance)
+                match = match_of(resource, target, question, rows)
+                if match is not None:
+                    return match
+                asked.append((question, rows))
         return not_found(resource, asked)
 
-    def _items_of(self, sources: Answer, allowance: _Allowance) -> Answer:
+    def _items_of(self, sources: Rows, allowance: _Allowance) -> Rows:
         """Return the items that rows of `sys_object_source` stand for, of whatever class."""
         targets = sorted({row.get("target_sys_id", "") for row in sources.rows})
         sys_ids = tuple(each for each in targets if SYS_ID.fullmatch(each))
         return (
-            self._answer(Question(table="cmdb_ci", field="sys_id", values=sys_ids), allowance) if sys_ids else Answer()
+            self._rows_for(Question(table="cmdb_ci", field="sys_id", values=sys_ids), allowance) if sys_ids else Rows()
         )
 
-    def _answer(self, question: Question, allowance: _Allowance) -> Answer:
-        answer = self._answers.get(question)
-        if answer is None:
-            answer = self._asked(question, allowance)
-            self._answers.put(question, answer, _OTHERWISE_FRESH)
-        return answer
+    def _rows_for(self, question: Question, allowance: _Allowance) -> Rows:
+        rows = self._cached(self._rows, question)
+        if rows is None:
+            rows = self._asked(question, allowance)
+            self._cache(self._rows, question, rows)
+        return rows
 
-    def _asked(self, question: Question, allowance: _Allowance) -> Answer:
+    def _asked(self, question: Question, allowance: _Allowance) -> Rows:
         if not all(is_plain(value) and len(value) <= _LONGEST for value in question.values):
-            return Answer(remark="not asked: too long, or with characters that no query may hold")
+            return Rows(remark="not asked: too long, or with characters that no query may hold")
         place = (question.table, question.field)
-        closed = self._closed.get(place)
+        closed = self._cached(self._closed, place)
         if closed is not None:
-            return Answer(remark=closed)
+            return Rows(remark=closed)
         try:
             rows = self._table_api.query(
                 question.table,
@@ -251,11 +226,24 @@ class Cmdb:
         except (UnknownField, NotAllowed, NoSuchTable) as error:
             return self._close(place, _REMARKS[type(error)])
         except Rejected:
-            return Answer(remark="ServiceNow refuses the question")
-        return answer_of(rows, limit=_MOST_ROWS)
+            return Rows(remark="ServiceNow refuses the question")
+        return live_rows(rows, limit=_MOST_ROWS)
 
-    def _close(self, place: tuple[str, str], remark: str) -> Answer:
+    def _close(self, place: tuple[str, str], remark: str) -> Rows:
         """Ask no more by this field for a while, whatever the value."""
-        self._closed.put(place, remark, _OTHERWISE_FRESH)
+        self._cache(self._closed, place, remark)
         log.warning("configuration items are not looked up in %s by %s: %s", *place, remark)
-        return Answer(remark=remark)
+        return Rows(remark=remark)
+
+    def _cached(self, cache: Cache[_K, _V], key: _K) -> _V | None:
+        with self._caching:
+            return cache.get(key)
+
+    def _cache(self, cache: Cache[_K, _V], key: _K, value: _V) -> None:
+        with self._caching:
+            cache[key] = value
+
+
+def _fresh_until(_: str, match: CiMatch, now: float) -> float:
+    """Return until when a match is believed."""
+    return now + (_FOUND_FRESH if match.sys_id else _OTHERWISE_FRESH)

@@ -1,7 +1,7 @@
 """What do the answers of a CMDB say about an alert's resources?
 
 One live item is bound, several are ambiguous, and whatever it is, people are told why.
-Nothing here asks; `cmdb` does.
+`lookup` asks and calls this; nothing is sent here.
 
 Source of truth: https://www.servicenow.com/docs/r/servicenow-platform/service-graph-connectors/cmdb-azure-classes.html
 """
@@ -36,7 +36,7 @@ _REASON_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class CiMatch:
     """The configuration item of an alert, or why it has none."""
 
     #: What to write into `cmdb_ci`; "" binds nothing.
@@ -47,8 +47,8 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the CMDB says to a question."""
+class Rows:
+    """What the CMDB holds of what a question asks for."""
 
     rows: tuple[Row, ...] = ()
     #: Whether there may be more.
@@ -57,54 +57,54 @@ class Answer:
     remark: str = ""
 
 
-def answer_of(rows: Sequence[Row], *, limit: int) -> Answer:
+def live_rows(rows: Sequence[Row], *, limit: int) -> Rows:
     """Return the live ones of the items that were read."""
     live = tuple(
         row for row in rows if row.get("install_status") not in _GONE and SYS_ID.fullmatch(row.get("sys_id", ""))
     )
     gone = len(rows) - len(live)
-    return Answer(rows=live, is_cut=len(rows) >= limit, remark=f"{gone} retired or absent" if gone else "")
+    return Rows(rows=live, is_cut=len(rows) >= limit, remark=f"{gone} retired or absent" if gone else "")
 
 
-def judged(resource: Resource, target: Resource, question: Question, answer: Answer) -> Binding | None:
-    """Return what `answer` says of `resource`, or of the `target` that it is a part of; None if nothing."""
-    rows = _meant(target, question, answer.rows)
+def match_of(resource: Resource, target: Resource, question: Question, found: Rows) -> CiMatch | None:
+    """Return what `found` says of `resource`, or of the `target` that it is a part of; None if nothing."""
+    rows = _meant(target, question, found.rows)
     if not rows:
         return None
-    if len(rows) > 1 or answer.is_cut:
-        count = f"{len(rows)}{' or more' if answer.is_cut else ''} records"
-        return Binding(reason=f"{_shown(target.name)} is ambiguous, {count}: {_place(question)}")
+    if len(rows) > 1 or found.is_cut:
+        count = f"{len(rows)}{' or more' if found.is_cut else ''} records"
+        return CiMatch(reason=f"{_shown(target.name)} is ambiguous, {count}: {_place(question)}")
     name, table = _shown(rows[0].get("name", "")), rows[0].get("sys_class_name") or question.table
     part = "" if target is resource else f"; {_shown(resource.name)} is a part of it"
     reason = f"Configuration item: {name} ({_shown(table)}), found in {_place(question)}{part}."
-    return Binding(sys_id=rows[0]["sys_id"], name=name, reason=reason)
+    return CiMatch(sys_id=rows[0]["sys_id"], name=name, reason=reason)
 
 
-def not_found(resource: Resource, asked: Sequence[tuple[Question, Answer]]) -> Binding:
+def not_found(resource: Resource, asked: Sequence[tuple[Question, Rows]]) -> CiMatch:
     """Return that nothing was found where it was asked for."""
     places = []
-    for question, answer in asked:
-        remark = answer.remark or ("those of other resources" if answer.rows else "")
+    for question, found in asked:
+        remark = found.remark or ("those of other resources" if found.rows else "")
         places.append(f"{_place(question)} ({remark})" if remark else _place(question))
-    return Binding(reason=f"{_shown(resource.name)} was not found: {', '.join(dict.fromkeys(places))}")
+    return CiMatch(reason=f"{_shown(resource.name)} was not found: {', '.join(dict.fromkeys(places))}")
 
 
-def first_of(resources: Sequence[str], find: Callable[[str], Binding | None]) -> Binding | None:
-    """Return the first binding that binds, else why none does; None as soon as `find` does not know."""
+def first_of(resources: Sequence[str], find: Callable[[str], CiMatch | None]) -> CiMatch | None:
+    """Return the first match that binds, else why none does; None as soon as `find` does not know."""
     unique: dict[str, str] = {}
     for resource in resources:
         unique.setdefault(key_of(resource), resource)
     unique.pop("", None)
     reasons = []
     for resource in islice(unique.values(), MOST_RESOURCES):
-        binding = find(resource)
-        if binding is None or binding.sys_id:
-            return binding
-        reasons.append(binding.reason)
+        match = find(resource)
+        if match is None or match.sys_id:
+            return match
+        reasons.append(match.reason)
     if len(unique) > MOST_RESOURCES:
         reasons.append(f"{len(unique) - MOST_RESOURCES} more resources were not looked up")
     text = f"No configuration item. {'; '.join(reasons) or 'The alert names no resource'}."
-    return Binding(reason=clip(text, _REASON_LENGTH))
+    return CiMatch(reason=clip(text, _REASON_LENGTH))
 
 
 def key_of(resource: str) -> str:
