@@ -1,1 +1,11 @@
-"""The room for Entra ID: who is calling, and does the directory know us?"""
+"""Who is calling, and does the directory know us?
+
+The webhook asks `token` at each call; people run `setup` once, from the command line or `azd`.
+
+    token           is this Azure Monitor, allowed to call us?
+      signing_keys  which keys does Entra ID sign with now?
+    setup           what must the directory hold, and what does the deployment need to know of it?
+      directory     Microsoft Graph, as far as the set-up needs it
+
+    Authorization header ──signing_keys──▶ token ──▶ claims, or InvalidToken, or Forbidden
+"""

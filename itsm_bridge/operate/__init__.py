@@ -1,1 +1,12 @@
-"""The room for operators: commands, and whether the app is well."""
+"""What do operators ask, and is the app well?
+
+`python -m itsm_bridge` calls `cli`; `function_app` asks `health`. Nothing here calls ServiceNow but the health probe.
+
+    cli            the words after `python -m itsm_bridge`, and where settings come from
+      alerts       status, show, replay
+        show       how is a row shown?     pure
+      exit_status  what does a command return to its caller?
+    health         which part is down?
+
+    person ──▶ cli ──▶ alerts ──▶ table and queue        probe ──▶ health ──▶ checks that the parts give
+"""
