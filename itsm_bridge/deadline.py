@@ -44,13 +44,12 @@ class Deadline:
         """Return this deadline, or the one `span` from now if that comes first."""
         return Deadline(min(self.ends_at, self.clock() + span.total_seconds()), self.clock)
 
-    def for_request(self, most: timedelta) -> timedelta:
-        """Return how long the next request may take: what is left, `most` at most.
+    def for_request(self, most: timedelta) -> "Deadline":
+        """Return the deadline of the next request: this one, or the one `most` from now.
 
         Raises:
             TimeIsUp: it is too little to begin a request with.
         """
-        left = min(self.left, most)
-        if left < LEAST_TIME:
+        if self.left < LEAST_TIME:
             raise TimeIsUp("the time is up")
-        return left
+        return self.within(most)

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -33,29 +33,14 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
+from itsm_bridge.deadline import Deadline
+
 #: Bytes. The answers that we ask for have a few KiB.
 LARGEST_BODY = 4 * 1024 * 1024
 
 #: A connection that was idle for longer is not used again: firewalls and load balancers forget idle connections
 #: without a word, Azure's after 4 minutes, and a request sent into one of them is a write of unknown outcome.
 _IDLE = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment on the monotonic clock."""
-
-    ends_at: float
-
-    @classmethod
-    def after(cls, span: timedelta) -> Self:
-        """Return the moment that is `span` from now."""
-        return cls(time.monotonic() + span.total_seconds())
-
-    @property
-    def left(self) -> timedelta:
-        """The time until then; never negative."""
-        return timedelta(seconds=max(0.0, self.ends_at - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

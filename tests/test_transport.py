@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itsm_bridge.transport import LARGEST_BODY, Deadline, NoAnswer, Received, Transport
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.transport import LARGEST_BODY, NoAnswer, Received, Transport
 
 SHORT = timedelta(seconds=0.25)
 LONG = timedelta(seconds=10)

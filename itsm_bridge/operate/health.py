@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Unavailable
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.servicenow.incidents import Incidents
@@ -62,7 +63,7 @@ def servicenow_check(incidents: Incidents, circuit: Circuit) -> Check:
         pause = circuit.paused_for()
         if pause:
             raise Unavailable("nobody calls ServiceNow now", retry_after=pause)
-        incidents.probe(within=PROBE_BUDGET)
+        incidents.probe(deadline=Deadline.after(PROBE_BUDGET))
         # The process may be given no wake-ups that would find out.
         circuit.succeeded("", Kind.READ)
 

@@ -23,10 +23,11 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.servicenow.verdicts import is_hibernating, parsed, retry_after
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.transport import Deadline, NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Received, Transport
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class OAuth:
     def _fetched_or(self, usable: _Token | None, deadline: Deadline) -> _Token:
         """Return a new token, or else the one that is still valid, which must leave time to be used."""
         try:
-            return self._fetch(Deadline.after(deadline.left / 2) if usable else deadline)
+            return self._fetch(deadline.within(deadline.left / 2) if usable else deadline)
         except Unavailable:
             if usable is None:
                 raise

@@ -20,11 +20,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, OWNED_FIELDS, status_of
 from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
-from itsm_bridge.transport import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Incidents:
         """Whether the instance keeps the sys_id that we choose; None before the first creation told."""
         return self._honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
+    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:
         """Return the incident, or None if there is none.
 
         With notes, `journal` holds the work notes, of a very long one the newest part; None if it is hidden from us.
@@ -91,16 +91,15 @@ class Incidents:
             NotAllowed: there is one, and it is hidden from us.
             Rejected: it refuses the question for good.
         """
-        deadline = Deadline.after(within)
         try:
-            return self._found(sys_id, displayed=("work_notes",) if with_notes else (), within=within)
+            return self._found(sys_id, displayed=("work_notes",) if with_notes else (), deadline=deadline)
         except TooLargeAnswer:
             if not with_notes:
                 raise
-        incident = self._found(sys_id, displayed=(), within=deadline.left)
-        return incident and replace(incident, journal=self._newest_notes(sys_id, within=deadline.left))
+        incident = self._found(sys_id, displayed=(), deadline=deadline)
+        return incident and replace(incident, journal=self._newest_notes(sys_id, deadline=deadline))
 
-    def _found(self, sys_id: str, *, displayed: Sequence[str], within: timedelta) -> Incident | None:
+    def _found(self, sys_id: str, *, displayed: Sequence[str], deadline: Deadline) -> Incident | None:
         try:
             rows = self._table_api.query(
                 "incident",
@@ -109,7 +108,7 @@ class Incidents:
                 displayed=displayed,
                 limit=1,
                 must_see_all=True,
-                within=within,
+                deadline=deadline,
             )
         except UnknownField as error:
             raise Unavailable("ServiceNow answered a row without sys_id") from error
@@ -120,13 +119,12 @@ class Incidents:
             raise Unavailable("ServiceNow answered a row that is not the incident asked for")
         return incident
 
-    def _newest_notes(self, sys_id: str, *, within: timedelta) -> str | None:
+    def _newest_notes(self, sys_id: str, *, deadline: Deadline) -> str | None:
         """Return the newest entries of a long journal, newest first; None if we may not read them apart.
 
         Raises:
             Unavailable: ServiceNow did not answer.
         """
-        deadline = Deadline.after(within)
         for limit in _NEWEST_NOTES:
             try:
                 rows = self._table_api.query(
@@ -137,7 +135,7 @@ class Incidents:
                     newest_first=True,
                     limit=limit,
                     must_see_all=True,
-                    within=deadline.left,
+                    deadline=deadline,
                 )
             except TooLargeAnswer:
                 continue
@@ -147,7 +145,7 @@ class Incidents:
             return "\n\n".join(row.get("value", "") for row in rows) or None
         return None
 
-    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
+    def search(self, correlation_id: str, *, deadline: Deadline) -> tuple[Incident, ...]:
         """Return the newest incidents with this correlation id, at most 20, the oldest of them first.
 
         Raises:
@@ -163,12 +161,12 @@ class Incidents:
             newest_first=True,
             limit=_SEARCH_LIMIT,
             must_see_all=True,
-            within=within,
+            deadline=deadline,
         )
         incidents = [incident for row in rows if (incident := _incident(row))]
         return tuple(sorted(incidents, key=lambda each: (each.fields.get("sys_created_on", ""), each.number)))
 
-    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
         """Create an incident; `fields` name its `correlation_id` and, unless the instance is to choose, its `sys_id`.
 
         Repeating it is harmless on an instance that honours our sys_id.
@@ -179,9 +177,8 @@ class Incidents:
             Conflict: the sys_id is taken, by this creation or an earlier one: look at the incident.
             Rejected: ServiceNow refuses it for good.
         """
-        deadline = Deadline.after(within)
         try:
-            row = self._table_api.insert("incident", fields, fields=_told(fields), within=within)
+            row = self._table_api.insert("incident", fields, fields=_told(fields), deadline=deadline)
         except Rejected as error:
             if "sys_id" in fields:
                 self._look_behind(error, fields["sys_id"], deadline)
@@ -193,7 +190,7 @@ class Incidents:
             self._learn(honours_sys_id=incident.id == fields["sys_id"])
         return self._compared(incident, fields)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
         """Change an incident. A repetition appends work notes once more.
 
         Raises:
@@ -202,11 +199,10 @@ class Incidents:
             Conflict: it is gone or closed by now.
             Rejected: ServiceNow refuses the change for good.
         """
-        deadline = Deadline.after(within)
         try:
-            row = self._table_api.patch("incident", sys_id, fields, fields=_told(fields), within=within)
+            row = self._table_api.patch("incident", sys_id, fields, fields=_told(fields), deadline=deadline)
         except Rejected as error:
-            found = self.find(sys_id, within=deadline.left)
+            found = self.find(sys_id, deadline=deadline)
             if found is None or found.is_closed:
                 raise Conflict("the incident was closed or deleted meanwhile") from error
             raise
@@ -215,7 +211,7 @@ class Incidents:
             raise Unconfirmed("ServiceNow changed an incident and shows us another one or none")
         return self._compared(incident, fields)
 
-    def close_code(self, *, within: timedelta, preferred: str = "") -> str:
+    def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:
         """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a one.
 
         "" if the instance has none of which we know that it says the truth: then it is left to the instance.
@@ -225,13 +221,13 @@ class Incidents:
             Unavailable: the choices cannot be read and nobody set one. Without knowing them nothing is resolved,
                 because a wrong code is dropped, and then missing.
         """
-        codes = self._choices_now(within)
+        codes = self._choices_now(deadline)
         if codes is None:
             return self._close_code
         spelled = next((code for code in codes if preferred and code.casefold() == preferred.casefold()), "")
         return spelled or self._chosen(codes)
 
-    def _choices_now(self, within: timedelta) -> Sequence[str] | None:
+    def _choices_now(self, deadline: Deadline) -> Sequence[str] | None:
         """Return the choices, if need be old ones; None if they were never read and the operator set a code.
 
         Raises:
@@ -242,7 +238,7 @@ class Incidents:
         if known is not None and self._clock() - known[1] < _CHOICES_FRESH.total_seconds():
             return known[0]
         try:
-            codes = self._close_codes(within)
+            codes = self._close_codes(deadline)
         except (Unavailable, Rejected) as error:
             self._warn("close codes", "the choices of close_code cannot be read: %s", str(error))
             if known is not None:
@@ -257,14 +253,14 @@ class Incidents:
             self._choices = (codes, self._clock())
         return codes
 
-    def probe(self, *, within: timedelta) -> None:
+    def probe(self, *, deadline: Deadline) -> None:
         """Make sure that the instance is awake, knows us and lets us ask for incidents.
 
         Raises:
             Unavailable: it does not.
             Rejected: it has no incidents.
         """
-        self._table_api.probe("incident", within=within)
+        self._table_api.probe("incident", deadline=deadline)
 
     def _look_behind(self, refusal: Rejected, sys_id: str, deadline: Deadline) -> None:
         """Look whether a creation that was refused left its incident all the same, or found the sys_id taken.
@@ -274,21 +270,20 @@ class Incidents:
             Unconfirmed: nobody can tell.
         """
         try:
-            incident = self.find(sys_id, within=deadline.left)
+            incident = self.find(sys_id, deadline=deadline)
         except TemporaryError as doubt:
             message = f"{refusal}; whether the incident exists all the same is unknown: {doubt}"
             raise Unconfirmed(message, is_refusal=doubt.is_refusal) from refusal
         if incident is not None:
             raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
 
-    def _close_codes(self, within: timedelta) -> Sequence[str]:
+    def _close_codes(self, deadline: Deadline) -> Sequence[str]:
         """Return the choices that the instance shows us.
 
         Raises:
             Unavailable: they cannot be read now, or all of them are hidden.
             Rejected: they cannot be read at all.
         """
-        deadline = Deadline.after(within)
         asked = partial(
             self._table_api.query,
             "sys_choice",
@@ -297,7 +292,7 @@ class Incidents:
             order_by="sequence",
         )
         # One that is hidden does not matter as long as others are shown; that all are is not the same as that none is.
-        rows = asked(limit=500, within=within) or asked(limit=1, must_see_all=True, within=deadline.left)
+        rows = asked(limit=500, deadline=deadline) or asked(limit=1, must_see_all=True, deadline=deadline)
         # A table without choices of its own has those of the table that it extends.
         own = [row for row in rows if row["name"] == "incident"]
         return [value for row in own or rows if (value := row.get("value"))]

@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.credentials import Credentials
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
-from itsm_bridge.transport import Deadline, NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Received, Transport
 
 log = logging.getLogger(__name__)
+
+#: How long any single request may take.
+REQUEST_BUDGET = timedelta(seconds=10)
 
 Row = Mapping[str, str]
 
@@ -82,7 +86,7 @@ class TableApi:
         *,
         fields: Sequence[str],
         limit: int,
-        within: timedelta,
+        deadline: Deadline,
         order_by: str = "",
         newest_first: bool = False,
         displayed: Sequence[str] = (),
@@ -95,7 +99,7 @@ class TableApi:
             conditions: The value that each field must have, or several of which it must have one, in any case.
             fields: What to return, besides the fields of the conditions and `sys_id`.
             limit: Rows. ServiceNow counts to it before it hides what we may not read.
-            within: How long it may take.
+            deadline: By when the answer must be there.
             order_by: Field to sort by.
             newest_first: Whether to sort descending.
             displayed: What to return as people see it: a journal has no raw value.
@@ -119,7 +123,7 @@ class TableApi:
             **(_BOTH if displayed else _RAW),
         }
         request = _Request(method="GET", path=_name(table), params=params)
-        answer = self._confirmed(request, within)
+        answer = self._confirmed(request, deadline)
         if not isinstance(answer.result, list):
             # Also a 404: a list that holds nothing is answered 200, so it is about something else than rows.
             raise Unavailable(f"{request}: no list where one belongs")
@@ -134,7 +138,7 @@ class TableApi:
             raise Unavailable(f"{request}: nothing but rows that were not asked for")
         return found
 
-    def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], within: timedelta) -> Row:
+    def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline) -> Row:
         """Insert a row and return its `fields` and `sys_id` as stored.
 
         Raises:
@@ -143,11 +147,11 @@ class TableApi:
             Rejected: ServiceNow refuses it for good.
         """
         return self._written(
-            _Request(method="POST", path=_name(table), params=_answering(fields), values=values), within
+            _Request(method="POST", path=_name(table), params=_answering(fields), values=values), deadline
         )
 
     def patch(
-        self, table: str, sys_id: str, values: Mapping[str, str], *, fields: Sequence[str], within: timedelta
+        self, table: str, sys_id: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline
     ) -> Row:
         """Change a row and return its `fields` and `sys_id` as stored.
 
@@ -158,7 +162,7 @@ class TableApi:
             Rejected: ServiceNow refuses the change for good.
         """
         path = f"{_name(table)}/{_checked(sys_id)}"
-        return self._written(_Request(method="PATCH", path=path, params=_answering(fields), values=values), within)
+        return self._written(_Request(method="PATCH", path=path, params=_answering(fields), values=values), deadline)
 
     def sign_in(self) -> None:
         """Fetch a token if the credentials need one and there is none; idempotent.
@@ -168,7 +172,7 @@ class TableApi:
         """
         self._credentials.headers(Deadline.after(SIGN_IN_BUDGET))
 
-    def probe(self, table: str, *, within: timedelta) -> None:
+    def probe(self, table: str, *, deadline: Deadline) -> None:
         """Ask for one row, whichever.
 
         Raises:
@@ -176,14 +180,13 @@ class TableApi:
             Rejected: there is no such table.
         """
         params = {"sysparm_limit": "1", "sysparm_fields": "sys_id", "sysparm_no_count": "true"}
-        self._confirmed(_Request(method="GET", path=_name(table), params=params), within)
+        self._confirmed(_Request(method="GET", path=_name(table), params=params), deadline)
 
-    def _written(self, request: _Request, within: timedelta) -> Row:
-        result = self._confirmed(request, within).result
+    def _written(self, request: _Request, deadline: Deadline) -> Row:
+        result = self._confirmed(request, deadline).result
         return {name: _text(value) for name, value in result.items()} if isinstance(result, Mapping) else {}
 
-    def _confirmed(self, request: _Request, within: timedelta) -> Verdict:
-        deadline = Deadline.after(within)
+    def _confirmed(self, request: _Request, deadline: Deadline) -> Verdict:
         headers = self._credentials.headers(deadline)
         answer = self._answer(request, headers, deadline)
         if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials.forget(headers):

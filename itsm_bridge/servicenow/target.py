@@ -5,7 +5,6 @@ What is decided comes in; here it is spelled in fields and sent. Incidents and C
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.wording.form import Wording
@@ -16,9 +15,7 @@ from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from itsm_bridge.servicenow.incidents import Incidents
-
-#: How long any single request may take.
-REQUEST_BUDGET = timedelta(seconds=10)
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
 
 
 class ServiceNow:
@@ -40,16 +37,16 @@ class ServiceNow:
 
     def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
         """Return the incident with this sys_id, or None; raises as `Target.find`."""
-        within = deadline.for_request(REQUEST_BUDGET)
-        return self._incidents.find(incident_id, with_notes=with_journal, within=within)
+        request = deadline.for_request(REQUEST_BUDGET)
+        return self._incidents.find(incident_id, with_notes=with_journal, deadline=request)
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:
         """Return the incidents with this correlation id, the oldest first; raises as `Target.search`."""
-        return self._incidents.search(key, within=deadline.for_request(REQUEST_BUDGET))
+        return self._incidents.search(key, deadline=deadline.for_request(REQUEST_BUDGET))
 
     def create(self, write: Write, *, deadline: Deadline) -> Incident:
         """Create an incident; raises as `Target.create`."""
-        return self._incidents.create(fields.creation(write), within=deadline.for_request(REQUEST_BUDGET))
+        return self._incidents.create(fields.creation(write), deadline=deadline.for_request(REQUEST_BUDGET))
 
     def update(self, write: Write, *, deadline: Deadline) -> Incident:
         """Write fields, links and notes; raises as `Target.update`."""
@@ -61,7 +58,7 @@ class ServiceNow:
 
     def resolve(self, write: Write, *, deadline: Deadline) -> Incident:
         """Resolve the incident with the close code of the instance; raises as `Target.update`."""
-        code = self._incidents.close_code(within=deadline.for_request(REQUEST_BUDGET))
+        code = self._incidents.close_code(deadline=deadline.for_request(REQUEST_BUDGET))
         try:
             return self._changed(write, fields.resolution(write, code), deadline)
         except Rejected as error:
@@ -71,19 +68,19 @@ class ServiceNow:
 
     def retire(self, double: Incident, kept: Incident, *, deadline: Deadline) -> None:
         """Resolve the younger of two incidents of one key as a duplicate; raises as `Target.retire`."""
-        within = deadline.for_request(REQUEST_BUDGET)
-        code = self._incidents.close_code(within=within, preferred="Duplicate")
-        within = deadline.for_request(REQUEST_BUDGET)
-        self._incidents.update(double.id, fields.retirement(kept, code), within=within)
+        request = deadline.for_request(REQUEST_BUDGET)
+        code = self._incidents.close_code(deadline=request, preferred="Duplicate")
+        request = deadline.for_request(REQUEST_BUDGET)
+        self._incidents.update(double.id, fields.retirement(kept, code), deadline=request)
         told = {"work_notes": f"{double.number} was a duplicate of this."}
-        self._incidents.update(kept.id, told, within=deadline.for_request(REQUEST_BUDGET))
+        self._incidents.update(kept.id, told, deadline=deadline.for_request(REQUEST_BUDGET))
 
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
         """Return the configuration item, the only link that ServiceNow has; raises as `Target.find_link`."""
         if self._cmdb is None or name != CONFIGURATION_ITEM:
             return LinkEnd(reason="")
-        match = self._cmdb.find(wanted, left=lambda: deadline.for_request(REQUEST_BUDGET))
+        match = self._cmdb.find(wanted, deadline=deadline)
         return LinkEnd(id=match.sys_id, reason=match.reason)
 
     def _changed(self, write: Write, changes: Mapping[str, str], deadline: Deadline) -> Incident:
-        return self._incidents.update(write.incident_id, changes, within=deadline.for_request(REQUEST_BUDGET))
+        return self._incidents.update(write.incident_id, changes, deadline=deadline.for_request(REQUEST_BUDGET))

@@ -13,6 +13,7 @@ from enum import Enum
 from itertools import count
 from typing import Any
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.record import Record, place_in_line
@@ -371,19 +372,19 @@ class MemoryIncidents:
     def honours_sys_id(self) -> bool | None:
         return self._honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:  # noqa: ARG002 - the adapter's
+    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:  # noqa: ARG002 - the adapter's
         row = self._instance.rows.get(sys_id)
         if row and self._instance.is_hidden:
             raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
         return self._instance.shown(row, with_notes=with_notes) if row else None
 
-    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:  # noqa: ARG002 - the adapter's
+    def search(self, correlation_id: str, *, deadline: Deadline) -> tuple[Incident, ...]:  # noqa: ARG002 - the adapter's
         found = [row for row in self._instance.rows.values() if row.correlation_id == correlation_id]
         if found and self._instance.is_hidden:
             raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
         return tuple(self._instance.shown(row) for row in found[-_SEARCH_LIMIT:])
 
-    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's
+    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:  # noqa: ARG002 - the adapter's
         try:
             row = self._instance.insert(fields)
         except Duplicate as error:
@@ -398,10 +399,10 @@ class MemoryIncidents:
             self._honours_sys_id = incident.id == fields["sys_id"]
         return incident
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:  # noqa: ARG002 - the adapter's
+    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:  # noqa: ARG002 - the adapter's
         return self._instance.shown(self._instance.change(sys_id, fields))
 
-    def close_code(self, *, within: timedelta, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's
+    def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's
         if preferred or not self._instance.rules.has_own_close_codes:
             return preferred or "Solution provided"
         return ""

@@ -19,6 +19,7 @@ from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.cmdb.match import CiMatch
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
 from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.faults import Trip, Weather
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps
@@ -323,47 +324,49 @@ class _RemoteIncidents:
     def honours_sys_id(self) -> bool | None:
         return self._adapter.honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, within: timedelta) -> Incident | None:
+    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:
         def effect() -> Incident | None:
-            return self._adapter.find(sys_id, with_notes=with_notes, within=within)
+            return self._adapter.find(sys_id, with_notes=with_notes, deadline=deadline)
 
-        return self._call("find", sys_id, effect, within)
+        return self._call("find", sys_id, effect, deadline)
 
-    def search(self, correlation_id: str, *, within: timedelta) -> tuple[Incident, ...]:
-        return self._call("search", correlation_id, lambda: self._adapter.search(correlation_id, within=within), within)
+    def search(self, correlation_id: str, *, deadline: Deadline) -> tuple[Incident, ...]:
+        return self._call(
+            "search", correlation_id, lambda: self._adapter.search(correlation_id, deadline=deadline), deadline
+        )
 
-    def create(self, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
         # The process learns from an answer when it arrives, not when the instance makes it.
         adapter = MemoryIncidents(self._process.cloud.instance)
 
         def effect() -> Incident:
-            return adapter.create(fields, within=within)
+            return adapter.create(fields, deadline=deadline)
 
-        return self._adapter.learnt(self._call("create", fields["correlation_id"], effect, within), fields)
+        return self._adapter.learnt(self._call("create", fields["correlation_id"], effect, deadline), fields)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, within: timedelta) -> Incident:
+    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
         def effect() -> Incident:
-            return self._adapter.update(sys_id, fields, within=within)
+            return self._adapter.update(sys_id, fields, deadline=deadline)
 
-        return self._call("update", sys_id, effect, within, said=", ".join(sorted(fields)))
+        return self._call("update", sys_id, effect, deadline, said=", ".join(sorted(fields)))
 
-    def close_code(self, *, within: timedelta, preferred: str = "") -> str:
+    def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:
         process = self._process
         if not process._choices_known:
-            self._call("close_code", "", lambda: "", within)
+            self._call("close_code", "", lambda: "", deadline)
             process._choices_known = True
-        return self._adapter.close_code(within=within, preferred=preferred)
+        return self._adapter.close_code(deadline=deadline, preferred=preferred)
 
-    def _call(self, method: str, subject: str, effect: Callable[[], _T], within: timedelta, said: str = "") -> _T:
+    def _call(self, method: str, subject: str, effect: Callable[[], _T], deadline: Deadline, said: str = "") -> _T:
         process, cloud = self._process, self._process.cloud
         key = _key_of(cloud.instance, subject)
         trip = cloud.weather.servicenow_trip(method)
         what = f"{method} {key[:4]}{f' ({said})' if said else ''}"
         with _asking(process, key):
             try:
-                answer = process.call(what, effect, trip, patience=within.total_seconds())
+                answer = process.call(what, effect, trip, patience=deadline.left.total_seconds())
             except _TimeIsUp as error:
-                cloud.tell(f"{process.name}: {what}: no answer in {within.total_seconds():.1f} s")
+                cloud.tell(f"{process.name}: {what}: no answer in {deadline.left.total_seconds():.1f} s")
                 kind = Unconfirmed if method in ("create", "update") else Unavailable
                 raise kind("ServiceNow did not answer in time") from error
             except BridgeError as error:
@@ -380,14 +383,16 @@ class _RemoteCmdb:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def find(self, resources: Sequence[str], *, left: Callable[[], timedelta]) -> CiMatch:
+    def find(self, resources: Sequence[str], *, deadline: Deadline) -> CiMatch:
         process, cloud = self._process, self._process.cloud
         is_known = bool(resources) and resources[0].endswith("1")
         match = CiMatch(sys_id="c1" * 16, reason=CI_FOUND) if is_known else CiMatch(reason=CI_NOT_FOUND)
         trip = cloud.weather.servicenow_trip("search")
         cloud.requests += 1
         try:
-            return process.call("bind", lambda: match, trip, patience=left().total_seconds())
+            return process.call(
+                "bind", lambda: match, trip, patience=deadline.for_request(REQUEST_BUDGET).left.total_seconds()
+            )
         except _TimeIsUp as error:
             raise Unavailable("the CMDB did not answer in time") from error
 

@@ -1,13 +1,15 @@
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.servicenow.cmdb.classes import CLASSES, lineage, questions_of, resource_of
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
@@ -77,12 +79,27 @@ def cmdb(instance: ServiceNowStandIn, clock: Clock) -> Cmdb:
     return cmdb_of(instance, clock)
 
 
-def plenty() -> timedelta:
-    return timedelta(seconds=DEADLINE)
+def plenty() -> Deadline:
+    return Deadline.after(timedelta(seconds=DEADLINE))
+
+
+@dataclass(frozen=True)
+class Scripted(Deadline):
+    """A deadline whose requests are told by a test."""
+
+    script: Callable[[], Deadline] = plenty
+
+    def for_request(self, most: timedelta) -> Deadline:
+        assert most
+        return self.script()
+
+
+def scripted(script: Callable[[], Deadline]) -> Scripted:
+    return Scripted(ends_at=0, script=script)
 
 
 def bound(cmdb: Cmdb, *resources: str) -> CiMatch:
-    return cmdb.find(resources, left=plenty)
+    return cmdb.find(resources, deadline=plenty())
 
 
 def tables(instance: ServiceNowStandIn) -> list[str]:
@@ -625,14 +642,14 @@ class TestTime:
         source = TestBySource.SQL_VM
         spans = iter([plenty()])
 
-        def left() -> timedelta:
+        def left() -> Deadline:
             span = next(spans, None)
             if span is None:
                 raise Unavailable("the time is up")
             return span
 
         with pytest.raises(Unavailable, match="the time is up"):
-            cmdb.find([source], left=left)
+            cmdb.find([source], deadline=scripted(left))
         assert cached(cmdb, [source]) is None
         assert bound(cmdb, source).sys_id == ci_sys_id("SQL01@vm-erp-01")
         assert tables(instance) == ["cmdb_ci_cmp_resource", "sys_object_source", "cmdb_ci"]
@@ -643,7 +660,7 @@ class TestTime:
         instance.faults.add(faults.silence(), table="sys_object_source")
 
         with pytest.raises(Unavailable):
-            cmdb.find([UNKNOWN_VAULT], left=lambda: timedelta(seconds=0.3))
+            cmdb.find([UNKNOWN_VAULT], deadline=Deadline.after(timedelta(seconds=0.4)))
         instance.forget_calls()
 
         assert bound(cmdb, UNKNOWN_VAULT).sys_id == ""
@@ -658,11 +675,11 @@ class TestTime:
     def test_each_request_gets_the_time_that_is_left(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         asked = []
 
-        def left() -> timedelta:
+        def left() -> Deadline:
             asked.append(len(instance.calls))
             return plenty()
 
-        cmdb.find([UNKNOWN_VAULT], left=left)
+        cmdb.find([UNKNOWN_VAULT], deadline=scripted(left))
 
         assert asked == [0, 1, 2]
 
@@ -685,16 +702,16 @@ class TestThreads:
     def test_who_waits_for_another_waits_no_longer_than_allowed_and_the_next_may_search(self, cmdb: Cmdb) -> None:
         is_searching, may_go_on = threading.Event(), threading.Event()
 
-        def slow() -> timedelta:
+        def slow() -> Deadline:
             is_searching.set()
             may_go_on.wait(DEADLINE)
             raise Unavailable("the time is up")
 
         with ThreadPoolExecutor(1) as threads:
-            first = threads.submit(cmdb.find, [VM], left=slow)
+            first = threads.submit(cmdb.find, [VM], deadline=scripted(slow))
             assert is_searching.wait(DEADLINE)
             with pytest.raises(Unavailable, match="another search"):
-                cmdb.find([VM.lower()], left=lambda: timedelta(seconds=0.05))
+                cmdb.find([VM.lower()], deadline=Deadline.after(timedelta(seconds=0.4)))
             assert bound(cmdb, "vm-web-02").sys_id == ci_sys_id("vm-web-02")
             may_go_on.set()
             assert isinstance(first.exception(DEADLINE), Unavailable)
@@ -772,7 +789,7 @@ def test_whatever_comes_in_is_bound_or_explained_and_never_widens_a_query() -> N
         @settings(max_examples=150, deadline=None)
         @given(st.lists(st.one_of(_arm_ids(), _PARTS, st.text()), max_size=6))
         def check(resources: list[str]) -> None:
-            binding = cmdb.find(resources, left=plenty)
+            binding = cmdb.find(resources, deadline=plenty())
             assert binding.sys_id in live | {""}
             assert binding.reason.endswith((".", "…"))
             assert len(binding.reason) <= 1000

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.servicenow.credentials import Credentials, Header, OAuth, credentials_of
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.transport import Deadline
 from local.servicenow import faults
 from local.servicenow.exchange import Request, Response, from_node
 from local.servicenow.faults import Fault

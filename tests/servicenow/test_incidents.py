@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.ports import Incident, Status
 from itsm_bridge.reconcile.record import id_for
@@ -18,6 +19,16 @@ from local.servicenow.glide import OLDER_CLOSE_CODES, SysIds
 from local.servicenow.instance import ServiceNowStandIn
 
 SHORT, LONG = timedelta(seconds=0.3), timedelta(seconds=10)
+
+
+def short() -> Deadline:
+    return Deadline.after(SHORT)
+
+
+def in_time() -> Deadline:
+    return Deadline.after(LONG)
+
+
 KEY, OTHER_KEY = "5f" * 32, "a1" * 32
 SYS_ID = id_for(KEY, 1)
 
@@ -80,7 +91,7 @@ def calls(instance: ServiceNowStandIn) -> list[tuple[str, str]]:
 
 class TestCreate:
     def test_an_incident_is_created_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        created = servicenow.create(fields(), within=LONG)
+        created = servicenow.create(fields(), deadline=in_time())
 
         assert calls(instance) == [("POST", "incident")]
         assert created == Incident(
@@ -104,7 +115,7 @@ class TestCreate:
         )
 
     def test_only_what_is_given_is_sent(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        servicenow.create(fields(work_notes="Seen twice."), within=LONG)
+        servicenow.create(fields(work_notes="Seen twice."), deadline=in_time())
 
         assert set(instance.calls[0].fields) == {*fields(), "work_notes"}
         assert instance.incident(SYS_ID)["priority"] == "2"
@@ -113,15 +124,15 @@ class TestCreate:
     def test_a_second_creation_makes_no_second_incident(
         self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         with pytest.raises(Unconfirmed):
-            servicenow.create(fields(), within=LONG)
+            servicenow.create(fields(), deadline=in_time())
 
         assert len(instance.incidents) == 1
 
     def test_it_is_learnt_that_our_sys_id_is_kept(self, servicenow: Incidents) -> None:
         before = servicenow.honours_sys_id
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
 
         assert (before, servicenow.honours_sys_id) == (None, True)
 
@@ -129,9 +140,9 @@ class TestCreate:
         self, instance: ServiceNowStandIn, servicenow: Incidents, caplog: pytest.LogCaptureFixture
     ) -> None:
         instance.switches.sys_ids = SysIds.IGNORED
-        created = servicenow.create(fields(), within=LONG)
+        created = servicenow.create(fields(), deadline=in_time())
         instance.switches.sys_ids = SysIds.HONOURED
-        servicenow.create(fields(sys_id=id_for(KEY, 2)), within=LONG)
+        servicenow.create(fields(sys_id=id_for(KEY, 2)), deadline=in_time())
 
         assert created.id == instance.incidents[0]["sys_id"] != SYS_ID
         assert (servicenow.honours_sys_id, created.not_stored) == (False, ())
@@ -143,7 +154,7 @@ class TestCreate:
         instance.switches.unreadable_tables.add("incident")
 
         with pytest.raises(Unconfirmed):
-            servicenow.create(fields(), within=LONG)
+            servicenow.create(fields(), deadline=in_time())
 
     @pytest.mark.parametrize(
         "fault", [faults.business_rule_aborted(executed=True), faults.data_policy_violated("Caller", executed=True)]
@@ -154,7 +165,7 @@ class TestCreate:
         instance.faults.add(fault, method="POST")
 
         with pytest.raises(Conflict, match=r"INC\d+ has the sys_id"):
-            servicenow.create(fields(), within=LONG)
+            servicenow.create(fields(), deadline=in_time())
 
         assert len(instance.incidents) == 1
 
@@ -162,7 +173,7 @@ class TestCreate:
         instance.faults.add(faults.data_policy_violated("Caller"), method="POST")
 
         with pytest.raises(Rejected, match="mandatory: Caller"):
-            servicenow.create(fields(), within=LONG)
+            servicenow.create(fields(), deadline=in_time())
 
         assert calls(instance) == [("POST", "incident"), ("GET", "incident")]
         assert instance.incidents == []
@@ -174,7 +185,7 @@ class TestCreate:
         instance.faults.add(faults.edge_failed(), method="GET")
 
         with pytest.raises(Unconfirmed, match="mandatory: Caller"):
-            servicenow.create(fields(), within=LONG)
+            servicenow.create(fields(), deadline=in_time())
 
     def test_an_incident_of_somebody_else_is_not_taken_for_ours(
         self, instance: ServiceNowStandIn, servicenow: Incidents
@@ -183,7 +194,7 @@ class TestCreate:
         instance.faults.add(faults.business_rule_aborted(), method="POST")
 
         with pytest.raises(Conflict):
-            servicenow.create(fields(), within=LONG)
+            servicenow.create(fields(), deadline=in_time())
 
     @pytest.mark.parametrize(
         "fault",
@@ -206,8 +217,8 @@ class TestCreate:
         instance.faults.add(fault, method="POST")
 
         with pytest.raises(Unconfirmed):
-            servicenow.create(fields(), within=SHORT)
-        found = servicenow.find(SYS_ID, within=LONG)
+            servicenow.create(fields(), deadline=short())
+        found = servicenow.find(SYS_ID, deadline=in_time())
 
         assert found is not None
         assert [found.id] == [row["sys_id"] for row in instance.incidents]
@@ -216,19 +227,19 @@ class TestCreate:
 class TestUpdate:
     @pytest.fixture(autouse=True)
     def _created(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         instance.forget_calls()
 
     def test_an_incident_is_changed_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        updated = servicenow.update(SYS_ID, {"impact": "2", "work_notes": "Changed."}, within=LONG)
+        updated = servicenow.update(SYS_ID, {"impact": "2", "work_notes": "Changed."}, deadline=in_time())
 
         assert calls(instance) == [("PATCH", "incident")]
         assert (updated.fields["impact"], updated.fields["correlation_id"], updated.not_stored) == ("2", KEY, ())
         assert instance.notes(SYS_ID) == ["Changed."]
 
     def test_an_incident_is_resolved_and_reopened(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        resolved = servicenow.update(SYS_ID, RESOLUTION, within=LONG)
-        reopened = servicenow.update(SYS_ID, {"state": "2"}, within=LONG)
+        resolved = servicenow.update(SYS_ID, RESOLUTION, deadline=in_time())
+        reopened = servicenow.update(SYS_ID, {"state": "2"}, deadline=in_time())
 
         assert (resolved.is_resolved, resolved.fields["close_code"]) == (True, "Solution provided")
         assert (reopened.is_open, instance.incident(SYS_ID)["reopen_count"]) == (True, "1")
@@ -239,7 +250,7 @@ class TestUpdate:
         instance.close(SYS_ID)
 
         with pytest.raises(Conflict):
-            servicenow.update(SYS_ID, RESOLUTION, within=LONG)
+            servicenow.update(SYS_ID, RESOLUTION, deadline=in_time())
 
     def test_one_that_was_deleted_meanwhile_is_a_conflict(
         self, instance: ServiceNowStandIn, servicenow: Incidents
@@ -247,11 +258,11 @@ class TestUpdate:
         instance.delete(SYS_ID)
 
         with pytest.raises(Conflict):
-            servicenow.update(SYS_ID, RESOLUTION, within=LONG)
+            servicenow.update(SYS_ID, RESOLUTION, deadline=in_time())
 
     def test_a_refusal_of_an_open_one_is_final(self, servicenow: Incidents) -> None:
         with pytest.raises(Rejected, match="mandatory: Resolution code, Close notes"):
-            servicenow.update(SYS_ID, {"state": "6"}, within=LONG)
+            servicenow.update(SYS_ID, {"state": "6"}, deadline=in_time())
 
     def test_an_answer_about_another_incident_is_no_certainty(
         self, instance: ServiceNowStandIn, servicenow: Incidents
@@ -261,12 +272,12 @@ class TestUpdate:
         instance.faults.add(answering(body))
 
         with pytest.raises(Unconfirmed):
-            servicenow.update(SYS_ID, {"impact": "2"}, within=LONG)
+            servicenow.update(SYS_ID, {"impact": "2"}, deadline=in_time())
 
 
 class TestWhatWasStored:
     def test_an_unknown_choice_is_reported(self, servicenow: Incidents) -> None:
-        created = servicenow.create(fields(impact="7"), within=LONG)
+        created = servicenow.create(fields(impact="7"), deadline=in_time())
 
         assert (created.fields["impact"], created.not_stored) == ("3", ("impact",))
 
@@ -274,17 +285,17 @@ class TestWhatWasStored:
         self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.switches.unwritable_columns |= {"urgency", "state"}
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
 
-        updated = servicenow.update(SYS_ID, {**RESOLUTION, "urgency": "1"}, within=LONG)
+        updated = servicenow.update(SYS_ID, {**RESOLUTION, "urgency": "1"}, deadline=in_time())
 
         assert (updated.state, updated.not_stored) == ("1", ("state", "urgency"))
 
     def test_a_field_that_the_instance_lacks_is_reported(self, servicenow: Incidents) -> None:
-        assert servicenow.create(fields(u_none="x"), within=LONG).not_stored == ("u_none",)
+        assert servicenow.create(fields(u_none="x"), deadline=in_time()).not_stored == ("u_none",)
 
     def test_text_that_was_cut_or_mangled_is_reported(self, servicenow: Incidents) -> None:
-        created = servicenow.create(fields(short_description="x" * 161, correlation_display="😀"), within=LONG)
+        created = servicenow.create(fields(short_description="x" * 161, correlation_display="😀"), deadline=in_time())
 
         assert created.fields["short_description"] == "x" * 160
         assert created.not_stored == ("correlation_display", "short_description")
@@ -294,24 +305,24 @@ class TestWhatWasStored:
     ) -> None:
         instance.switches.unwritable_columns.add("correlation_id")
 
-        created = servicenow.create(fields(), within=LONG)
+        created = servicenow.create(fields(), deadline=in_time())
 
         assert (created.fields["correlation_id"], created.not_stored) == ("", ("correlation_id",))
 
     def test_line_ends_and_blanks_at_the_ends_are_no_difference(
         self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         stored = f'{{"result":{{"sys_id":"{SYS_ID}","number":"INC1","state":"1","description":"a\\r\\nb"}}}}'
         instance.faults.add(answering(stored))
 
-        assert servicenow.update(SYS_ID, {"description": "a \nb\n"}, within=LONG).not_stored == ()
+        assert servicenow.update(SYS_ID, {"description": "a \nb\n"}, deadline=in_time()).not_stored == ()
 
     def test_each_field_is_warned_of_once_and_without_its_value(
         self, servicenow: Incidents, caplog: pytest.LogCaptureFixture
     ) -> None:
-        servicenow.create(fields(impact="secret", urgency="secret"), within=LONG)
-        servicenow.update(SYS_ID, {"impact": "secret"}, within=LONG)
+        servicenow.create(fields(impact="secret", urgency="secret"), deadline=in_time())
+        servicenow.update(SYS_ID, {"impact": "secret"}, deadline=in_time())
 
         assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.WARNING]
         assert ("impact" in caplog.text, "urgency" in caplog.text, "secret" in caplog.text) == (True, True, False)
@@ -319,10 +330,10 @@ class TestWhatWasStored:
 
 class TestFind:
     def test_an_incident_is_found_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        created = servicenow.create(fields(), within=LONG)
+        created = servicenow.create(fields(), deadline=in_time())
         instance.forget_calls()
 
-        found = servicenow.find(SYS_ID, within=LONG)
+        found = servicenow.find(SYS_ID, deadline=in_time())
 
         assert calls(instance) == [("GET", "incident")]
         assert found is not None
@@ -330,12 +341,12 @@ class TestFind:
         assert found.fields["short_description"] == fields()["short_description"]
 
     def test_its_journal_comes_with_it_if_asked_for(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        servicenow.create(fields(work_notes="one (ref 123)"), within=LONG)
-        servicenow.update(SYS_ID, {"work_notes": "two (ref 456)"}, within=LONG)
+        servicenow.create(fields(work_notes="one (ref 123)"), deadline=in_time())
+        servicenow.update(SYS_ID, {"work_notes": "two (ref 456)"}, deadline=in_time())
         instance.edit(SYS_ID, {"assignment_group": ""})
         instance.forget_calls()
 
-        found = servicenow.find(SYS_ID, with_notes=True, within=LONG)
+        found = servicenow.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert calls(instance) == [("GET", "incident")]
         assert found is not None
@@ -345,14 +356,14 @@ class TestFind:
         assert "work_notes" not in found.fields
 
     def test_an_empty_journal_is_not_an_unread_one(self, servicenow: Incidents) -> None:
-        servicenow.create(fields(), within=LONG)
-        found = servicenow.find(SYS_ID, with_notes=True, within=LONG)
+        servicenow.create(fields(), deadline=in_time())
+        found = servicenow.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert found is not None
         assert found.journal == ""
 
     def test_none_is_none(self, servicenow: Incidents) -> None:
-        assert servicenow.find(SYS_ID, within=LONG) is None
+        assert servicenow.find(SYS_ID, deadline=in_time()) is None
 
     @pytest.mark.parametrize(
         "body",
@@ -370,13 +381,13 @@ class TestFind:
         instance.faults.add(answering(body))
 
         with pytest.raises(Unavailable):
-            servicenow.find(SYS_ID, within=LONG)
+            servicenow.find(SYS_ID, deadline=in_time())
 
     def test_values_of_other_types_are_understood(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         instance.faults.add(faults.values_of_wrong_type())
 
-        found = servicenow.find(SYS_ID, within=LONG)
+        found = servicenow.find(SYS_ID, deadline=in_time())
 
         assert found is not None
         assert (found.state, found.fields["impact"], found.fields["close_code"]) == ("1", "1", "")
@@ -391,7 +402,7 @@ class TestSearch:
             instance.insert("incident", {"correlation_id": KEY, "short_description": str(number)})
         instance.insert("incident", {"correlation_id": OTHER_KEY})
 
-        found = servicenow.search(KEY, within=LONG)
+        found = servicenow.search(KEY, deadline=in_time())
 
         assert [incident.fields["short_description"] for incident in found] == ["2", "1", "0"]
 
@@ -402,7 +413,7 @@ class TestSearch:
             clock.now += timedelta(hours=1)
             instance.insert("incident", {"correlation_id": KEY, "short_description": str(number)})
 
-        found = servicenow.search(KEY, within=LONG)
+        found = servicenow.search(KEY, deadline=in_time())
 
         assert [incident.fields["short_description"] for incident in found] == [str(each) for each in range(3, 23)]
         assert calls(instance) == [("GET", "incident")]
@@ -411,14 +422,14 @@ class TestSearch:
         instance.insert("incident", {"correlation_id": ""})
         instance.insert("incident", {"correlation_id": OTHER_KEY})
 
-        assert servicenow.search(KEY, within=LONG) == ()
+        assert servicenow.search(KEY, deadline=in_time()) == ()
 
     @pytest.mark.parametrize("key", ["", "a^ORstate=1", "javascript:gs.getUserID()"])
     def test_a_key_that_would_ask_for_more_never_leaves(
         self, instance: ServiceNowStandIn, servicenow: Incidents, key: str
     ) -> None:
         with pytest.raises(ValueError, match="query"):
-            servicenow.search(key, within=LONG)
+            servicenow.search(key, deadline=in_time())
 
         assert instance.calls == []
 
@@ -429,18 +440,22 @@ class TestHidden:
     def test_an_incident_that_is_hidden_is_told_from_one_that_is_gone(
         self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         instance.switches.unreadable_rows.add(SYS_ID)
         instance.forget_calls()
 
         with pytest.raises(NotAllowed):
-            servicenow.find(SYS_ID, within=LONG)
+            servicenow.find(SYS_ID, deadline=in_time())
         with pytest.raises(NotAllowed):
-            servicenow.search(KEY, within=LONG)
+            servicenow.search(KEY, deadline=in_time())
         asked = len(instance.calls)
         instance.delete(SYS_ID)
 
-        assert (asked, servicenow.find(SYS_ID, within=LONG), servicenow.search(KEY, within=LONG)) == (2, None, ())
+        assert (
+            asked,
+            servicenow.find(SYS_ID, deadline=in_time()),
+            servicenow.search(KEY, deadline=in_time()),
+        ) == (2, None, ())
 
     @pytest.mark.parametrize(
         "fault",
@@ -451,13 +466,13 @@ class TestHidden:
         ],
     )
     def test_a_404_deletes_nothing(self, instance: ServiceNowStandIn, servicenow: Incidents, fault: Fault) -> None:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         instance.faults.add(fault, times=2)
 
         with pytest.raises(Unavailable):
-            servicenow.find(SYS_ID, within=LONG)
+            servicenow.find(SYS_ID, deadline=in_time())
         with pytest.raises(Unavailable):
-            servicenow.search(KEY, within=LONG)
+            servicenow.search(KEY, deadline=in_time())
 
     @pytest.mark.parametrize(
         "row", ["{}", '{"sys_id":"x","number":"INC1","state":"1"}', '{"number":"INC1","state":"1"}']
@@ -468,13 +483,13 @@ class TestHidden:
         instance.faults.add(answering(f'{{"result":[{row}]}}'))
 
         with pytest.raises(Unavailable):
-            servicenow.find(SYS_ID, within=LONG)
+            servicenow.find(SYS_ID, deadline=in_time())
 
     def test_a_journal_that_is_hidden_is_unknown(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        servicenow.create(fields(work_notes="Seen twice."), within=LONG)
+        servicenow.create(fields(work_notes="Seen twice."), deadline=in_time())
         instance.switches.unreadable_columns.add("work_notes")
 
-        found = servicenow.find(SYS_ID, with_notes=True, within=LONG)
+        found = servicenow.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert found is not None
         assert found.journal is None
@@ -485,7 +500,7 @@ class TestLongJournal:
 
     @pytest.fixture
     def long(self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock) -> Incidents:
-        servicenow.create(fields(), within=LONG)
+        servicenow.create(fields(), deadline=in_time())
         for _ in range(1200):
             instance.edit(SYS_ID, {"work_notes": "x" * 3900})
         clock.now += timedelta(seconds=1)
@@ -494,7 +509,7 @@ class TestLongJournal:
         return servicenow
 
     def test_its_newest_part_is_read(self, instance: ServiceNowStandIn, long: Incidents) -> None:
-        found = long.find(SYS_ID, with_notes=True, within=LONG)
+        found = long.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert found is not None
         assert (found.journal or "").startswith("the newest\n\n")
@@ -507,7 +522,7 @@ class TestLongJournal:
             clock.now += timedelta(seconds=1)
             instance.edit(SYS_ID, {"work_notes": f"huge {number} " + "\u20ac" * 60000})
 
-        found = long.find(SYS_ID, with_notes=True, within=LONG)
+        found = long.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert found is not None
         notes = found.journal or ""
@@ -519,7 +534,7 @@ class TestLongJournal:
     ) -> None:
         instance.faults.add(answering('{"result":[]}'), table="sys_journal_field")
 
-        found = long.find(SYS_ID, with_notes=True, within=LONG)
+        found = long.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert found is not None
         assert found.journal is None
@@ -529,7 +544,7 @@ class TestLongJournal:
     ) -> None:
         instance.switches.unreadable_tables.add("sys_journal_field")
 
-        found = long.find(SYS_ID, with_notes=True, within=LONG)
+        found = long.find(SYS_ID, with_notes=True, deadline=in_time())
 
         assert found is not None
         assert (found.state, found.journal) == ("1", None)
@@ -565,27 +580,27 @@ class TestCloseCode:
     ) -> None:
         instance.glide.set_choices("incident", "close_code", choices)
 
-        assert client(instance, clock, close_code=configured).close_code(within=LONG) == expected
+        assert client(instance, clock, close_code=configured).close_code(deadline=in_time()) == expected
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings
 
     def test_it_may_be_inherited_from_task(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.glide.set_choices("incident", "close_code", ())
         instance.glide.set_choices("task", "close_code", ("Solved (Permanently)", "Solution provided"))
 
-        assert servicenow.close_code(within=LONG) == "Solution provided"
+        assert servicenow.close_code(deadline=in_time()) == "Solution provided"
 
     def test_those_of_the_incident_hide_those_of_task(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.glide.set_choices("incident", "close_code", ("Solved (Permanently)",))
         instance.glide.set_choices("task", "close_code", ("Solution provided",))
 
-        assert servicenow.close_code(within=LONG) == "Solved (Permanently)"
+        assert servicenow.close_code(deadline=in_time()) == "Solved (Permanently)"
 
     def test_an_inactive_choice_is_none(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         instance.glide.set_choices("incident", "close_code", ("Solution provided", "Resolved by caller"))
         row = next(row for row in instance.rows("sys_choice") if row["value"] == "Solution provided")
         instance.edit(row["sys_id"], {"inactive": "true"}, table="sys_choice")
 
-        assert servicenow.close_code(within=LONG) == "Resolved by caller"
+        assert servicenow.close_code(deadline=in_time()) == "Resolved by caller"
 
     def test_it_is_asked_for_once_an_hour(
         self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock
@@ -593,7 +608,7 @@ class TestCloseCode:
         asked = []
         for wait in (timedelta(0), timedelta(minutes=59), timedelta(minutes=1)):
             clock.now += wait
-            servicenow.close_code(within=LONG)
+            servicenow.close_code(deadline=in_time())
             asked.append(len(instance.calls))
 
         assert asked == [1, 1, 2]
@@ -617,19 +632,19 @@ class TestCloseCode:
             instance.faults.add(fault, table="sys_choice")
 
         with pytest.raises(Unavailable, match="SERVICENOW_CLOSE_CODE"):
-            servicenow.close_code(within=LONG)
+            servicenow.close_code(deadline=in_time())
         instance.switches.unreadable_tables.clear()
-        assert servicenow.close_code(within=LONG) == "Solution provided"
+        assert servicenow.close_code(deadline=in_time()) == "Solution provided"
 
     def test_the_last_known_choices_are_better_than_none(
         self, instance: ServiceNowStandIn, servicenow: Incidents, clock: Clock
     ) -> None:
         instance.glide.set_choices("incident", "close_code", OLDER_CLOSE_CODES)
-        servicenow.close_code(within=LONG)
+        servicenow.close_code(deadline=in_time())
         instance.switches.unreadable_tables.add("sys_choice")
         clock.now += timedelta(days=2)
 
-        assert servicenow.close_code(within=LONG) == "Solved (Permanently)"
+        assert servicenow.close_code(deadline=in_time()) == "Solved (Permanently)"
 
     def test_a_choice_that_is_hidden_does_not_hide_the_others(
         self, instance: ServiceNowStandIn, servicenow: Incidents
@@ -637,28 +652,28 @@ class TestCloseCode:
         hidden = next(row for row in instance.rows("sys_choice") if row["value"] == "Duplicate")
         instance.switches.unreadable_rows.add(hidden["sys_id"])
 
-        assert servicenow.close_code(within=LONG) == "Solution provided"
+        assert servicenow.close_code(deadline=in_time()) == "Solution provided"
 
     def test_the_preferred_one_is_found_however_it_is_cased(
         self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.glide.set_choices("incident", "close_code", ("duplicate", "Solution provided"))
 
-        assert servicenow.close_code(within=LONG, preferred="Duplicate") == "duplicate"
+        assert servicenow.close_code(deadline=in_time(), preferred="Duplicate") == "duplicate"
 
     def test_where_any_text_will_do_it_is_the_usual_one(
         self, instance: ServiceNowStandIn, servicenow: Incidents
     ) -> None:
         instance.glide.set_choices("incident", "close_code", ())
 
-        assert servicenow.close_code(within=LONG) == "Solution provided"
+        assert servicenow.close_code(deadline=in_time()) == "Solution provided"
 
     def test_without_a_look_at_the_choices_the_configured_one_is_trusted(
         self, instance: ServiceNowStandIn, clock: Clock
     ) -> None:
         instance.switches.unreadable_tables.add("sys_choice")
 
-        assert client(instance, clock, close_code="Ours").close_code(within=LONG) == "Ours"
+        assert client(instance, clock, close_code="Ours").close_code(deadline=in_time()) == "Ours"
 
     def test_an_instance_that_is_down_is_not_guessed_for(
         self, instance: ServiceNowStandIn, servicenow: Incidents
@@ -666,13 +681,13 @@ class TestCloseCode:
         instance.faults.add(faults.edge_failed(), table="sys_choice")
 
         with pytest.raises(Unavailable):
-            servicenow.close_code(within=LONG)
-        assert servicenow.close_code(within=LONG) == "Solution provided"
+            servicenow.close_code(deadline=in_time())
+        assert servicenow.close_code(deadline=in_time()) == "Solution provided"
 
 
 class TestProbe:
     def test_an_instance_that_answers_passes(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
-        servicenow.probe(within=LONG)
+        servicenow.probe(deadline=in_time())
 
         assert calls(instance) == [("GET", "incident")]
 
@@ -683,7 +698,7 @@ class TestProbe:
         instance.faults.add(fault)
 
         with pytest.raises(BridgeError):
-            servicenow.probe(within=LONG)
+            servicenow.probe(deadline=in_time())
 
 
 def answering(body: str) -> Fault:
@@ -713,7 +728,7 @@ def test_no_failure_tells_what_an_incident_says(
     for fault in planned:
         instance.faults.add(fault, method="POST")
         with pytest.raises(BridgeError) as caught:
-            servicenow.create(secret, within=SHORT)
+            servicenow.create(secret, deadline=short())
         error: BaseException | None = caught.value
         while error is not None:
             told.append(repr(error))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unconfirmed
 from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.reconcile.record import id_for
@@ -22,7 +23,11 @@ from proof.simulator.faults import REFUSAL, TROUBLES
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, SysIds
 from tests.builders import KEY, NOW, notification
 
-WITHIN = timedelta(seconds=5)
+
+def soon() -> Deadline:
+    return Deadline.after(timedelta(seconds=5))
+
+
 IMPATIENT = timedelta(seconds=0.4)
 SYS_ID = id_for(KEY, 1)
 FIELDS = {"sys_id": SYS_ID, "correlation_id": KEY, **notification().content.fields}
@@ -145,16 +150,16 @@ class TestWhatIsAsked:
     def test_an_absent_incident_is_none(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
 
-        assert servicenow.find(SYS_ID, within=WITHIN) is None
-        assert servicenow.search(KEY, within=WITHIN) == ()
+        assert servicenow.find(SYS_ID, deadline=soon()) is None
+        assert servicenow.search(KEY, deadline=soon()) == ()
         assert servicenow.honours_sys_id is None
 
     def test_a_created_incident_is_found_as_it_was_answered(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
-        made = servicenow.create(FIELDS, within=WITHIN)
+        made = servicenow.create(FIELDS, deadline=soon())
 
-        found = servicenow.find(SYS_ID, within=WITHIN)
-        (searched,) = servicenow.search(KEY, within=WITHIN)
+        found = servicenow.find(SYS_ID, deadline=soon())
+        (searched,) = servicenow.search(KEY, deadline=soon())
 
         assert shown(made) == shown(found) == shown(searched)
         assert shown(made) == {
@@ -172,12 +177,12 @@ class TestWhatIsAsked:
 
     def test_notes_are_appended_and_read_when_asked_for(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
-        servicenow.create({**FIELDS, "work_notes": "first"}, within=WITHIN)
+        servicenow.create({**FIELDS, "work_notes": "first"}, deadline=soon())
         for _ in range(2):
-            servicenow.update(SYS_ID, {"work_notes": "second"}, within=WITHIN)
+            servicenow.update(SYS_ID, {"work_notes": "second"}, deadline=soon())
 
-        with_notes = servicenow.find(SYS_ID, with_notes=True, within=WITHIN)
-        without = servicenow.find(SYS_ID, within=WITHIN)
+        with_notes = servicenow.find(SYS_ID, with_notes=True, deadline=soon())
+        without = servicenow.find(SYS_ID, deadline=soon())
 
         assert with_notes is not None
         assert without is not None
@@ -188,77 +193,77 @@ class TestWhatIsAsked:
 
     def test_a_resolved_incident_is_answered_resolved(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
-        servicenow.create(FIELDS, within=WITHIN)
+        servicenow.create(FIELDS, deadline=soon())
 
-        answer = servicenow.update(SYS_ID, RESOLUTION, within=WITHIN)
+        answer = servicenow.update(SYS_ID, RESOLUTION, deadline=soon())
 
-        assert shown(answer) == shown(servicenow.find(SYS_ID, within=WITHIN))
+        assert shown(answer) == shown(servicenow.find(SYS_ID, deadline=soon()))
         assert (answer.state, answer.fields["close_notes"]) == ("6", "Over.")
-        assert servicenow.close_code(within=WITHIN) == "Solution provided"
+        assert servicenow.close_code(deadline=soon()) == "Solution provided"
 
     def test_a_second_creation_is_of_unknown_outcome_and_makes_nothing(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
-        servicenow.create(FIELDS, within=WITHIN)
+        servicenow.create(FIELDS, deadline=soon())
 
         with pytest.raises(Unconfirmed):
-            servicenow.create(FIELDS, within=WITHIN)
+            servicenow.create(FIELDS, deadline=soon())
         assert instance.incidents() == [(KEY, 1, 0)]
 
     def test_a_creation_that_is_refused_because_it_exists_conflicts(self, instance: Instance) -> None:
         instance.refuse_duplicates()
         servicenow = instance.sign_in()
-        servicenow.create(FIELDS, within=WITHIN)
+        servicenow.create(FIELDS, deadline=soon())
         instance.close(SYS_ID)
 
         with pytest.raises(Conflict):
-            servicenow.create(FIELDS, within=WITHIN)
+            servicenow.create(FIELDS, deadline=soon())
         assert instance.incidents() == [(KEY, 7, 0)]
 
     def test_a_sys_id_that_is_ignored_is_learnt_and_found_by_correlation(self, instance: Instance) -> None:
         instance.sys_ids = SysIds.IGNORED
         servicenow = instance.sign_in()
-        made = [servicenow.create(FIELDS, within=WITHIN).id for _ in range(2)]
+        made = [servicenow.create(FIELDS, deadline=soon()).id for _ in range(2)]
 
         assert servicenow.honours_sys_id is False
-        assert servicenow.find(SYS_ID, within=WITHIN) is None
-        assert {each.id for each in servicenow.search(KEY, within=WITHIN)} == set(made)
+        assert servicenow.find(SYS_ID, deadline=soon()) is None
+        assert {each.id for each in servicenow.search(KEY, deadline=soon())} == set(made)
 
     def test_a_sys_id_that_is_refused_makes_nothing_and_none_makes_one(self, instance: Instance) -> None:
         instance.sys_ids = SysIds.REFUSED
         servicenow = instance.sign_in()
         with pytest.raises(Unconfirmed):
-            servicenow.create(FIELDS, within=WITHIN)
+            servicenow.create(FIELDS, deadline=soon())
         before = instance.incidents()
 
-        servicenow.create({name: text for name, text in FIELDS.items() if name != "sys_id"}, within=WITHIN)
+        servicenow.create({name: text for name, text in FIELDS.items() if name != "sys_id"}, deadline=soon())
 
         assert (before, instance.incidents()) == ([], [(KEY, 1, 0)])
         assert servicenow.honours_sys_id is None
 
     def test_a_deleted_incident_cannot_be_changed(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
-        servicenow.create(FIELDS, within=WITHIN)
+        servicenow.create(FIELDS, deadline=soon())
         instance.delete(SYS_ID)
 
         with pytest.raises(Conflict):
-            servicenow.update(SYS_ID, RESOLUTION, within=WITHIN)
+            servicenow.update(SYS_ID, RESOLUTION, deadline=soon())
 
     def test_a_closed_incident_is_protected(self, instance: Instance) -> None:
         servicenow = instance.sign_in()
-        servicenow.create(FIELDS, within=WITHIN)
+        servicenow.create(FIELDS, deadline=soon())
         instance.close(SYS_ID)
 
         with pytest.raises(Conflict):
-            servicenow.update(SYS_ID, {"work_notes": "late"}, within=WITHIN)
+            servicenow.update(SYS_ID, {"work_notes": "late"}, deadline=soon())
         assert instance.incidents() == [(KEY, 7, 0)]
 
     def test_a_closed_incident_that_is_not_protected_stays_closed(self, instance: Instance) -> None:
         instance.leave_closed_unprotected()
         servicenow = instance.sign_in()
-        servicenow.create(FIELDS, within=WITHIN)
+        servicenow.create(FIELDS, deadline=soon())
         instance.close(SYS_ID)
 
-        assert servicenow.update(SYS_ID, {"work_notes": "late"}, within=WITHIN).state == "7"
+        assert servicenow.update(SYS_ID, {"work_notes": "late"}, deadline=soon()).state == "7"
         assert instance.incidents() == [(KEY, 7, 1)]
 
 
@@ -280,11 +285,11 @@ class TestTroubles:
         trouble = {**TROUBLES, "refused for good": REFUSAL}[name]
         servicenow = OverHttp(standin).sign_in()
         if method != "create":
-            servicenow.create(FIELDS, within=WITHIN)
+            servicenow.create(FIELDS, deadline=soon())
         # A read is repeated once when its connection was dropped.
         standin.faults.add(trouble.fault(), table="incident", times=1 if method in ("create", "update") else 2)
 
-        raised = _tried(servicenow, method, IMPATIENT if trouble.is_silent else WITHIN)
+        raised = _tried(servicenow, method, IMPATIENT if trouble.is_silent else timedelta(seconds=5))
 
         standin.wait_for_late_commits()
         assert isinstance(raised, trouble.error)
@@ -298,13 +303,13 @@ def _tried(servicenow: Incidents, method: str, within: timedelta) -> BridgeError
     try:
         match method:
             case "create":
-                servicenow.create(FIELDS, within=within)
+                servicenow.create(FIELDS, deadline=Deadline.after(within))
             case "update":
-                servicenow.update(SYS_ID, RESOLUTION, within=within)
+                servicenow.update(SYS_ID, RESOLUTION, deadline=Deadline.after(within))
             case "find":
-                servicenow.find(SYS_ID, within=within)
+                servicenow.find(SYS_ID, deadline=Deadline.after(within))
             case "search":
-                servicenow.search(KEY, within=within)
+                servicenow.search(KEY, deadline=Deadline.after(within))
     except (TemporaryError, Rejected) as error:
         return error
     return None

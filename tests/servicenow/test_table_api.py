@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.credentials import Header, OAuth
 from itsm_bridge.servicenow.table_api import (
@@ -27,6 +28,16 @@ from local.servicenow.instance import ServiceNowStandIn
 from local.servicenow.table_api import Credentials as Known
 
 SHORT, LONG = timedelta(seconds=0.3), timedelta(seconds=10)
+
+
+def short() -> Deadline:
+    return Deadline.after(SHORT)
+
+
+def long() -> Deadline:
+    return Deadline.after(LONG)
+
+
 SYS_ID = "0123456789abcdef0123456789abcdef"
 ARM_ID = "/subscriptions/5d8f/resourcegroups/rg-web/providers/microsoft.compute/virtualmachines/vm-web-01"
 
@@ -60,12 +71,18 @@ class TestQuery:
         sys_id = insert_incident(instance, correlation_id="abc", impact="2")
         insert_incident(instance, correlation_id="def")
 
-        rows = api.query("incident", {"correlation_id": "abc"}, fields=["impact"], limit=5, within=LONG)
+        rows = api.query("incident", {"correlation_id": "abc"}, fields=["impact"], limit=5, deadline=long())
 
         assert rows == ({"sys_id": sys_id, "impact": "2", "correlation_id": "abc"},)
 
     def test_it_is_one_bounded_request(self, instance: ServiceNowStandIn, api: TableApi) -> None:
-        api.query("incident", {"correlation_id": "abc", "state": "1"}, fields=["impact"], limit=5, within=LONG)
+        api.query(
+            "incident",
+            {"correlation_id": "abc", "state": "1"},
+            fields=["impact"],
+            limit=5,
+            deadline=long(),
+        )
 
         assert [(call.method, call.table) for call in instance.calls] == [("GET", "incident")]
         assert instance.calls[0].query == {
@@ -89,7 +106,7 @@ class TestQuery:
             fields=["short_description"],
             limit=5,
             order_by="short_description",
-            within=LONG,
+            deadline=long(),
         )
 
         assert [row["short_description"] for row in rows] == ["a", "b"]
@@ -100,7 +117,7 @@ class TestQuery:
         instance.switches.queries_match_case = False
         sys_id = insert_incident(instance, correlation_id="ABC")
 
-        rows = api.query("incident", {"correlation_id": "abc"}, fields=[], limit=5, within=LONG)
+        rows = api.query("incident", {"correlation_id": "abc"}, fields=[], limit=5, deadline=long())
 
         assert [row["sys_id"] for row in rows] == [sys_id]
 
@@ -108,7 +125,7 @@ class TestQuery:
         self, instance: ServiceNowStandIn, api: TableApi
     ) -> None:
         with pytest.raises(UnknownField):
-            api.query("cmdb_ci", {"object_id": ARM_ID}, fields=["name"], limit=2, within=LONG)
+            api.query("cmdb_ci", {"object_id": ARM_ID}, fields=["name"], limit=2, deadline=long())
 
         assert instance.widened
 
@@ -117,7 +134,7 @@ class TestQuery:
     ) -> None:
         instance.switches.invalid_query_returns_no_rows = True
 
-        assert api.query("cmdb_ci", {"object_id": ARM_ID}, fields=["name"], limit=2, within=LONG) == ()
+        assert api.query("cmdb_ci", {"object_id": ARM_ID}, fields=["name"], limit=2, deadline=long()) == ()
 
     def test_rows_that_do_not_fulfil_the_conditions_are_dropped(
         self, instance: ServiceNowStandIn, api: TableApi
@@ -125,7 +142,7 @@ class TestQuery:
         body = b'{"result":[{"sys_id":"1","state":"6"},{"sys_id":"2","state":"1"},{"sys_id":"3","state":""}]}'
         instance.faults.add(answering(body))
 
-        rows = api.query("incident", {"state": "1"}, fields=[], limit=5, within=LONG)
+        rows = api.query("incident", {"state": "1"}, fields=[], limit=5, deadline=long())
 
         assert [row["sys_id"] for row in rows] == ["2"]
 
@@ -133,7 +150,7 @@ class TestQuery:
         body = b'{"result":[{"sys_id":"1","cmdb_ci":{"link":"https://x/y","value":"AB"}}]}'
         instance.faults.add(answering(body))
 
-        rows = api.query("incident", {"cmdb_ci": "ab"}, fields=[], limit=5, within=LONG)
+        rows = api.query("incident", {"cmdb_ci": "ab"}, fields=[], limit=5, deadline=long())
 
         assert rows == ({"sys_id": "1", "cmdb_ci": "AB"},)
 
@@ -163,7 +180,7 @@ class TestQuery:
     ) -> None:
         for condition in (value, ["a", value]):
             with pytest.raises(ValueError, match="query"):
-                api.query("incident", {"correlation_id": condition}, fields=[], limit=1, within=LONG)
+                api.query("incident", {"correlation_id": condition}, fields=[], limit=1, deadline=long())
 
         assert not is_plain(value)
         assert instance.calls == []
@@ -175,34 +192,40 @@ class TestQuery:
     @pytest.mark.parametrize("conditions", [{}, {"state": ()}, {"correlation_id": "a", "state": []}])
     def test_a_query_for_everything_is_a_bug(self, api: TableApi, conditions: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="whole table"):
-            api.query("incident", conditions, fields=[], limit=1, within=LONG)
+            api.query("incident", conditions, fields=[], limit=1, deadline=long())
 
     @pytest.mark.parametrize("name", ["", "state^x", "a=b", "../sys_user", "sys_user?x", "a,b", "a b"])
     def test_a_name_that_is_none_is_a_bug(self, api: TableApi, name: str) -> None:
         with pytest.raises(ValueError, match="no name"):
-            api.query(name, {"state": "1"}, fields=[], limit=1, within=LONG)
+            api.query(name, {"state": "1"}, fields=[], limit=1, deadline=long())
         with pytest.raises(ValueError, match="no name"):
-            api.query("incident", {name: "1"}, fields=[], limit=1, within=LONG)
+            api.query("incident", {name: "1"}, fields=[], limit=1, deadline=long())
         with pytest.raises(ValueError, match="no name"):
-            api.query("incident", {"state": "1"}, fields=[name], limit=1, within=LONG)
+            api.query("incident", {"state": "1"}, fields=[name], limit=1, deadline=long())
 
     def test_a_table_that_does_not_exist_is_told_and_not_final(self, api: TableApi) -> None:
         with pytest.raises(NoSuchTable, match="Invalid table cmdb_ci_moon"):
-            api.query("cmdb_ci_moon", {"object_id": "a"}, fields=[], limit=1, within=LONG)
+            api.query("cmdb_ci_moon", {"object_id": "a"}, fields=[], limit=1, deadline=long())
 
     def test_one_row_where_a_list_belongs_is_no_answer(self, instance: ServiceNowStandIn, api: TableApi) -> None:
         instance.faults.add(faults.result_of_wrong_type())
 
         with pytest.raises(Unavailable):
-            api.query("incident", {"state": "1"}, fields=[], limit=1, within=LONG)
+            api.query("incident", {"state": "1"}, fields=[], limit=1, deadline=long())
 
 
 def one(
-    api: TableApi, sys_id: str, *fields: str, displayed: Sequence[str] = (), within: timedelta = LONG
+    api: TableApi, sys_id: str, *fields: str, displayed: Sequence[str] = (), deadline: Deadline | None = None
 ) -> Row | None:
     """Ask for one row by its sys_id, as the incidents do."""
     rows = api.query(
-        "incident", {"sys_id": sys_id}, fields=fields, displayed=displayed, limit=1, must_see_all=True, within=within
+        "incident",
+        {"sys_id": sys_id},
+        fields=fields,
+        displayed=displayed,
+        limit=1,
+        must_see_all=True,
+        deadline=deadline or long(),
     )
     return rows[0] if rows else None
 
@@ -272,7 +295,7 @@ class TestRead:
         for _ in range(3):
             insert_incident(instance)
 
-        rows = api.query("incident", {"state": "1"}, fields=[], limit=2, must_see_all=True, within=LONG)
+        rows = api.query("incident", {"state": "1"}, fields=[], limit=2, must_see_all=True, deadline=long())
 
         assert len(rows) == 2
 
@@ -288,7 +311,7 @@ class TestRead:
     @pytest.mark.parametrize("sys_id", ["", "x" * 32, SYS_ID + "0", SYS_ID[:-1], "../sys_user", SYS_ID + "\n"])
     def test_what_is_no_sys_id_never_leaves(self, instance: ServiceNowStandIn, api: TableApi, sys_id: str) -> None:
         with pytest.raises(ValueError, match="no sys_id"):
-            api.patch("incident", sys_id, {"state": "1"}, fields=[], within=LONG)
+            api.patch("incident", sys_id, {"state": "1"}, fields=[], deadline=long())
 
         assert instance.calls == []
 
@@ -308,7 +331,7 @@ class TestWrite:
     def test_an_inserted_row_comes_back_as_stored(self, instance: ServiceNowStandIn, api: TableApi) -> None:
         values = {"sys_id": SYS_ID, "short_description": "x" * 200, "impact": "9", "u_none": "y"}
 
-        row = api.insert("incident", values, fields=["short_description", "impact", "u_none"], within=LONG)
+        row = api.insert("incident", values, fields=["short_description", "impact", "u_none"], deadline=long())
 
         assert row == {"sys_id": SYS_ID, "short_description": "x" * 160, "impact": "3"}
         assert [(call.method, call.status) for call in instance.calls] == [("POST", 201)]
@@ -316,17 +339,17 @@ class TestWrite:
     def test_a_patched_row_comes_back_as_stored(self, instance: ServiceNowStandIn, api: TableApi) -> None:
         sys_id = insert_incident(instance)
 
-        row = api.patch("incident", sys_id, {"impact": "1"}, fields=["impact", "priority"], within=LONG)
+        row = api.patch("incident", sys_id, {"impact": "1"}, fields=["impact", "priority"], deadline=long())
 
         assert row == {"sys_id": sys_id, "impact": "1", "priority": "3"}
 
     def test_a_row_that_vanished_is_a_conflict(self, api: TableApi) -> None:
         with pytest.raises(Conflict):
-            api.patch("incident", SYS_ID, {"impact": "1"}, fields=[], within=LONG)
+            api.patch("incident", SYS_ID, {"impact": "1"}, fields=[], deadline=long())
 
     @pytest.mark.parametrize("text", ["ä€😀", "[code]<b>[/code]", 'quote " and \\', "line\nline"])
     def test_text_arrives_as_it_is(self, instance: ServiceNowStandIn, api: TableApi, text: str) -> None:
-        row = api.insert("incident", {"description": text}, fields=["description"], within=LONG)
+        row = api.insert("incident", {"description": text}, fields=["description"], deadline=long())
 
         assert row["description"] == text
         assert instance.calls[0].fields == ("description",)
@@ -335,23 +358,23 @@ class TestWrite:
         sys_id = insert_incident(instance)
 
         with pytest.raises(Rejected, match="mandatory: Resolution code, Close notes"):
-            api.patch("incident", sys_id, {"state": "6"}, fields=[], within=LONG)
+            api.patch("incident", sys_id, {"state": "6"}, fields=[], deadline=long())
 
     def test_a_row_that_may_not_be_read_back_is_empty(self, instance: ServiceNowStandIn, api: TableApi) -> None:
         instance.switches.unreadable_tables.add("incident")
 
-        assert api.insert("incident", {"impact": "1"}, fields=["impact"], within=LONG) == {}
+        assert api.insert("incident", {"impact": "1"}, fields=["impact"], deadline=long()) == {}
 
 
 READ, INSERT, PATCH = "GET", "POST", "PATCH"
 
 
-def call(api: TableApi, method: str, sys_id: str, *, within: timedelta = LONG) -> object:
+def call(api: TableApi, method: str, sys_id: str, *, deadline: Deadline | None = None) -> object:
     if method == READ:
-        return one(api, sys_id, "state", within=within)
+        return one(api, sys_id, "state", deadline=deadline or long())
     if method == INSERT:
-        return api.insert("incident", {"impact": "1"}, fields=["impact"], within=within)
-    return api.patch("incident", sys_id, {"impact": "1"}, fields=["impact"], within=within)
+        return api.insert("incident", {"impact": "1"}, fields=["impact"], deadline=deadline or long())
+    return api.patch("incident", sys_id, {"impact": "1"}, fields=["impact"], deadline=deadline or long())
 
 
 class TestTrouble:
@@ -423,7 +446,7 @@ class TestTrouble:
         instance.faults.add(fault)
 
         with pytest.raises(Unconfirmed, match="no answer in time"):
-            call(api, INSERT, SYS_ID, within=SHORT)
+            call(api, INSERT, SYS_ID, deadline=short())
 
     def test_an_instance_that_is_down_took_nothing(self, instance: ServiceNowStandIn, api: TableApi) -> None:
         instance.stop()
@@ -473,7 +496,7 @@ class TestSigningIn:
     def test_a_known_token_makes_each_call_one_request(self, instance: ServiceNowStandIn) -> None:
         api = TableApi(instance.url, oauth(instance))
         sys_id = insert_incident(instance)
-        api.probe("incident", within=LONG)
+        api.probe("incident", deadline=long())
         instance.forget_calls()
 
         for method in (READ, INSERT, PATCH):
@@ -485,7 +508,7 @@ class TestSigningIn:
     def test_a_revoked_token_is_renewed_once_within_the_call(self, instance: ServiceNowStandIn, method: str) -> None:
         api = TableApi(instance.url, oauth(instance))
         sys_id = insert_incident(instance)
-        api.probe("incident", within=LONG)
+        api.probe("incident", deadline=long())
         instance.revoke_tokens()
         instance.forget_calls()
 
@@ -510,7 +533,7 @@ class TestSigningIn:
         api = TableApi(instance.url, oauth(instance))
         sys_id = insert_incident(instance)
         instance.switches.token_lifetime = 1800
-        api.probe("incident", within=LONG)
+        api.probe("incident", deadline=long())
         instance.revoke_tokens()
         found: list[object] = []
         threads = [threading.Thread(target=lambda: found.append(call(api, READ, sys_id))) for _ in range(4)]
@@ -534,12 +557,12 @@ class TestSigningIn:
         api = TableApi(instance.url, Header("Authorization", "Basic aXRzbS5icmlkZ2U6bWFkZS11cC1wYXNzd29yZA=="))
 
         assert instance.credentials == Known()
-        api.probe("incident", within=LONG)
+        api.probe("incident", deadline=long())
 
 
 class TestProbe:
     def test_it_is_one_small_request(self, instance: ServiceNowStandIn, api: TableApi) -> None:
-        api.probe("incident", within=LONG)
+        api.probe("incident", deadline=long())
 
         assert [(each.method, each.query["sysparm_limit"]) for each in instance.calls] == [("GET", "1")]
 
@@ -547,7 +570,7 @@ class TestProbe:
         instance.faults.add(faults.hibernating(), everywhere=True)
 
         with pytest.raises(Unavailable, match="hibernates"):
-            api.probe("incident", within=LONG)
+            api.probe("incident", deadline=long())
 
 
 class TestSessions:

@@ -26,12 +26,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
 from cachetools import Cache, TLRUCache, TTLCache
 
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
 from itsm_bridge.servicenow.cmdb.classes import SOURCES, Question, lineage, questions_of, resource_of
 from itsm_bridge.servicenow.cmdb.match import (
@@ -45,15 +45,12 @@ from itsm_bridge.servicenow.cmdb.match import (
     match_of,
     not_found,
 )
-from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, TableApi, UnknownField, is_plain
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, NoSuchTable, NotAllowed, TableApi, UnknownField, is_plain
 
 log = logging.getLogger(__name__)
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-
-#: How long the next request may take; raises Unavailable when the time is up.
-TimeLeft = Callable[[], timedelta]
 
 #: Requests of one call of `find`. The usual item takes one; what is nowhere takes 3 to 5, and so does each parent.
 _MOST_REQUESTS = 20
@@ -89,16 +86,20 @@ class _Enough(Exception):
 class _Allowance:
     """The requests and the time of one call."""
 
-    def __init__(self, left: TimeLeft) -> None:
-        self.left = left
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
         self._requests = 0
 
-    def for_request(self) -> timedelta:
-        """Count a request and return how long it may take."""
+    def for_request(self) -> Deadline:
+        """Count a request and return its deadline."""
         if self._requests == _MOST_REQUESTS:
             raise _Enough
         self._requests += 1
-        return self.left()
+        return self.for_wait()
+
+    def for_wait(self) -> Deadline:
+        """Return by when another thread must have found what is looked for."""
+        return self._deadline.for_request(REQUEST_BUDGET)
 
 
 class Cmdb:
@@ -135,17 +136,17 @@ class Cmdb:
         self._under_way: set[str] = set()
         self._changed = threading.Condition()
 
-    def find(self, resources: Sequence[str], *, left: TimeLeft) -> CiMatch:
+    def find(self, resources: Sequence[str], *, deadline: Deadline) -> CiMatch:
         """Return the item of the first resource that has one. What was learnt makes a repetition cheaper.
 
         Args:
             resources: ARM ids and names, the best first; the first 5 are looked up, with 20 requests in all.
-            left: Called before each request and each wait for another thread: how long it may take.
+            deadline: By when it must be found.
 
         Raises:
-            Unavailable: ServiceNow did not rows, or `left` says that the time is up.
+            Unavailable: ServiceNow did not rows, or the time is up.
         """
-        allowance = _Allowance(left)
+        allowance = _Allowance(deadline)
         try:
             match = first_of(resources, lambda resource: self._found(resource, allowance))
         except _Enough:
@@ -157,7 +158,7 @@ class Cmdb:
         match = self._cached(self._matches, key)
         if match is not None:
             return match
-        with self._search_of(key, allowance.left):
+        with self._search_of(key, allowance):
             match = self._cached(self._matches, key)
             if match is None:
                 match = self._search(resource, allowance)
@@ -165,11 +166,11 @@ class Cmdb:
         return match
 
     @contextmanager
-    def _search_of(self, key: str, left: TimeLeft) -> Iterator[None]:
+    def _search_of(self, key: str, allowance: _Allowance) -> Iterator[None]:
         """Hold the right to search for one resource; wait while another thread has it."""
         with self._changed:
             while key in self._under_way:
-                if not self._changed.wait(timeout=left().total_seconds()):
+                if not self._changed.wait(timeout=allowance.for_wait().left.total_seconds()):
                     raise Unavailable("another search for the same configuration item takes too long")
             self._under_way.add(key)
         try:
@@ -221,7 +222,7 @@ class Cmdb:
                 {question.field: question.values},
                 fields=("target_sys_id",) if question.table == SOURCES else FIELDS,
                 limit=_MOST_ROWS,
-                within=allowance.for_request(),
+                deadline=allowance.for_request(),
             )
         except (UnknownField, NotAllowed, NoSuchTable) as error:
             return self._close(place, _REMARKS[type(error)])
