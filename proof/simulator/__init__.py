@@ -12,6 +12,7 @@ its story. The loop under test is the real one; its storage, its ServiceNow and 
     processes  runs the app: several processes with real reconcilers, that die and come back
     faults     draws what goes wrong on the way to storage and ServiceNow
     memory     is the table, the queue and the instance, as the real adapters show them
+    ledger     is a second target of the loop, as small as one can be
     older      writes rows as older versions of the program did
     oracle     knows what must be true at every moment and in the end
     schedule   runs one task at a time, by the virtual clock

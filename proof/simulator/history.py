@@ -26,10 +26,12 @@ from proof.simulator.memory import MemoryInstance, MemoryStore, MemoryWakeUps, M
 from proof.simulator.older import as_version_1
 from proof.simulator.oracle import Act, Oracle
 from proof.simulator.processes import (
+    LEDGER,
     MESSAGE_LEASE,
     MESSAGE_RETRY,
     MESSAGES_AT_ONCE,
     MOST_DEQUEUES,
+    SERVICENOW,
     Cloud,
     Process,
 )
@@ -52,6 +54,8 @@ ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
 #: Instances of their own for each kind of work, as Flex Consumption has it
 #: (https://learn.microsoft.com/azure/azure-functions/event-driven-scaling#function-scaling-groups).
 SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}), frozenset({"timer"}))
+#: What the reconciler's target is, mostly ServiceNow.
+_TARGETS = (*[SERVICENOW] * 7, LEDGER)
 #: Peculiarities that an instance may have, one at a time, and mostly none.
 _RULES = (
     *[""] * 10,
@@ -99,6 +103,8 @@ class Options:
     rules: str | None = None
     #: The accident of rows and their wake-ups: a draw of `_ROWS`, or "".
     rows: str | None = None
+    #: What the reconciler's target is.
+    target: str | None = None
 
 
 def play(seed: int, options: Options | None = None) -> Ending:
@@ -121,6 +127,8 @@ class History:
     def __init__(self, seed: int, options: Options) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)
+        # A draw of its own, so that the histories are those that they were with one target alone.
+        self._target = _or(options.target, random.Random(f"target {seed}").choice(_TARGETS))
         self.schedule = Schedule(BEGIN)
         self.oracle = Oracle(self.schedule)
         self.story: list[str] = []
@@ -177,7 +185,7 @@ class History:
         self.tell(
             f"{len(self.processes)} processes with {self._slots} slots, {self._deaths} deaths; trouble: storage "
             f"{self.weather.storage}, ServiceNow {self.weather.servicenow}, refusals {self.weather.refusals}; "
-            f"instance: {self._rule or 'as documented'}; rows: {self._rows or 'sound'}"
+            f"instance: {self._rule or 'as documented'}; rows: {self._rows or 'sound'}; target: {self._target}"
         )
 
     def clock(self) -> datetime:
@@ -234,7 +242,8 @@ class History:
 
     def _sys_ids(self, drawn: SysIds) -> SysIds:
         # If the instance chooses the sys_id and another integration the correlation id, nothing shows our incident.
-        return SysIds.HONOURED if self.rules.rewrites_correlation else drawn
+        must_honour = self.rules.rewrites_correlation or self._target == LEDGER
+        return SysIds.HONOURED if must_honour else drawn
 
     def _change_row(self, key: str) -> None:
         """Let a row be damaged, be as another version of the program would have left it, or lose its wake-ups."""
@@ -301,6 +310,7 @@ class History:
             skew=timedelta(seconds=self.rng.uniform(-self._skew, self._skew)),
             slots=self._slots,
             dies_at=dies_at,
+            target=self._target,
             settings={"retry_horizon": timedelta(hours=72), "retention": timedelta(days=90)},
         )
         process.takes = takes

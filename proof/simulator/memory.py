@@ -341,7 +341,7 @@ class MemoryInstance:
             number=row.number,
             status=status_of(row.state),
             state=str(int(row.state)),
-            fields={name: row.fields.get(name, "") for name in _READ},
+            fields={**dict.fromkeys(_READ, ""), **row.fields},
             links={CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
             created_at=row.created_at.replace(microsecond=0),
             version=str(row.mod_count),

@@ -14,12 +14,22 @@ from itsm_bridge.reconcile.desired import News
 from proof.simulator.azure import BEGIN, Role, Word, a_notification
 from proof.simulator.history import ALL_WORK, SPLIT, History, Options
 from proof.simulator.memory import Message, SysIds
+from proof.simulator.processes import SERVICENOW
 
 #: When ServiceNow goes away.
 LEAVES_AT = BEGIN + timedelta(minutes=1)
 
 _QUIET = Options(
-    people=False, deaths=0, storage=0, servicenow=0, refusals=0, sys_ids=SysIds.HONOURED, rules="", rows="", slots=4
+    people=False,
+    deaths=0,
+    storage=0,
+    servicenow=0,
+    refusals=0,
+    sys_ids=SysIds.HONOURED,
+    rules="",
+    rows="",
+    slots=4,
+    target=SERVICENOW,
 )
 
 

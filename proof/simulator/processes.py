@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.circuit import Circuit
-from itsm_bridge.reconcile.ports import Incident, WakeUp
+from itsm_bridge.reconcile.ports import Incident, Target, WakeUp
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.cmdb.match import CiMatch
 from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
 from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.faults import Trip, Weather
+from proof.simulator.ledger import Ledger
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps
 from proof.simulator.schedule import Killed, Schedule
 
@@ -92,11 +93,24 @@ class VirtualCircuit(Circuit):
             self._free += has_slot
 
 
+#: The targets that a process may have.
+SERVICENOW = "ServiceNow"
+LEDGER = "ledger"
+
+
 class Process:
     """One worker process of the app."""
 
     def __init__(
-        self, cloud: Cloud, *, name: str, skew: timedelta, slots: int, dies_at: int | None, settings: Mapping[str, Any]
+        self,
+        cloud: Cloud,
+        *,
+        name: str,
+        skew: timedelta,
+        slots: int,
+        dies_at: int | None,
+        settings: Mapping[str, Any],
+        target: str = SERVICENOW,
     ) -> None:
         self.name = name
         self.cloud = cloud
@@ -115,10 +129,7 @@ class Process:
         self.reconciler = Reconciler(
             store=_RemoteStore(self),
             wakeups=_RemoteWakeUps(self),
-            target=ServiceNow(
-                _RemoteIncidents(self),  # type: ignore[arg-type] # the same methods
-                _RemoteCmdb(self),  # type: ignore[arg-type] # the same method
-            ),
+            target=_target(target, self),
             circuit=self.circuit,
             now=self.clock,
             clock=self.seconds,
@@ -375,6 +386,16 @@ class _RemoteIncidents:
         shown = f"{answer.number} state {answer.state}" if isinstance(answer, Incident) else str(answer)[:40]
         cloud.tell(f"{process.name}: {what}: {shown}")
         return answer
+
+
+def _target(name: str, process: Process) -> Target:
+    incidents = _RemoteIncidents(process)
+    if name == LEDGER:
+        return Ledger(incidents)
+    return ServiceNow(
+        incidents,  # type: ignore[arg-type] # the same methods
+        _RemoteCmdb(process),  # type: ignore[arg-type] # the same method
+    )
 
 
 class _RemoteCmdb:

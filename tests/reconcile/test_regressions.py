@@ -353,3 +353,15 @@ def test_a_wake_up_does_not_overtake_the_row_that_is_to_count_on_it() -> None:
     world.pass_time(2 * MINUTE)
 
     assert world.states == [1]
+
+
+def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
+    world = World()
+    world.receive(notification(signal=""))
+    world.store.change_document(KEY, lambda text: text[:-9])
+
+    outcome = world.receive(notification(signal="", opens=False, digest="neutral", at=NOW + MINUTE))
+
+    assert (outcome, world.store.aside) == ("unchanged", [])
+    world.receive(notification(signal="", digest="worse", at=NOW + HOUR))
+    assert (len(world.store.aside), world.states) == (1, [1])
