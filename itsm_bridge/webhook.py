@@ -55,18 +55,19 @@ class Webhook:
     allowed_subscriptions: frozenset[str]
     reconciler: Reconciler
 
-    def receive(self, authorization: str | None, body: bytes, *, deadline: Deadline) -> Result:
-        """Take one notification that was sent with this `Authorization` header; return its result.
+    def alert_of(self, authorization: str | None, body: bytes) -> Alert:
+        """Return the alert that was sent with this `Authorization` header, if its caller may send it.
 
         Raises:
-            BridgeError: nothing came of it; `ANSWERS` has a line for every such error.
+            BridgeError: it is not taken in; `ANSWERS` has a line for every such error.
         """
         self.verifier.verify(authorization)
         if len(body) > LARGEST_BODY:
             raise TooLarge("The body is larger than 1 MiB; an alert is at most 256 KB.")
         alert = parse_alert(body)
-        _check_subscription(alert, self.allowed_subscriptions)
-        return self.reconciler.receive(alert, deadline=deadline)
+        if self.allowed_subscriptions and alert.subscription_id not in self.allowed_subscriptions:
+            raise Forbidden(f"subscription {alert.subscription_id!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
+        return alert
 
 
 #: Status, code, sentence ("" for the error's own), and headers. The first class that fits.
@@ -94,18 +95,15 @@ def answer(build: Callable[[], Webhook], authorization: str | None, body: bytes)
     """
     deadline = Deadline.after(INLINE_BUDGET)
     try:
-        return _answer_to(build().receive(authorization, body, deadline=deadline))
+        webhook = build()
+        alert = webhook.alert_of(authorization, body)
+        return _answer_to(webhook.reconciler.receive(alert, deadline=deadline))
     except BridgeError as error:
         return _refusal(error)
     except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
         name, where = type(error).__name__, place_of(error)
         log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", name, where)
         return _error_answer(BridgeError)
-
-
-def _check_subscription(alert: Alert, allowed: frozenset[str]) -> None:
-    if allowed and alert.subscription_id not in allowed:
-        raise Forbidden(f"subscription {alert.subscription_id!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
 
 
 def _answer_to(result: Result) -> Answer:

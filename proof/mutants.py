@@ -68,8 +68,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="POST before intent: the next generation is created before the row knows it",
         file="itsm_bridge/reconcile/attempt.py",
-        before="            # The intent of another incident is written down before it is created.\n"
-        "            self._write(attempt, _as_it_is)\n",
+        before="        # The intent of another incident is written down before it is created.\n"
+        "        self._write(attempt, _as_it_is)\n",
         after="",
     ),
     Mutant(
@@ -197,8 +197,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a refused state is not told",
         file="itsm_bridge/reconcile/attempt.py",
-        before="            if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:",
-        after="            if True:",
+        before="        if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:",
+        after="        if True:",
     ),
     Mutant(
         name="a firing during the work is forgotten",

@@ -10,12 +10,13 @@ what was done is applied to the newer version, and the attempt goes on from ther
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Self, TypeVar
+from typing import Self
 
 from itsm_bridge.deadline import LEAST_TIME, Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed, place_of
@@ -30,8 +31,6 @@ from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Step, Work
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 #: How much of an attempt the search for a link may take, and how often it is begun.
 LINKING_BUDGET = timedelta(seconds=1.2)
@@ -146,6 +145,12 @@ class Worker:
         self._circuit = circuit
         self._retry_horizon = retry_horizon
         self._now = now
+        self._steps: Mapping[Action, Callable[[Attempt, Record], None]] = {
+            Action.OBSERVE: self._observe,
+            Action.LINK: self._link,
+            Action.SUCCEED: self._succeed,
+            **dict.fromkeys((Action.CREATE, Action.UPDATE, Action.RESOLVE, Action.REOPEN), self._change),
+        }
 
     def work(self, attempt: Attempt) -> Result:
         """Take step after step until the incident says what it should or cannot be made to for now.
@@ -157,7 +162,11 @@ class Worker:
             Unavailable: storage did not answer.
         """
         try:
-            return self._through(attempt)
+            for _ in range(_MOST_STEPS):
+                result = self._advance(attempt)
+                if result is not None:
+                    return result
+            return self._retry_later(attempt, Unavailable("the incident keeps changing"))
         except BridgeError:
             raise
         except Exception as error:  # noqa: BLE001 - an alert that always meets a bug must be parked, not tried for ever
@@ -172,21 +181,33 @@ class Worker:
         incident = self._target.find(row.incident_id, with_journal=False, deadline=deadline.within(LOOK_BUDGET))
         return incident is None or incident.is_closed
 
-    def _through(self, attempt: Attempt) -> Result:
-        for _ in range(_MOST_STEPS):
-            record = attempt.record
-            attempt.decision = decide(
-                record,
-                attempt.observed,
-                now=self._now(),
-                creation_is_repeatable=self._target.creation_is_repeatable,
-                may_link=attempt.link_error is None,
-            )
-            is_end = attempt.decision.action in _ENDS
-            result = self._ended(attempt, record) if is_end else self._go_on(attempt, record)
-            if result is not None:
-                return result
-        return self._retry_later(attempt, Unavailable("the incident keeps changing"))
+    def _advance(self, attempt: Attempt) -> Result | None:
+        """Decide and take one step; return a result if that ends the attempt."""
+        record, is_repeatable = attempt.record, self._target.creation_is_repeatable
+        decision = attempt.decision = decide(
+            record,
+            attempt.observed,
+            now=self._now(),
+            creation_is_repeatable=is_repeatable,
+            may_link=attempt.link_error is None,
+        )
+        if decision.action in _ENDS:
+            return self._ended(attempt, record)
+        intent = orders.intent(decision, record, attempt.row, now=self._now(), creation_is_repeatable=is_repeatable)
+        if intent:
+            self._write(attempt, intent)
+            return None
+        try:
+            self._steps[decision.action](attempt, record)
+        except Conflict as error:
+            self._look_again(attempt, error)
+        except Rejected as error:
+            return self._rejected(attempt, record, error)
+        except Unconfirmed as error:
+            return self._doubt(attempt, record, error)
+        except TemporaryError as error:
+            return self._retry_later(attempt, error)
+        return None
 
     def _ended(self, attempt: Attempt, record: Record) -> Result | None:
         """End the attempt with what was decided; None if there is more to do after all."""
@@ -198,61 +219,24 @@ class Worker:
             return self._park(attempt, record.work.refusal)
         return self._retry_later(attempt, Unconfirmed("a write of unknown outcome may still take effect"))
 
-    def _go_on(self, attempt: Attempt, record: Record) -> Result | None:
-        """Take one step; return a result if that ends the attempt."""
-        intent = orders.intent(
-            attempt.decision,
-            record,
-            attempt.row,
-            now=self._now(),
-            creation_is_repeatable=self._target.creation_is_repeatable,
-        )
-        if intent:
-            self._write(attempt, intent)
-            return None
-        try:
-            self._step(attempt, record)
-        except Rejected as error:
-            if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:
-                return self._park(attempt, str(error))
-            self._tell_refusal(attempt, record, str(error))
-        except TemporaryError as error:
-            return self._retry_later(attempt, error)
-        return None
-
     # The steps.
 
-    def _step(self, attempt: Attempt, record: Record) -> None:
-        try:
-            self._take(attempt, record)
-        except Conflict as error:
-            if attempt.decision.action is Action.CREATE:
-                # It is there, by this creation or an earlier one; the journal tells which of our notes it has.
-                attempt.changes.append(partial(Record.doubted, now=self._now()))
-            attempt.note(str(error), self._now())
-            attempt.observed = UNSEEN
-        except Unconfirmed as error:
-            self._doubt(attempt, record, error)
-
-    def _take(self, attempt: Attempt, record: Record) -> None:
-        action = attempt.decision.action
-        if action is Action.LINK:
-            self._link(attempt, record)
-        elif action is Action.SUCCEED and isinstance(attempt.observed, Incident):
-            closed, now = attempt.observed, self._now()
-            attempt.changes.append(partial(Record.succeeded, closed=closed, now=now))
-            attempt.observed = None
-            attempt.note("a new incident follows", now)
-            # The intent of another incident is written down before it is created.
-            self._write(attempt, _as_it_is)
-        elif action is Action.OBSERVE:
-            self._observe(attempt, record)
-        else:
-            self._change(attempt, record)
+    def _succeed(self, attempt: Attempt, _: Record) -> None:
+        """Go on to the next generation; its incident is not there yet."""
+        if not isinstance(attempt.observed, Incident):
+            raise Unavailable("there is no incident to follow; it is looked at again")
+        now = self._now()
+        attempt.changes.append(partial(Record.succeeded, closed=attempt.observed, now=now))
+        attempt.observed = None
+        attempt.note("a new incident follows", now)
+        # The intent of another incident is written down before it is created.
+        self._write(attempt, _as_it_is)
 
     def _observe(self, attempt: Attempt, record: Record) -> None:
         """Look at the incident; with its journal if a write of unknown outcome may have reached it."""
-        found = self._counted(attempt, record, Kind.READ, lambda: self._found(attempt, record))
+        with self._counted(attempt, record, Kind.READ):
+            found = self._found(attempt, record)
+        self._circuit.succeeded(record.key, Kind.READ)
         attempt.observed = found
         if found is not None:
             attempt.changes.append(partial(Record.seen, incident=found))
@@ -287,16 +271,14 @@ class Worker:
         name = attempt.decision.link
         wanted, deadline = record.desired.links[name], attempt.deadline.within(LINKING_BUDGET)
 
-        def look() -> LinkEnd | None:
+        end: LinkEnd | None = None
+        with self._counted(attempt, record, Kind.WRITE):
             try:
-                return self._target.find_link(name, wanted, deadline=deadline)
+                end = self._target.find_link(name, wanted, deadline=deadline)
             except Unavailable as error:
                 if error.retry_after is not None:
                     raise
                 attempt.link_error = error
-                return None
-
-        end = self._counted(attempt, record, None, look)
         if end is None:
             if record.work.attempts < LINKING_ATTEMPTS:
                 return
@@ -316,7 +298,9 @@ class Worker:
             Action.RESOLVE: self._target.resolve,
             Action.REOPEN: self._target.reopen,
         }[attempt.decision.action]
-        changed = self._counted(attempt, record, Kind.WRITE, lambda: send(write, deadline=attempt.deadline))
+        with self._counted(attempt, record, Kind.WRITE):
+            changed = send(write, deadline=attempt.deadline)
+        self._circuit.succeeded(record.key, Kind.WRITE)
         created_at = began if is_creation else None
         attempt.changes.append(
             partial(Record.written, incident=changed, sent=record, write=write, created_at=created_at)
@@ -327,12 +311,16 @@ class Worker:
             raise Rejected(f"the write was confirmed and did not {attempt.decision.action} the incident")
         attempt.note(f"{changed.number} in state {changed.state}", self._now())
 
-    def _doubt(self, attempt: Attempt, record: Record, error: Unconfirmed) -> None:
-        """Remember a write of unknown outcome and look once; a second one ends the attempt.
+    def _look_again(self, attempt: Attempt, error: Conflict) -> None:
+        """Look at an incident that another process changed, ended or created meanwhile."""
+        if attempt.decision.action is Action.CREATE:
+            # It is there, by this creation or an earlier one; the journal tells which of our notes it has.
+            attempt.changes.append(partial(Record.doubted, now=self._now()))
+        attempt.note(str(error), self._now())
+        attempt.observed = UNSEEN
 
-        Raises:
-            Unconfirmed: it is the second one.
-        """
+    def _doubt(self, attempt: Attempt, record: Record, error: Unconfirmed) -> Result | None:
+        """Remember a write of unknown outcome and look once; a second one ends the attempt."""
         now = self._now()
         attempt.changes.append(partial(Record.doubted, now=now))
         if attempt.decision.action is Action.CREATE:
@@ -343,29 +331,35 @@ class Worker:
                 now=now,
             )
         if attempt.unconfirmed_write is not None:
-            raise error
+            return self._retry_later(attempt, error)
         attempt.note(f"unknown: {error}", now)
         attempt.unconfirmed_write, attempt.observed = error, UNSEEN
+        return None
 
-    def _counted(self, attempt: Attempt, record: Record, kind: Kind | None, call: Callable[[], _T]) -> _T:
-        """Make a call and count whether the target is there for calls of its kind; None counts failures of writes."""
+    def _rejected(self, attempt: Attempt, record: Record, error: Rejected) -> Result | None:
+        """Tell people that a state was refused, once; anything else that is refused for good is parked."""
+        if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:
+            return self._park(attempt, str(error))
+        self._tell_refusal(attempt, record, str(error))
+        return None
+
+    @contextmanager
+    def _counted(self, attempt: Attempt, record: Record, kind: Kind) -> Iterator[None]:
+        """Count what a failure of the block tells of the target: whether it is there for calls of this kind."""
         try:
-            answer = call()
+            yield
         except TimeIsUp:
             raise
         except (Rejected, Conflict):
-            self._circuit.succeeded(record.key, kind or Kind.WRITE)
+            self._circuit.succeeded(record.key, kind)
             raise
         except (Unavailable, Unconfirmed) as error:
             if attempt.deadline.left < LEAST_TIME:
                 # Our own time ran out: the target may only be slow.
                 self._circuit.ran_out(record.key)
             elif not error.is_refusal:
-                self._circuit.failed(record.key, str(error), kind or Kind.WRITE)
+                self._circuit.failed(record.key, str(error), kind)
             raise
-        if kind is not None:
-            self._circuit.succeeded(record.key, kind)
-        return answer
 
     # Remembering what was done.
 

@@ -35,7 +35,7 @@ from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record, merge
-from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
+from itsm_bridge.reconcile.ports import Store, Target, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
@@ -135,7 +135,18 @@ class Reconciler:
             wake_up = self._wakeups.send(row.key, delay=due - self._now())
             if not is_ours:
                 return Result(outcome=Outcome.ACCEPTED, record=row)
-            return self._work_inline(Attempt.of(row, deadline=deadline, next_wake_up=(wake_up, due)), wake_up)
+            attempt = Attempt.of(row, deadline=deadline, next_wake_up=(wake_up, due))
+            try:
+                result = self._worker.work(attempt)
+            except TemporaryError as error:
+                # The notification is durable by now, so no failure is the caller's.
+                log.warning("%s stays with its wake-up: %s", attempt.row.key, error)
+                return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+            if not result.record.awaits_work:
+                # If it cannot be taken back it comes, finds the record settled, and is done with.
+                with suppress(TemporaryError):
+                    self._wakeups.take_back(wake_up)
+            return result
 
     def reconcile(self, key: str, *, wake_up_id: str) -> None:
         """Look at `key` because the wake-up `wake_up_id` came. When this returns, the wake-up is done with.
@@ -339,19 +350,6 @@ class Reconciler:
         return Result(outcome=Outcome.ACCEPTED, record=row)
 
     # Working.
-
-    def _work_inline(self, attempt: Attempt, wake_up: WakeUp) -> Result:
-        """Reconcile within the HTTP call. The notification is durable by now, so no failure is the caller's."""
-        try:
-            result = self._worker.work(attempt)
-        except TemporaryError as error:
-            log.warning("%s stays with its wake-up: %s", attempt.row.key, error)
-            return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
-        if not result.record.awaits_work:
-            # If it cannot be taken back it comes, finds the record settled, and is done with.
-            with suppress(TemporaryError):
-                self._wakeups.take_back(wake_up)
-        return result
 
     def _look_at(self, row: Record) -> Result | None:
         """Reconcile a row that awaits work, or have it looked at later; return what came of it if it was reconciled.

@@ -21,7 +21,7 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.credentials import Credentials
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
-from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Transport
 
 log = logging.getLogger(__name__)
 
@@ -146,9 +146,8 @@ class TableApi:
             Unconfirmed: there may be a new row, now or later.
             Rejected: ServiceNow refuses it for good.
         """
-        return self._written(
-            _Request(method="POST", path=_name(table), params=_answering(fields), values=values), deadline
-        )
+        request = _Request(method="POST", path=_name(table), params=_answering(fields), values=values)
+        return _row_of(self._confirmed(request, deadline))
 
     def patch(
         self, table: str, sys_id: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline
@@ -162,7 +161,8 @@ class TableApi:
             Rejected: ServiceNow refuses the change for good.
         """
         path = f"{_name(table)}/{_checked(sys_id)}"
-        return self._written(_Request(method="PATCH", path=path, params=_answering(fields), values=values), deadline)
+        request = _Request(method="PATCH", path=path, params=_answering(fields), values=values)
+        return _row_of(self._confirmed(request, deadline))
 
     def sign_in(self) -> None:
         """Fetch a token if the credentials need one and there is none; idempotent.
@@ -182,10 +182,6 @@ class TableApi:
         params = {"sysparm_limit": "1", "sysparm_fields": "sys_id", "sysparm_no_count": "true"}
         self._confirmed(_Request(method="GET", path=_name(table), params=params), deadline)
 
-    def _written(self, request: _Request, deadline: Deadline) -> Row:
-        result = self._confirmed(request, deadline).result
-        return {name: _text(value) for name, value in result.items()} if isinstance(result, Mapping) else {}
-
     def _confirmed(self, request: _Request, deadline: Deadline) -> Verdict:
         headers = self._credentials.headers(deadline)
         answer = self._answer(request, headers, deadline)
@@ -198,31 +194,32 @@ class TableApi:
         raise _error_of(request, answer)
 
     def _answer(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Verdict:
-        try:
-            received = self._received(request, authorization, deadline)
-        except NoAnswer as error:
-            return unanswered(
-                request.method, was_sent=error.was_sent, reason=str(error), is_too_large=error.was_too_large
-            )
+        """Send a request and classify what comes; a read whose kept connection was dropped is sent once more."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **authorization}
+        body = None if request.values is None else json.dumps(request.values).encode()
+        for may_repeat in (request.method == "GET", False):
+            try:
+                received = self._transport.exchange(
+                    request.method,
+                    f"{self._url}/{request.path}",
+                    headers=headers,
+                    params=request.params,
+                    body=body,
+                    deadline=deadline,
+                )
+            except NoAnswer as error:
+                if may_repeat and error.was_dropped:
+                    continue
+                return unanswered(
+                    request.method, was_sent=error.was_sent, reason=str(error), is_too_large=error.was_too_large
+                )
+            break
         return classify(request.method, received.status, received.headers, received.body, now=datetime.now(UTC))
 
-    def _received(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Received:
-        try:
-            return self._exchanged(request, authorization, deadline)
-        except NoAnswer as error:
-            if request.method != "GET" or not error.was_dropped:
-                raise
-        return self._exchanged(request, authorization, deadline)
 
-    def _exchanged(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Received:
-        return self._transport.exchange(
-            request.method,
-            f"{self._url}/{request.path}",
-            headers={"Accept": "application/json", "Content-Type": "application/json", **authorization},
-            params=request.params,
-            body=None if request.values is None else json.dumps(request.values).encode(),
-            deadline=deadline,
-        )
+def _row_of(answer: Verdict) -> Row:
+    result = answer.result
+    return {name: _text(value) for name, value in result.items()} if isinstance(result, Mapping) else {}
 
 
 def _error_of(request: _Request, answer: Verdict) -> BridgeError:
