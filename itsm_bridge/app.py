@@ -131,7 +131,7 @@ def _built(threads: int) -> Bridge:
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
     text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
     log.log(level, text, __version__, threads, slots)
-    circuit = Circuit(slots=slots, now=_now)
+    circuit = Circuit(slots=slots, now=_now, name="ServiceNow")
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,

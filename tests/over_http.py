@@ -55,7 +55,7 @@ class OverHttp:
         )
         table_api = TableApi(settings.instance_url, credentials_of(settings))
         incidents = Incidents(table_api, close_code=self.close_code, clock=self._seconds)
-        self.circuit = Circuit(slots=4, now=self.clock)
+        self.circuit = Circuit(slots=4, now=self.clock, name="ServiceNow")
         self.reconciler = Reconciler(
             store=self.store,
             wakeups=self.wakeups,

@@ -1,14 +1,14 @@
-"""May we call ServiceNow now?
+"""May we call the target now?
 
 The webhooks and the worker ask before they call; the worker tells what came of it.
 
 A bulkhead: at most so many reconciles at once per process, each with one request in flight.
-A pause: what ServiceNow asked us to wait, nobody in this process calls it.
+A pause: what the target asked us to wait, nobody in this process calls it.
 An outage: when it fails for several alerts and for none it succeeds, nobody calls it for a while either, then a few
 try again, wake-ups before webhooks. However many alerts wait, an instance that is away is asked a handful of times
 every few minutes, and the log tells when it goes and when it is back. Reads and writes are told apart: an instance
 that shows its incidents and changes none (a database that is read-only, a rule that hangs) is away all the same.
-Too slow for webhooks: when their short time runs out for several, they leave ServiceNow to the wake-ups for a while.
+Too slow for webhooks: when their short time runs out for several, they leave the target to the wake-ups for a while.
 """
 
 import logging
@@ -23,22 +23,22 @@ from itsm_bridge.reconcile.backoff import backoff
 
 log = logging.getLogger(__name__)
 
-#: For how many different alerts ServiceNow must fail before all of them wait, the first time and each time after that.
+#: For how many different alerts the target must fail before all of them wait, the first time and each time after that.
 OUTAGE_KEYS = 3
 #: If fewer than this many alerts fail while others succeed, the fault lies with those alerts; they stop counting
 #: towards an outage until they succeed.
 TROUBLED_KEYS = 10
 #: How long after a pause only wake-ups try. Flex Consumption runs HTTP functions in processes that never receive queue
-#: messages; after this time webhooks try ServiceNow too.
+#: messages; after this time webhooks try the target too.
 WAKE_UPS_FIRST = timedelta(minutes=2)
-#: How long webhooks do not try after ServiceNow was too slow for them.
+#: How long webhooks do not try after the target was too slow for them.
 SLOW = timedelta(minutes=1)
 
 _NO_TIME = timedelta(0)
 
 
 class Kind(StrEnum):
-    """What is asked of ServiceNow."""
+    """What is asked of the target."""
 
     READ = "read"
     WRITE = "write"
@@ -46,7 +46,7 @@ class Kind(StrEnum):
 
 @dataclass(slots=True)
 class _Count:
-    """How ServiceNow fares with one kind of request."""
+    """How the target fares with one kind of request."""
 
     #: The keys that it failed for since it last succeeded; those since the last pause; and those that have troubles of
     #: their own.
@@ -59,7 +59,7 @@ class _Count:
         return len(self.failed | self.troubled) < TROUBLED_KEYS
 
     def blame_keys(self) -> None:
-        """Take what failed, if it is little, for troubles of those keys and not of ServiceNow."""
+        """Take what failed, if it is little, for troubles of those keys and not of the target."""
         if self.are_few:
             self.troubled |= self.failed
         self.failed.clear()
@@ -69,7 +69,9 @@ class _Count:
 class Circuit:
     """The slots of one process, shared by all its threads."""
 
-    def __init__(self, *, slots: int, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, slots: int, now: Callable[[], datetime], name: str = "the target") -> None:
+        """Begin with all `slots` free and no outage; `name` is what the log calls the target."""
+        self.name = name
         self._slots = threading.BoundedSemaphore(slots)
         self._now = now
         self._lock = threading.Lock()
@@ -99,13 +101,13 @@ class Circuit:
                 self._slots.release()
 
     def pause(self, span: timedelta) -> None:
-        """Let nobody call for `span` from now, because ServiceNow asked so; a longer pause that is under way stays."""
+        """Let nobody call for `span` from now, because the target asked so; a longer pause that is under way stays."""
         until = self._now() + span
         with self._lock:
             self._asked_until = max(self._asked_until or until, until)
 
     def failed(self, key: str, reason: str, kind: Kind = Kind.WRITE) -> None:
-        """Count that ServiceNow did not do its part for `key`."""
+        """Count that the target did not do its part for `key`."""
         now = self._now()
         with self._lock:
             count = self._counts[kind]
@@ -125,10 +127,10 @@ class Circuit:
             self._pauses += 1
             self._reason = reason
             level = logging.WARNING if self._pauses == 1 else logging.INFO
-        log.log(level, "ServiceNow is away, nobody calls it before %s: %s", until.isoformat(), reason)
+        log.log(level, "%s is away, nobody calls it before %s: %s", self.name, until.isoformat(), reason)
 
     def succeeded(self, key: str, kind: Kind = Kind.WRITE) -> None:
-        """Count that ServiceNow did its part for `key`. That it can be read does not tell that it can be changed."""
+        """Count that the target did its part for `key`. That it can be read does not tell that it can be changed."""
         with self._lock:
             count, reads = self._counts[kind], self._counts[Kind.READ]
             # One slow read among many that fail to write, and a good one after it, say nothing of an outage.
@@ -143,10 +145,10 @@ class Circuit:
             if was_away:
                 self._ended()
         if was_away:
-            log.warning("ServiceNow is back")
+            log.warning("%s is back", self.name)
 
     def heard_of_success(self, at: datetime) -> None:
-        """Believe that ServiceNow was back at `at`, as another process found, unless it failed here since."""
+        """Believe that the target was back at `at`, as another process found, unless it failed here since."""
         with self._lock:
             was_away = self._pauses > 0 and (self._failed_at is None or self._failed_at < at)
             if was_away:
@@ -155,7 +157,7 @@ class Circuit:
                     count.failing.clear()
                 self._ended()
         if was_away:
-            log.warning("ServiceNow is back, as another process found")
+            log.warning("%s is back, as another process found", self.name)
 
     def takes_return(self) -> bool:
         """Return whether an outage ended since this was last asked: the caller wakes the alerts that waited for it."""
@@ -164,7 +166,7 @@ class Circuit:
         return is_back
 
     def ran_out(self, key: str) -> None:
-        """Count that the short time of a webhook was not enough for ServiceNow: it is slow, or does not answer."""
+        """Count that the short time of a webhook was not enough for the target: it is slow, or does not answer."""
         until = self._now() + SLOW
         with self._lock:
             self._late.add(key)
@@ -174,7 +176,7 @@ class Circuit:
 
     @property
     def admits_webhooks(self) -> bool:
-        """Whether a webhook should call ServiceNow itself, rather than leave it to a wake-up."""
+        """Whether a webhook should call the target itself, rather than leave it to a wake-up."""
         now = self._now()
         with self._lock:
             is_away = self._out_until is not None and now < self._out_until + WAKE_UPS_FIRST
@@ -187,7 +189,7 @@ class Circuit:
             return max(_left(self._asked_until, now), self._out_for(kind, now))
 
     def outage(self, kind: Kind = Kind.READ) -> str:
-        """Why nobody may call who begins with such a request, if it is only because ServiceNow failed; else ""."""
+        """Why nobody may call who begins with such a request, if it is only because the target failed; else ""."""
         now = self._now()
         with self._lock:
             return self._reason if self._out_for(kind, now) and not _left(self._asked_until, now) else ""

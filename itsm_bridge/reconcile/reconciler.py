@@ -216,7 +216,7 @@ class Reconciler:
         return min(due)
 
     def _try_waiting(self) -> None:
-        """Try a few of the rows that wait for ServiceNow; wake the others if it does its part again."""
+        """Try a few of the rows that wait for the target; wake the others if it does its part again."""
         waiting = self._store.waiting(due_before=self._now(), limit=RESYNC_LIMIT)
         is_expired = [row.work.failing_for(self._now()) >= self._retry_horizon for row in waiting]
         # A row whose time is up gets its last attempt, or it would wait for ever.
@@ -228,7 +228,7 @@ class Reconciler:
             self._wake_waiting()
 
     def _tries(self, row: Record) -> bool:
-        """Look at a row that waits; return whether ServiceNow did its part."""
+        """Look at a row that waits; return whether the target did its part."""
         try:
             result = self._look_at(row)
         except TemporaryError as error:
@@ -238,16 +238,16 @@ class Reconciler:
         return result is not None and (result.record.work.is_parked or result.record.work.failing_since is None)
 
     def _wake_waiting(self) -> None:
-        """Wake the rows that waited for ServiceNow to be back: first what was never tried, the oldest of it first."""
+        """Wake the rows that waited for the target to be back: first what was never tried, the oldest of it first."""
         self._circuit.takes_return()
         now = self._now()
         # What waits for the end of an outage must not wait for the end of its pause too; what waits longer does so
-        # because ServiceNow asked for it.
+        # because the target asked for it.
         waiting = self._store.waiting(due_before=now + LONGEST_PAUSE, limit=RESYNC_LIMIT)
         delays = {row.key: RETURN_WINDOW * place / len(waiting) for place, row in enumerate(waiting)}
         self._each_alone(waiting, lambda row: self._postpone(_woken(row, now), delays[row.key]))
         if waiting:
-            log.warning("%d alerts that waited for ServiceNow are woken", len(waiting))
+            log.warning("%d alerts that waited for %s are woken", len(waiting), self._circuit.name)
 
     def _each_alone(self, rows: Iterable[Record], change: Callable[[Record], None]) -> None:
         """Change each row, also when others cannot be; give up when storage does not answer for several in a row.
@@ -282,7 +282,7 @@ class Reconciler:
         """Delete the row of an alert that Azure never ends once people have ended its incident.
 
         Raises:
-            Unavailable: storage or ServiceNow did not answer.
+            Unavailable: storage or the target did not answer.
         """
         with self._circuit.slot(wait=SLOT_PATIENCE) as has_slot:
             if not has_slot or self._circuit.paused_for():

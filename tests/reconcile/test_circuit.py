@@ -163,7 +163,7 @@ class TestOutage:
             circuit.succeeded("another")
 
         told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-        assert [message[:19] for message in told] == ["ServiceNow is away,", "ServiceNow is back"]
+        assert [message[:19] for message in told] == ["the target is away,", "the target is back"]
 
     def test_the_first_success_ends_it(self) -> None:
         circuit = self.away([NOW])
