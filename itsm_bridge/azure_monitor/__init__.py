@@ -12,6 +12,7 @@ nobody, keeps nothing and knows no clock: fetching, storing and deciding are don
     alert          says what kind of alert it is, and what every kind has
     correlation    says which incident the alert belongs to, and whether it opens or closes that
     criteria       reads what the rules of metric and log alerts compare
+    affected       says which resources are affected, the surest first
     timestamps     reads Azure's spellings of times and durations
     html_text      reads the HTML in Azure's texts
     wording/       puts each kind of alert into words

@@ -46,6 +46,8 @@ class Criterion:
 
     #: The metric, or the measured column of a query.
     measure: str
+    #: What the metric belongs to, mostly the type of the resource.
+    namespace: str
     aggregation: str
     operator: str
     threshold: str
@@ -100,6 +102,7 @@ def _criterion(section: Section, condition: Section) -> Criterion:
     measure = _short(section.text("metricName", "metricMeasureColumn", "name"))
     return Criterion(
         measure=measure,
+        namespace=_short(section.text("metricNamespace")),
         aggregation=section.text("timeAggregation"),
         operator=section.text("operator"),
         threshold=number_text(section.text("threshold")),
@@ -118,6 +121,7 @@ def _first_version_criterion(context: Section) -> Criterion:
     counts_results = _folded(context.text("AlertType")) != "metricmeasurement"
     return Criterion(
         measure="" if counts_results else "AggregatedValue",
+        namespace="",
         aggregation="Count" if counts_results else "",
         operator=context.text("Operator"),
         threshold=number_text(context.text("Threshold")),

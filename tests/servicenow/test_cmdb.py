@@ -743,7 +743,6 @@ class TestResources:
             "/subscriptions/s/locations/westeurope",
             "/subscriptions/s/providers/Microsoft.Web",
             "/subscriptions/s/providers/Microsoft.Web/sites",
-            "/providers/Microsoft.Web/sites/a",
             "https://example.com/subscriptions/s",
         ],
     )
@@ -797,3 +796,21 @@ def test_whatever_comes_in_is_bound_or_explained_and_never_widens_a_query() -> N
         check()
 
         assert (instance.crashes, instance.injections, instance.widened) == ([], [], [])
+
+
+class TestTypedNames:
+    @pytest.mark.parametrize(
+        ("text", "table"),
+        [
+            ("/providers/Microsoft.ContainerService/managedClusters/aks-edge", "cmdb_ci_kubernetes_cluster"),
+            ("/providers/microsoft.compute/virtualmachines/vm-1", "cmdb_ci_vm_instance"),
+            ("/providers/Microsoft.Insights/components/appi-1", "cmdb_ci_cmp_resource"),
+            ("vm-1", "cmdb_ci_vm_instance"),
+        ],
+    )
+    def test_a_name_with_a_type_is_looked_for_among_its_classes(self, text: str, table: str) -> None:
+        resource = resource_of(text)
+
+        assert (resource.arm_id, resource.name) == ("", text.rpartition("/")[2])
+        assert next(questions_of(resource, {})).table == table
+        assert {question.field for question in questions_of(resource, {})} == {"name"}

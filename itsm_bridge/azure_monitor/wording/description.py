@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from itsm_bridge.azure_monitor.affected import is_arm_id
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
@@ -76,15 +77,12 @@ def _is_told(alert: Alert, wording: Wording) -> bool:
 
 
 def _common_lines(alert: Alert) -> tuple[Line, ...]:
-    ids = [resource for resource in resources_of(alert) if resource.startswith("/")]
-    names = [name for name in resources_of(alert) if not any(each.lower().endswith(f"/{name.lower()}") for each in ids)]
-    resources = list(dict.fromkeys((*ids, *names)))
+    resources = [each if is_arm_id(each) else name_of(each) for each in resources_of(alert)]
+    more = ", ".join(name_of(each) for each in resources[_SHOWN_RESOURCES:])
     signal = f" ({alert.signal_type})" if alert.signal_type not in ("", alert.monitoring_service) else ""
     return (
         *lines_of([("Resource", resource) for resource in resources[:_SHOWN_RESOURCES]]),
-        *lines_of(
-            [("Resource", f"and {len(resources) - _SHOWN_RESOURCES} more")] if resources[_SHOWN_RESOURCES:] else []
-        ),
+        *lines_of([("Resources", f"and {more}" if more else "")]),
         *lines_of(
             [
                 ("Rule", name_of(alert.alert_rule)),

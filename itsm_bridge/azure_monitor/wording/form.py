@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from itsm_bridge.azure_monitor.alert import Alert, Kind
-from itsm_bridge.azure_monitor.criteria import criteria_of
+from itsm_bridge.azure_monitor.affected import affected_by
+from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.text import clip, length, one_line
 
-_ARM_ID = re.compile(r"/subscriptions/[^/]", re.IGNORECASE)
 _SUBSCRIPTION = re.compile(r"/subscriptions/[^/]*/?", re.IGNORECASE)
 
 #: How long what and where may be together, in the description.
@@ -22,8 +21,9 @@ _HEADLINE = 1000
 #: How long one of several may be named.
 _WHICH = 80
 
-#: How many names a list for people holds.
+#: How many names a list for people holds; of a longer list of places, so many.
 _NAMED = 3
+_PLACES = 2
 
 
 class Rank(IntEnum):
@@ -95,22 +95,17 @@ def name_of(resource: str) -> str:
 
 
 def place_of(alert: Alert, *, except_for: str = "") -> str:
-    """Return where it happens: the configuration items, else the targets, as names. A subscription is no place."""
-    resources = alert.configuration_items or alert.alert_target_ids
-    names = dict.fromkeys(name_of(resource) for resource in resources if not _SUBSCRIPTION.fullmatch(resource))
-    return some([name for name in names if name.lower() != except_for.lower()])
+    """Return where it happens: the affected resources by name, else where the rule looks, but no subscription."""
+    found = affected_by(alert)
+    places = found.resources or [scope for scope in found.scopes if not _SUBSCRIPTION.fullmatch(scope)]
+    names = list(dict.fromkeys(name for each in places if (name := name_of(each)).lower() != except_for.lower()))
+    return some(names, most=_PLACES if len(names) > _NAMED else _NAMED)
 
 
 def resources_of(alert: Alert) -> tuple[str, ...]:
-    """Return the affected resources, each once: ARM ids, those found in the data first, then names."""
-    context = alert.context
-    if alert.kind is Kind.BUDGET:
-        scope = context.section("AlertData").text("Scope").rstrip("/")
-        return (scope,) if scope else alert.alert_target_ids
-    dimensions = [value for each in criteria_of(alert) for _, value in each.dimensions]
-    found = [context.text("linkedResourceId"), *alert.configuration_items, *dimensions, *alert.alert_target_ids]
-    ids = _each_once(each for each in found if _ARM_ID.match(each))
-    return (*ids, *_each_once(item for item in alert.configuration_items if not _ARM_ID.match(item)))
+    """Return the affected resources, then where the rule looks, each once: ARM ids, typed names and names."""
+    found = affected_by(alert)
+    return (*found.resources, *found.scopes)
 
 
 def rule_of(alert: Alert) -> str:
@@ -147,14 +142,6 @@ def _with_which(text: str, which: Iterable[tuple[str, str]]) -> str:
         if value and not _mentions(text, value)
     ]
     return f"{text} ({some(unsaid)})" if unsaid else text
-
-
-def _each_once(resources: Iterable[str]) -> list[str]:
-    """Return the resources in their order, without those that differ only in case from one before."""
-    unique: dict[str, str] = {}
-    for resource in resources:
-        unique.setdefault(resource.lower(), one_line(resource))
-    return list(unique.values())
 
 
 def lines_of(

@@ -62,6 +62,9 @@ CLASSES: Mapping[str, Sequence[str]] = {
 
 _CANONICAL = {each.lower(): each for each in CLASSES}
 
+#: Parts of a name with a type, the empty one before the first slash among them.
+_TYPED = 5
+
 #: How Azure writes the fixed parts of a resource id, by lower case.
 _KEYS = {"subscriptions": "subscriptions", "resourcegroups": "resourceGroups", "providers": "providers"}
 
@@ -106,10 +109,16 @@ class Question:
 
 
 def resource_of(text: str) -> Resource:
-    """Return what `text` names: an Azure resource if it has the shape of an ARM id, else a name as it is."""
+    """Return what `text` names: an Azure resource by its ARM id, one of a type by its name, else a name as it is.
+
+    A name with a type is written `/providers/Microsoft.Cache/redis/redis-cart`.
+    """
     arm_id = text.strip().rstrip("/")
     parts = arm_id.split("/")
     keys = [part.lower() for part in parts[1::2]]
+    if keys[:1] == ["providers"] and len(parts) == _TYPED and not parts[0] and all(parts[1:]):
+        found = f"{parts[2]}/{parts[3]}"
+        return Resource(type=_CANONICAL.get(found.lower(), found), name=parts[4])
     if parts[0] or not all(parts[1:]) or len(parts) % 2 == 0:
         return Resource(name=text.strip())
     if keys == ["subscriptions"]:
@@ -153,12 +162,12 @@ def questions_of(resource: Resource, overrides: Mapping[str, str]) -> Iterator[Q
         yield Question(table=SOURCES, field="id", values=resource.arm_ids)
     names = _spellings(resource.name)
     yield from (Question(table=table, field="name", values=names) for table in classes)
-    if not resource.arm_id and "." in resource.name:
+    if not (resource.arm_id or resource.type) and "." in resource.name:
         yield Question(table=classes[-1], field="fqdn", values=names)
 
 
 def _classes_of(resource: Resource, overrides: Mapping[str, str]) -> Sequence[str]:
-    if not resource.arm_id:
+    if not (resource.arm_id or resource.type):
         return HOST_CLASSES
     override = overrides.get(resource.type.lower())
     return (override,) if override else CLASSES.get(resource.type, OTHER_CLASSES)
