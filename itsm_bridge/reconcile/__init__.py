@@ -1,15 +1,16 @@
 """How does an incident come to say what Azure Monitor says, whatever fails on the way?
 
-The loop. The triggers call `Reconciler`; it knows its target and its storage through `ports` alone.
+This room is the loop. The webhook, the queue trigger and the timer call `Reconciler`, which knows its target, the table
+and the queue through `ports` alone. How an incident is spelled in fields and how a row is stored is not known here.
 
     reconciler   the way in: a webhook, a wake-up, the timer
       attempt    what the worker that holds a lease does: observe, decide, write down, act, remember
         plan     what is the next step?                      pure: one table
-        orders   what goes with it: intent, what is written  pure
+        orders   what belongs to it: intent, the write       pure
         circuit  may we call the target now?
-        backoff  when is what failed tried again?
+        backoff  when is a failed attempt repeated?
       merge      what does a notification change?            pure
-      swap       how is a row changed that others change too?
+      swap       how is a row changed that other processes change too?
       record     what do we remember of one key?             pure: desired, observed, work
       ports      what does the loop ask of the world?        Target, Store, WakeUps
 

@@ -1,11 +1,11 @@
 """What does the worker that holds a lease do with it?
 
-Step after step, until the incident says what Azure Monitor says or cannot be made to for now: observe, decide, write
-down what must be known before, act, remember. One `Attempt` is one lease. The reconciler makes attempts; what is
-decided is decided in `plan` and `orders`.
+The reconciler makes one `Attempt` for each lease and gives it to the `Worker`. The worker takes step after step, until
+the incident says what Azure Monitor says or cannot be made to for now: observe, decide, write down what the row must
+say before, act, remember. What to do is decided in `plan` and `orders`, not here.
 
-Webhooks may write the desired part of the row meanwhile. Each write here is conditional; where the row has changed,
-what was done is applied to the newer version, and the attempt goes on from there.
+Webhooks may write the desired part of the row meanwhile. Each write here is conditional; if the row has changed, the
+worker applies what it did to the newer version and goes on from there.
 """
 
 import logging
@@ -32,25 +32,25 @@ from itsm_bridge.reconcile.work import Step, Work
 
 log = logging.getLogger(__name__)
 
-#: How much of an attempt the search for a link may take, and how often it is begun.
+#: How much of an attempt the search for a link may take, and in how many attempts it is begun.
 LINKING_BUDGET = timedelta(seconds=1.2)
 LINKING_ATTEMPTS = 5
 
-#: How long one look at an incident may take that nothing waits for.
+#: How long the purge may look at one incident; no alert waits for it.
 LOOK_BUDGET = timedelta(seconds=10)
 
 _MOST_STEPS = 10
 
 
 class Outcome(StrEnum):
-    """What became of a notification, as the HTTP caller is told."""
+    """The outcome of a notification, as the HTTP caller is told it."""
 
     CREATED = "created"
     UPDATED = "updated"
     RESOLVED = "resolved"
     REOPENED = "reopened"
     UNCHANGED = "unchanged"
-    #: Remembered durably; the target will be told.
+    #: Remembered durably; a worker will tell the target.
     ACCEPTED = "accepted"
 
 
@@ -63,16 +63,16 @@ _OUTCOMES: Mapping[Action, Outcome] = {
 
 _UNDECIDED = Decision(action=Action.NOTHING, reason="")
 
-#: With what an attempt ends.
+#: The actions that end an attempt.
 _ENDS = frozenset({Action.NOTHING, Action.WAIT, Action.LIMIT, Action.PARK})
 
-#: What is told in a note if the target refuses it for good.
+#: The actions whose refusal for good is told in a note.
 _STATES_REFUSED = frozenset({Action.RESOLVE, Action.REOPEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one look at a key came to."""
+    """The result of one look at a key."""
 
     outcome: Outcome
     record: Record
@@ -86,16 +86,16 @@ class Attempt:
     changes: list[Change] = field(default_factory=list)
     observed: Observation
     deadline: Deadline
-    #: The wake-up that comes if this attempt dies, and when it is due; None if it is the one being worked on.
+    #: The wake-up that comes if this attempt dies, and when it is due; None if the attempt is the work of that wake-up.
     next_wake_up: tuple[WakeUp, datetime] | None
     outcome: Outcome = Outcome.UNCHANGED
-    #: What was decided last.
+    #: The last decision.
     decision: Decision = _UNDECIDED
     #: Whether a step of this attempt was noted.
     has_acted: bool = False
     #: The write of this attempt whose outcome is unknown, if there is one.
     unconfirmed_write: Unconfirmed | None = None
-    #: Why a link could not be looked for, if it could not.
+    #: Why a link could not be looked for; None if there was no such failure.
     link_error: Unavailable | None = None
     #: The marks of the row writes since the row was read, and how many of the changes each held.
     marks: dict[str, int] = field(default_factory=dict)
@@ -115,12 +115,12 @@ class Attempt:
         return row
 
     def rebase(self, row: Record) -> None:
-        """Go on from `row`; the changes that it has already, by a write whose answer may be lost, are done."""
+        """Go on from `row` without the changes that it has already, by a write whose answer may have been lost."""
         del self.changes[: self.marks.get(row.work.write_mark, 0)]
         self.row, self.marks = row, {}
 
     def note(self, result: str, now: datetime) -> None:
-        """Have the row remember the step that was taken and what came of it."""
+        """Have the row remember the step that was taken and its result."""
         step = Step(at=now, action=self.decision.action, reason=self.decision.reason, result=result)
         self.changes.append(lambda row: row.with_work(row.work.done(step)))
         self.has_acted = True
@@ -267,7 +267,7 @@ class Worker:
         return incident
 
     def _link(self, attempt: Attempt, record: Record) -> None:
-        """Look for the other end of a link, a while: a slow CMDB delays nothing but the link."""
+        """Look for the other end of a link, for a short time, so that a slow search delays only the link."""
         name = attempt.decision.link
         wanted, deadline = record.desired.links[name], attempt.deadline.within(LINKING_BUDGET)
 
@@ -286,7 +286,7 @@ class Worker:
         attempt.changes.append(partial(Record.linked, name=name, end=end))
 
     def _change(self, attempt: Attempt, record: Record) -> None:
-        """Create or change the incident, once, and take in what came of it."""
+        """Create or change the incident with one write, and take in the answer."""
         is_creation = attempt.decision.action is Action.CREATE
         began, incident = self._now(), attempt.observed if isinstance(attempt.observed, Incident) else None
         write = orders.write_for(
@@ -314,13 +314,13 @@ class Worker:
     def _look_again(self, attempt: Attempt, error: Conflict) -> None:
         """Look at an incident that another process changed, ended or created meanwhile."""
         if attempt.decision.action is Action.CREATE:
-            # It is there, by this creation or an earlier one; the journal tells which of our notes it has.
+            # The incident is there, by this creation or an earlier one; its journal tells which of our notes it has.
             attempt.changes.append(partial(Record.doubted, now=self._now()))
         attempt.note(str(error), self._now())
         attempt.observed = UNSEEN
 
     def _doubt(self, attempt: Attempt, record: Record, error: Unconfirmed) -> Result | None:
-        """Remember a write of unknown outcome and look once; a second one ends the attempt."""
+        """Remember a write of unknown outcome and look at the incident; a second such write ends the attempt."""
         now = self._now()
         attempt.changes.append(partial(Record.doubted, now=now))
         if attempt.decision.action is Action.CREATE:
@@ -337,7 +337,7 @@ class Worker:
         return None
 
     def _rejected(self, attempt: Attempt, record: Record, error: Rejected) -> Result | None:
-        """Tell people that a state was refused, once; anything else that is refused for good is parked."""
+        """Tell people once that a state was refused; park the row if any other write was refused for good."""
         if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:
             return self._park(attempt, str(error))
         self._tell_refusal(attempt, record, str(error))
@@ -345,7 +345,7 @@ class Worker:
 
     @contextmanager
     def _counted(self, attempt: Attempt, record: Record, kind: Kind) -> Iterator[None]:
-        """Count what a failure of the block tells of the target: whether it is there for calls of this kind."""
+        """Tell the circuit what a failure of the block says of the target: whether it answers this kind of request."""
         try:
             yield
         except TimeIsUp:
@@ -373,7 +373,7 @@ class Worker:
             return self._retry_later(attempt, attempt.link_error)
         self._write(attempt, partial(Record.settled, planned=record))
         if not attempt.row.is_settled:
-            # People may have acted too.
+            # People may have changed the incident meanwhile, too.
             attempt.observed = UNSEEN
             return None
         log.info("%s: %s (%s)", record.key, attempt.outcome, record.observed.number or "no incident")
@@ -387,7 +387,7 @@ class Worker:
             return self._unlinked(attempt, reason) if attempt.record.is_settled else self._park(attempt, reason)
         if error.retry_after is not None:
             self._circuit.pause(error.retry_after)
-        # The process that takes the wake-up up may know of no pause, so the wake-up must not come too early.
+        # Another process may get the wake-up and know of no pause, so the wake-up must not come too early.
         if attempt.next_wake_up is None or attempt.next_wake_up[1] < now + (delay or error.retry_after or timedelta(0)):
             delay = delay or backoff(attempt.record.work.attempts, error.retry_after)
             attempt.next_wake_up = (self._wakeups.send(attempt.row.key, delay=delay), now + delay)
@@ -412,7 +412,7 @@ class Worker:
         planned = attempt.record
 
         def settled(row: Record) -> Record:
-            # What Azure Monitor said meanwhile has a wake-up of its own, and a doubt outlasts all this.
+            # A notification that came meanwhile has a wake-up of its own, and a doubt lasts until its time is over.
             after = row.settled(planned)
             doubt = replace(after.observed, in_doubt_until=row.observed.in_doubt_until)
             return replace(after, observed=doubt, work=after.work.released())
@@ -424,19 +424,19 @@ class Worker:
     def _stumbled(self, attempt: Attempt, error: Exception) -> Result:
         """Count an error that was not foreseen as a failed attempt.
 
-        Its message may quote the alert, so its place is told instead.
+        Its message may quote the alert, so the row and the log tell its place instead.
 
         Raises:
             TemporaryError: not even that could be written down.
         """
         reason = f"unexpected {type(error).__name__} at {place_of(error)}"
         log.error("%s: %s", attempt.row.key, reason)
-        # What was under way is unknown, and a change that was not written yet may be what fails.
+        # The step that was under way may have had an effect, and a change not written yet may be what fails.
         attempt.changes[:] = [partial(Record.doubted, now=self._now())]
         return self._retry_later(attempt, Unconfirmed(reason))
 
     def _limited(self, attempt: Attempt, record: Record) -> Result:
-        """Let the next incident of a key wait until an hour has seen few enough."""
+        """Let the next incident of a key wait until the last hour has seen few enough."""
         until = record.creation_allowed_at(self._now())
         reason = f"{MOST_CREATIONS} incidents were created for this alert within an hour; the next one may come later"
         log.error("%s: %s, at %s", record.key, reason, until.isoformat())
@@ -446,8 +446,8 @@ class Worker:
         """Have the incident say what Azure Monitor reports and that its state could not follow."""
         note = orders.refusal_note(attempt.decision, reason)
         attempt.note(f"refused: {reason}", self._now())
-        # The row must know the note before it is sent: a process that dies then must not be followed by one that is
-        # refused too and tells it again.
+        # The row must know the note before it is sent: if this process dies then, the next one is refused too and must
+        # not tell it again.
         self._write(attempt, partial(Record.refused, reason=reason, note=note, revision=record.desired.revision))
 
     def _park(self, attempt: Attempt, reason: str) -> Result:
@@ -455,7 +455,7 @@ class Worker:
         attempt.note(reason, self._now())
 
         def parked(row: Record) -> Record:
-            # What Azure Monitor said meanwhile deserves an attempt of its own.
+            # A notification that came meanwhile deserves an attempt of its own.
             return row.with_work(row.work.parked(reason) if row.desired.revision == revision else row.work.released())
 
         self._write(attempt, parked)

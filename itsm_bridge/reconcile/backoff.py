@@ -1,6 +1,7 @@
-"""When is what failed tried again?
+"""When is a failed attempt repeated?
 
-Exponentially later, with jitter, from `FIRST_RETRY` to `LAST_RETRY`, and never before the other side asked to be.
+The worker asks after each failure, and the circuit for the length of a pause. The delay doubles from `FIRST_RETRY` to
+`LAST_RETRY`, has jitter on top, and is never shorter than the target asked for. Nothing waits here.
 """
 
 import random
@@ -17,6 +18,6 @@ def backoff(attempts: int, retry_after: timedelta | None = None) -> timedelta:
 
 
 def with_jitter(delay: timedelta) -> timedelta:
-    """Return `delay` and up to a quarter more, at most a minute: what failed together does not return together."""
+    """Return `delay` and up to a quarter more, at most a minute: rows that failed together must not return together."""
     longest = min(delay / 4, timedelta(minutes=1))
     return delay + timedelta(seconds=random.uniform(0, longest.total_seconds()))  # noqa: S311 - hides nothing

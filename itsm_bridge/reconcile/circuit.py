@@ -1,14 +1,16 @@
 """May we call the target now?
 
-The webhooks and the worker ask before they call; the worker tells what came of it.
+The reconciler asks here before a webhook or a wake-up calls the target, and the worker reports what came of each call.
+The health check asks and reports too. Nothing is called here.
 
-A bulkhead: at most so many reconciles at once per process, each with one request in flight.
-A pause: what the target asked us to wait, nobody in this process calls it.
-An outage: when it fails for several alerts and for none it succeeds, nobody calls it for a while either, then a few
-try again, wake-ups before webhooks. However many alerts wait, an instance that is away is asked a handful of times
-every few minutes, and the log tells when it goes and when it is back. Reads and writes are told apart: an instance
-that shows its incidents and changes none (a database that is read-only, a rule that hangs) is away all the same.
-Too slow for webhooks: when their short time runs out for several, they leave the target to the wake-ups for a while.
+*Bulkhead*: a process reconciles at most so many keys at once, each with one request in flight.
+*Pause*: no thread of this process calls the target for as long as it asked us to wait.
+*Outage*: when the target fails for several alerts and succeeds for none, no thread calls it for a while either. Then a
+few alerts try again, wake-ups before webhooks. However many alerts wait, a target that is away is asked a handful of
+times every few minutes, and the log tells when it goes and when it is back. Reads and writes are counted apart, because
+a target that shows its incidents and changes none (a read-only database, a rule that hangs) is away all the same.
+*Slow target*: when time runs out for several alerts before the target has answered, webhooks leave it to the wake-ups
+for a while.
 """
 
 import logging
@@ -23,7 +25,7 @@ from itsm_bridge.reconcile.backoff import backoff
 
 log = logging.getLogger(__name__)
 
-#: For how many different alerts the target must fail before all of them wait, the first time and each time after that.
+#: For how many different alerts the target must fail before all alerts wait, the first time and each time after that.
 OUTAGE_KEYS = 3
 #: If fewer than this many alerts fail while others succeed, the fault lies with those alerts; they stop counting
 #: towards an outage until they succeed.
@@ -38,7 +40,7 @@ _NO_TIME = timedelta(0)
 
 
 class Kind(StrEnum):
-    """What is asked of the target."""
+    """The kind of a request to the target."""
 
     READ = "read"
     WRITE = "write"
@@ -48,8 +50,8 @@ class Kind(StrEnum):
 class _Count:
     """How the target fares with one kind of request."""
 
-    #: The keys that it failed for since it last succeeded; those since the last pause; and those that have troubles of
-    #: their own.
+    #: The keys that the target failed for since it last succeeded, those that it failed for since the last pause, and
+    #: those that have a trouble of their own.
     failed: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
     troubled: set[str] = field(default_factory=set)
@@ -59,7 +61,7 @@ class _Count:
         return len(self.failed | self.troubled) < TROUBLED_KEYS
 
     def blame_keys(self) -> None:
-        """Take what failed, if it is little, for troubles of those keys and not of the target."""
+        """Blame the keys that failed, if they are few, and not the target."""
         if self.are_few:
             self.troubled |= self.failed
         self.failed.clear()
@@ -67,7 +69,7 @@ class _Count:
 
 
 class Circuit:
-    """The slots of one process, shared by all its threads."""
+    """The slots, pauses and outages of one process, shared by all its threads."""
 
     def __init__(self, *, slots: int, now: Callable[[], datetime], name: str = "the target") -> None:
         """Begin with all `slots` free and no outage; `name` is what the log calls the target."""
@@ -79,15 +81,15 @@ class Circuit:
         self._asked_until: datetime | None = None
         self._out_until: datetime | None = None
         self._slow_until: datetime | None = None
-        #: What failed when the outage that lasts began, and when it last failed.
+        #: The kind of request that failed when the present outage began, and when a request of any kind last failed.
         self._out_kind = Kind.WRITE
         self._failed_at: datetime | None = None
-        #: The keys whose webhook ran out of time.
+        #: The keys whose attempt ran out of time.
         self._late: set[str] = set()
-        #: How many pauses there were since it last succeeded.
+        #: How many pauses of an outage there were since the target last succeeded.
         self._pauses = 0
         self._reason = ""
-        #: Whether an outage ended that nobody was told of yet.
+        #: Whether an outage ended and no caller of `takes_return` was told of it yet.
         self._is_back = False
 
     @contextmanager
@@ -101,13 +103,13 @@ class Circuit:
                 self._slots.release()
 
     def pause(self, span: timedelta) -> None:
-        """Let nobody call for `span` from now, because the target asked so; a longer pause that is under way stays."""
+        """Let no thread call for `span` from now, because the target asked so; a longer pause under way stays."""
         until = self._now() + span
         with self._lock:
             self._asked_until = max(self._asked_until or until, until)
 
     def failed(self, key: str, reason: str, kind: Kind = Kind.WRITE) -> None:
-        """Count that the target did not do its part for `key`."""
+        """Count a failure of the target for `key`."""
         now = self._now()
         with self._lock:
             count = self._counts[kind]
@@ -115,7 +117,7 @@ class Circuit:
             if key in count.troubled:
                 return
             count.failed.add(key)
-            # What was under way when a pause began says nothing of the time after it.
+            # A request that was under way when a pause began says nothing of the time after it.
             if _left(self._out_until, now):
                 return
             count.failing.add(key)
@@ -130,13 +132,13 @@ class Circuit:
         log.log(level, "%s is away, nobody calls it before %s: %s", self.name, until.isoformat(), reason)
 
     def succeeded(self, key: str, kind: Kind = Kind.WRITE) -> None:
-        """Count that the target did its part for `key`. That it can be read does not tell that it can be changed."""
+        """Count a success of the target for `key`. A read that succeeds does not tell that writes do."""
         with self._lock:
             count, reads = self._counts[kind], self._counts[Kind.READ]
-            # One slow read among many that fail to write, and a good one after it, say nothing of an outage.
+            # While many writes fail, one slow read and a good one after it say nothing of the outage.
             had_failed = kind is self._out_kind or len(count.failed) >= OUTAGE_KEYS
             if kind is Kind.WRITE and reads.are_few:
-                # An instance that can be changed can be read: a few incidents that cannot have a trouble of their own.
+                # A target that can be written can be read: a few incidents that cannot have a trouble of their own.
                 had_failed = had_failed or self._out_kind is Kind.READ
                 reads.blame_keys()
             count.blame_keys()
@@ -160,13 +162,13 @@ class Circuit:
             log.warning("%s is back, as another process found", self.name)
 
     def takes_return(self) -> bool:
-        """Return whether an outage ended since this was last asked: the caller wakes the alerts that waited for it."""
+        """Return whether an outage ended since the last call: then the caller wakes the alerts that waited for it."""
         with self._lock:
             is_back, self._is_back = self._is_back, False
         return is_back
 
     def ran_out(self, key: str) -> None:
-        """Count that the short time of a webhook was not enough for the target: it is slow, or does not answer."""
+        """Count that the time of an attempt was not enough for the target: it is slow, or does not answer."""
         until = self._now() + SLOW
         with self._lock:
             self._late.add(key)
@@ -183,19 +185,20 @@ class Circuit:
             return not (is_away or _left(self._slow_until, now) or _left(self._asked_until, now))
 
     def paused_for(self, kind: Kind = Kind.READ) -> timedelta:
-        """Return for how long nobody may call who begins with a request of this kind; zero if anybody may."""
+        """Return for how long no attempt may begin with a request of this kind; zero if one may begin now."""
         now = self._now()
         with self._lock:
             return max(_left(self._asked_until, now), self._out_for(kind, now))
 
     def outage(self, kind: Kind = Kind.READ) -> str:
-        """Why nobody may call who begins with such a request, if it is only because the target failed; else ""."""
+        """Return why no attempt may begin with such a request, if that is only because the target failed; else ""."""
         now = self._now()
         with self._lock:
             return self._reason if self._out_for(kind, now) and not _left(self._asked_until, now) else ""
 
     def _out_for(self, kind: Kind, now: datetime) -> timedelta:
-        # A worker that reads writes afterwards; one that creates without a look may go on while nothing can be read.
+        # An attempt that begins with a read writes afterwards, so that failing writes stop both kinds. An attempt that
+        # creates without a look may go on while nothing can be read.
         is_meant = self._out_kind is Kind.WRITE or kind is Kind.READ
         return _left(self._out_until, now) if is_meant else _NO_TIME
 

@@ -1,8 +1,8 @@
 """What did Azure Monitor last say of one correlation key?
 
-The desired part of a record. The webhook that receives a notification writes it, with `merge`; nothing else does.
-One key may stand for several alerts, so everything that an alert said is kept in its own `Signal`, and the incident
-shows what the alert says that speaks for the key.
+This is the desired part of a record. The webhook that receives a notification writes it, with `merge`; nothing else
+does. One key may stand for several alerts, so the words of each alert are kept in a `Signal` of its own. The incident
+shows one of them, the speaker.
 """
 
 from collections.abc import Mapping
@@ -16,27 +16,27 @@ from itsm_bridge.reconcile.ports import Content
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News(Notification):
-    """What Azure Monitor said once about one key, and how the target shows it."""
+    """One notification about one key, and how the target shows it."""
 
     content: Content
 
     @classmethod
     def of(cls, notification: Notification, content: Content) -> Self:
-        """Return a notification together with what the target makes of it."""
+        """Return `notification` together with the `content` that the target rendered of it."""
         said = {each.name: getattr(notification, each.name) for each in fields(notification)}
         return cls(**said, content=content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """What one of the key's alerts said last."""
+    """The last word of one of the key's alerts."""
 
     is_firing: bool
     #: When Azure says it happened, aware UTC; None if it did not tell.
     at: datetime | None
     digest: str
-    #: What it said lately, as fingerprints of digest and time: several action groups send several texts of one
-    #: moment, and Azure Monitor repeats each of them.
+    #: Its latest notifications, as fingerprints of digest and time, because several action groups send texts of their
+    #: own at one moment and Azure Monitor repeats each of them.
     said: tuple[str, ...] = ()
     #: Whether its end ended a firing that we knew; if not, the beginning that belongs to it may still come.
     ended_firing: bool = False
@@ -44,17 +44,17 @@ class Signal:
     began_at: datetime | None = None
     #: The revision of the record with which it last said something new.
     revision: int = 0
-    #: What its last beginning wants the incident to say, kept up to date and at creation; empty if only its end was
-    #: seen.
+    #: The fields that its last beginning wants the incident to have: those that are kept up to date, and those of a
+    #: creation. Both are empty if only its end was seen.
     fields: Mapping[str, str] = field(default_factory=dict)
     fields_at_creation: Mapping[str, str] = field(default_factory=dict)
-    #: What it last said, as facts for people by label; the next notification is compared with them.
+    #: Its last facts for people, by label; the next notification is compared with them.
     facts: Mapping[str, str] = field(default_factory=dict)
-    #: By name of the link, what the other end is looked for by.
+    #: By name of the link, the candidates for its other end, the best first.
     links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: What its end said; "" before it ended.
+    #: The text of its end; "" before it ended.
     closing: str = ""
-    #: What a newer version of this program wrote here; it is kept.
+    #: Fields that a newer version of this program wrote here; they are kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,7 +63,7 @@ _SILENT: Final = Signal(is_firing=False, at=None, digest="")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What the incident of a key should say."""
+    """The desired state of the incident of a key."""
 
     #: By alertId; "" where the key has a single voice.
     signals: Mapping[str, Signal]
@@ -82,7 +82,7 @@ class Desired:
 
     @property
     def speaker(self) -> Signal:
-        """The signal that the incident shows: the one that spoke last of those that fire, else of all."""
+        """The signal that the incident shows: the last to speak of those that fire, else of all."""
         firing = [signal for signal in self.signals.values() if signal.is_firing]
         return max(firing or self.signals.values(), key=lambda signal: signal.revision, default=_SILENT)
 
@@ -93,12 +93,12 @@ class Desired:
 
     @property
     def fields_at_creation(self) -> Mapping[str, str]:
-        """What a new incident says beside them."""
+        """The fields that only a new incident gets."""
         return self.speaker.fields_at_creation
 
     @property
     def links(self) -> Mapping[str, tuple[str, ...]]:
-        """What the incident should be linked to, by name of the link; only what there is something to look for by."""
+        """By name of the link, the candidates for its other end; a link without a candidate is left out."""
         return {name: wanted for name, wanted in self.speaker.links.items() if wanted}
 
     @property

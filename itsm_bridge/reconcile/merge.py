@@ -1,17 +1,18 @@
 """What does a notification change in what we remember of its key?
 
-The desired part of the record, and the notes and the wake-up that follow from it. The reconciler calls this for a
-webhook. It is pure, and repeating it changes nothing: a repetition, and whatever is older than what is known, leave
-the very same record.
+The reconciler calls `merge` for a webhook. It changes the desired part of the record, and the notes and the wake-up
+that follow from it; the next step for the incident is decided in `plan`. It is pure, and repeating it changes nothing:
+a repetition leaves the very same record, and so does a notification that is older than what is known, unless it is the
+end of the firing before the present one.
 
 Azure promises no order of delivery, so the times that it sends decide, as far as they can:
 
 1. An alert with an alertId ends once, because a firing after that has another alertId. Its end wins over a beginning
-   that is up to `END_WINS_WITHIN` later: services round times, drop digests, and have clocks of their own, and many a
-   Resolved knows only when its alert fired.
+   that is up to `END_WINS_WITHIN` later, because services round times, drop digits and have clocks of their own, and
+   many a Resolved gives only the time when its alert fired.
 2. A key with a single voice (health, and metric alerts of the older schema) begins and ends again and again. There the
-   order decides, unless the digits that were sent cannot tell it; then the end wins as well, but not over a beginning
-   that nobody has seen while the end already has one.
+   order decides. If the digits that were sent cannot tell the order, the end wins as well, unless it already ended a
+   firing that we know: then the beginning belongs to another firing.
 
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-overview (stateful alerts)
 """
@@ -25,14 +26,15 @@ from itsm_bridge.reconcile.desired import Desired, News, Signal
 from itsm_bridge.reconcile.record import Record, fingerprint
 from itsm_bridge.reconcile.work import Note, Work
 
-#: How much later than its end the beginning of an alert may be dated, and the end of one that fires how much earlier.
+#: How much later than its end the beginning of an alert may be dated, and how much earlier the end of one that fires.
 END_WINS_WITHIN = timedelta(seconds=2)
 
 #: How many characters of notes are owed at most. A resource that flaps through a long outage must not outgrow its row
-#: (12 bytes for the worst of characters), and one journal entry holds a tenth: `writes` says there what is left out.
+#: (12 bytes for the worst of characters), and one journal entry holds a tenth: the target says there that earlier notes
+#: are left out.
 NOTES_LENGTH = 40_000
 
-#: How many notifications of a signal are recognised when they come again: several action groups repeat theirs in turn.
+#: How many notifications of a signal are recognised when they come again; several action groups repeat theirs in turn.
 _SAID_KEPT = 24
 
 
@@ -51,8 +53,8 @@ def first_record(news: News, now: datetime) -> Record:
 def merge(record: Record, news: News, now: datetime) -> Record:
     """Return the record with the news taken in, or the very same object if they say nothing new.
 
-    A repetition says nothing new, nor does anything older than what its signal said last. The same words at a later
-    time are no news either (`revision` stays), but what is older than they are is outdated from then on.
+    A repetition says nothing new, nor does a notification that is older than the last one of its signal. The same words
+    at a later time are no news either (`revision` stays), but from then on a notification older than they is outdated.
     """
     known = record.desired.signals.get(news.signal)
     if known is None and not _says_anything(news):
@@ -71,9 +73,9 @@ def merge(record: Record, news: News, now: datetime) -> Record:
 
 
 def _with_firing_between(record: Record, known: Signal, notification: Notification, now: datetime) -> Record:
-    """Return the record with one more firing if `notification` is the end of the one before that which goes on.
+    """Return the record with one more firing if `notification` is the end of the firing before the present one.
 
-    What came as a mere update was a new beginning then: people who ended the incident before did not know of it.
+    Then the last update was a new beginning, and people who had ended the incident before did not know of it.
     """
     if notification.signal or notification.opens or not known.is_firing:
         return record
@@ -101,7 +103,7 @@ def _anew(record: Record, *, firing_count: int, now: datetime) -> Record:
     desired = replace(record.desired, revision=record.desired.revision + 1, firing_count=firing_count, changed_at=now)
     work = replace(record.work.without_failure(), wake_up_at=now, wake_up_id="")
     merged = replace(record, desired=desired, work=work)
-    # The holder of the lease goes on from the newer row, and may send what it wants now.
+    # The holder of the lease goes on from the newer row, and may send all that this wants.
     return merged if work.leased_until is None else merged.asking()
 
 
@@ -118,7 +120,7 @@ def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
 
 
 def _signal_of(news: News, known: Signal | None, *, revision: int) -> Signal:
-    """Return what a signal says after `news`, when it had said `known`."""
+    """Return the signal after `news`; `known` is the signal before."""
     content = news.content
     before = known or Signal(is_firing=False, at=None, digest="")
     said_now = replace(
@@ -160,7 +162,7 @@ def _says_anything(notification: Notification) -> bool:
 
 
 def _saying(notification: Notification) -> str:
-    # What neither begins nor ends anything is no news when it is said again, at whatever time.
+    # A notification that neither begins nor ends anything is no news when it is repeated at another time.
     at = notification.at if _says_anything(notification) else None
     return fingerprint(f"{notification.digest} {at.isoformat() if at else ''}")
 
@@ -170,15 +172,15 @@ def _with_saying(known: Signal | None, notification: Notification) -> tuple[str,
 
 
 def _was_said(known: Signal, notification: Notification) -> bool:
-    """Whether this very notification was taken in before, lately."""
+    """Whether this very notification was taken in lately."""
     return _saying(notification) in known.said
 
 
 def _is_said_again(known: Signal, notification: Notification) -> bool:
-    """Whether it says what its signal said last, at whatever later time.
+    """Whether it says what its signal said last, even if at a later time.
 
-    An alert with an alertId that fires at a later time has fired once more. Health is told by several rules, each at a
-    time of its own.
+    An alert with an alertId that fires at a later time has fired once more. Several rules tell of one health event,
+    each with a time of its own.
     """
     if known.digest != notification.digest:
         return False
@@ -214,7 +216,8 @@ def _unsure(notification: Notification) -> timedelta:
 def _fires_anew(known: Signal | None, notification: Notification) -> bool:
     """Whether a key that fires already fires once more: by another alert, or by the same one at a later time.
 
-    What its one voice says of a health event that goes on is an update: people who closed its incident meant it.
+    A health event has one voice. While it goes on, that voice tells updates, and people who closed the incident meant
+    the whole event.
     """
     if known is None or not notification.signal:
         return known is None

@@ -1,6 +1,7 @@
 """What was the target last seen to hold for one correlation key?
 
-The observed part of a record. Only the worker that holds the lease writes it.
+This is the observed part of a record. Only the worker that holds the lease writes it; the one exception is a webhook
+that, while a lease lasts, notes in `unconfirmed_values` and `asked_revision` what that worker may send from now on.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What is known of the incidents of a key."""
+    """The incidents of a key, as far as we know them."""
 
     #: The revision that was last brought to the target.
     revision: int = 0
@@ -19,12 +20,12 @@ class Observed:
     told_firing_count: int = 0
 
     # Which incident.
-    #: How the target names it; "" as long as no answer said so.
+    #: Its id in the target; "" as long as no answer named it.
     incident_id: str = ""
-    #: How people name it, and the one of the generation before.
+    #: Its number, by which people name it, and that of the generation before.
     number: str = ""
     previous_number: str = ""
-    #: Which incident of this key: a new one follows when the old one is closed.
+    #: Which incident of this key it is: a new generation follows when the old incident is closed.
     generation: int = 1
     #: The `firing_count` for which this generation was begun, and when; None for the first one.
     generation_firing_count: int = 1
@@ -35,9 +36,9 @@ class Observed:
     creations: tuple[datetime, ...] = ()
     #: Whether it was or will be created without an id of ours, so that it is found by its key alone.
     omits_id: bool = False
-    #: Whether the target itself refused a creation that named our id, which may be why.
+    #: Whether the target itself refused a creation that named our id: the id may be the reason.
     id_refused: bool = False
-    #: Whether the row before could not be read, so that the incident it knew of must be searched for.
+    #: Whether this row took the place of one that could not be read, so that its incident must be searched for.
     is_restored: bool = False
 
     # What it shows.
@@ -45,9 +46,9 @@ class Observed:
     links: Mapping[str, str] = field(default_factory=dict)
     #: Whether a note about a link may be in a journal that is hidden from us.
     link_may_be_told: bool = False
-    #: What we last asked the target to store in each field and link and what it stored, as fingerprints.
+    #: By field and link, fingerprints of the value that we last asked the target to store and of the one it stored.
     confirmed_values: Mapping[str, str] = field(default_factory=dict)
-    #: What else we may have sent since then, as fingerprints: it may be there although no answer said so.
+    #: By field, fingerprints of the values that we may have sent since: one may be stored although no answer said so.
     unconfirmed_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: The fields that the target did not store as we last sent them: refused, cut or mangled.
     fields_not_stored: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class Observed:
     incident_version: str = ""
 
     # Doubt.
-    #: Until when a write may still take effect whose outcome is unknown; None if there is none.
+    #: Until when a write of unknown outcome may still take effect; None if there is none.
     in_doubt_until: datetime | None = None
     #: Up to which revision notes may have been sent under the present lease, and under those that left a doubt.
     asked_revision: int = 0

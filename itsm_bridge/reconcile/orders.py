@@ -1,7 +1,8 @@
-"""What goes with a step that was decided?
+"""What belongs to a step that was decided?
 
-Pure, as `plan`: what the row must say before it, what exactly is written, which of several incidents is meant, and
-whether a confirmed write did what it should. The worker asks; the target only spells what is decided here.
+The worker asks here after `plan`: what the row must say before the step, what exactly is written, which of several
+incidents is meant, and whether a confirmed write had its effect. Like `plan` this is pure. Nothing is sent here, and
+the target only spells what is decided.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +25,10 @@ def intent(
 ) -> Change | None:
     """Return how the row changes before the step is taken, because a process that dies then leaves only the row.
 
-    None if the row says already what it must; `row` is the row as last written, `record` with what was done since.
+    None if the row says already what it must. `row` is the row as last written; `record` has the changes since, too.
     """
     if decision.action in CHANGES and not row.observed.incident_id:
-        # As long as the row knows no incident, only a creation may be in doubt.
+        # A row that knows no incident can only have a creation in doubt, so it must name the incident first.
         return _as_it_is
     if decision.action is not Action.CREATE:
         return None
@@ -39,9 +40,9 @@ def intent(
 
 
 def chooses_id(record: Record, *, creation_is_repeatable: bool | None) -> bool:
-    """Whether to send our id: not where it is ignored, and not again where it may be why nothing was created.
+    """Whether to send our id: not to a target that ignores it, and not again if it may be why nothing was created.
 
-    The latter is asked when a creation was in doubt, the doubt has passed, and no incident was found under any id.
+    `intent` decides the latter when a creation was in doubt, the doubt has passed, and no incident was found.
     """
     return creation_is_repeatable is not False and not record.observed.omits_id
 
@@ -49,7 +50,7 @@ def chooses_id(record: Record, *, creation_is_repeatable: bool | None) -> bool:
 def after_unconfirmed_creation(
     record: Record, *, is_refusal: bool, creation_is_repeatable: bool | None, now: datetime
 ) -> Sequence[Change]:
-    """Return what a creation of unknown outcome tells about the next one."""
+    """Return how the record changes after a creation of unknown outcome, for the sake of the next creation."""
     chooses = chooses_id(record, creation_is_repeatable=creation_is_repeatable)
     counts = [] if chooses and creation_is_repeatable is True else [partial(Record.may_have_created, now=now)]
     return [*counts, *([Record.with_id_refused] if chooses and is_refusal else [])]
@@ -74,8 +75,8 @@ class Way(StrEnum):
 def ways_to_look(record: Record, *, creation_is_repeatable: bool | None) -> Sequence[Way]:
     """Return how to look for the incident, until one way finds it.
 
-    Its id proves that it is ours, whatever other integrations made of its key since: the target told it to us, or it
-    follows from the key and no other program can have chosen it.
+    Its id proves that it is ours, whatever other integrations made of its key since, because the target told us the id,
+    or the id follows from the key and no other program can have chosen it.
     """
     if record.observed.is_restored:
         # The row that knew its id is lost.
@@ -104,7 +105,7 @@ def pick(record: Record, found: Sequence[Incident]) -> tuple[Incident | None, Se
 def write_for(
     decision: Decision, record: Record, incident: Incident | None, *, creation_is_repeatable: bool | None
 ) -> Write:
-    """Return what the step writes: of an `incident` that is there only what differs."""
+    """Return the write of the step; for an `incident` that is there it holds only what differs."""
     if incident is None:
         previous = record.observed.previous_number
         return Write(

@@ -12,21 +12,22 @@ Rule 1: every decision about an incident is made here, by one table, and nothing
     resolved, news  observe   create   resolve   update     succeed
     resolved        observe   -        resolve   update     -
 
-*News*: this firing has not been told to the target yet. Without news an absent incident was deleted, a resolved one
-was resolved and a closed one was closed by people who were faster, or by a rule of the target, and it stays so.
+*News*: this firing has not been told to the target yet. Without news, people who were faster or a rule of the target
+deleted the incident that is absent, resolved the one that is resolved or closed the one that is closed; it stays so.
 No firing is ever told by two creations, and one key gets a handful of incidents an hour at most (*limit*).
 *Succeed*: a closed or canceled incident is never written again; the next generation follows it, naming its number.
 *Update* writes the fields that differ and the notes that are owed; on a resolved incident the notes only.
-With nothing to write it is no action. An incident that people resolved is told nothing of the end itself, and what
-comes after it (the root cause of a Service Health event).
+With nothing to write it is no action. On an incident that people resolved the worker writes no note of the end itself,
+but it writes what comes after the end (the root cause of a Service Health event).
 
-Where the target refused for good to resolve or to reopen, the notes are told instead; then people must act (*park*).
+If the target refused for good to resolve or to reopen, the worker writes the notes instead; then a person must act
+(*park*).
 
-Before an incident is created, and once it is open, its links are looked for (*link*): its configuration item is one.
-A link that could not be looked for just now is left for later; the incident is created without it.
+Before an incident is created, and once it is open, the worker looks for its links (*link*): its configuration item is
+one. A link that could not be looked for just now is left for later; the incident is created without it.
 
-Before any write, a write of unknown outcome that may still take effect is waited for,
-unless it was the creation on a target that honours our id: there a repetition is harmless.
+Before any write the worker waits while a write of unknown outcome may still take effect (*wait*), unless that was the
+creation on a target that honours our id, because there a repetition is harmless.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ class Unseen(Enum):
 
 UNSEEN: Final = Unseen.UNSEEN
 
-#: What was observed: nothing yet, that there is none, or an incident.
+#: The result of looking: not looked yet, no incident, or the incident.
 Observation = Incident | None | Unseen
 
 
@@ -64,14 +65,14 @@ class Action(StrEnum):
     RESOLVE = "resolve"
     REOPEN = "reopen"
     SUCCEED = "succeed"
-    #: This key was given as many incidents as it may have in an hour.
+    #: This key was given as many incidents as it may be given within an hour.
     LIMIT = "limit"
     #: The target refuses what is wanted, and the incident tells it.
     PARK = "park"
 
 
 class Wanted(StrEnum):
-    """What Azure Monitor says of the alert: the rows of the table."""
+    """The state of the alert, as Azure Monitor tells it: the rows of the table."""
 
     NEVER_FIRED = "never fired"
     FIRED_NEWS = "fired, news"
@@ -81,7 +82,7 @@ class Wanted(StrEnum):
 
 
 class Held(StrEnum):
-    """What the target holds: the columns of the table."""
+    """The state of the incident, as the target holds it: the columns of the table."""
 
     UNSEEN = "unseen"
     ABSENT = "absent"
@@ -92,7 +93,7 @@ class Held(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The next step, and what it follows from."""
+    """The next step, and the reason for it."""
 
     action: Action
     #: For people: the row and the column of the table.
@@ -118,7 +119,7 @@ DECISIONS: Mapping[Wanted, Mapping[Held, Action]] = MappingProxyType(
     }
 )
 
-#: What changes an incident that is there.
+#: The actions that change an incident that is there.
 CHANGES: Final = frozenset({Action.UPDATE, Action.RESOLVE, Action.REOPEN})
 
 
@@ -197,10 +198,10 @@ def _must_wait(action: Action, record: Record, *, now: datetime, creation_is_rep
     if not record.is_in_doubt(now) or action is Action.OBSERVE:
         return False
     if action is Action.CREATE:
-        # What is in doubt may be a change of an incident that people deleted: it would reach the new one.
+        # The write in doubt may change an incident that people deleted; if it arrives late, it changes the new one.
         is_repeatable = creation_is_repeatable is True and not record.observed.omits_id
         return not is_repeatable or bool(record.observed.incident_id)
     if action is Action.PARK:
         return False
-    # A note that has not arrived tells that the write it went with has not either. It may undo what we see now.
+    # If a note has not arrived, its write has not either, and that write may still undo what we see now.
     return action is not Action.NOTHING or bool(record.work.notes)

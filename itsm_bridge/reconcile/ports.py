@@ -7,7 +7,8 @@ target is a new folder with one class that has the methods of `Target`, and one 
     Store     the rows, each write conditional
     WakeUps   the messages that say *look at this key*
 
-Each method says what it raises. An adapter translates its own failures into `errors`, once.
+Each method says what it raises. An adapter translates its own failures into `errors`, once. Nothing is implemented
+here: the adapters are in `servicenow` and `storage`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """What may still be done with an incident, whatever its target calls its states."""
+    """The stage that an incident is in, whatever its target calls its states."""
 
     #: People may work on it.
     OPEN = "open"
@@ -48,13 +49,13 @@ class Incident:
     state: str
     #: The fields that were read, by the target's names.
     fields: Mapping[str, str]
-    #: What it is linked to, by name of the link; "" or absent if to nothing.
+    #: By name of the link, the other end; "" or absent if it is linked to nothing.
     links: Mapping[str, str] = field(default_factory=dict)
     #: When the target says that it was created, aware UTC; None if it does not say.
     created_at: datetime | None = None
     #: Differs after every change of the incident; "" if the target does not tell.
     version: str = ""
-    #: Its notes as one text, the newest first; None if nobody asked for it or it is hidden from us.
+    #: Its notes as one text, the newest first; None if they were not asked for or are hidden from us.
     journal: str | None = None
     #: The fields of a write that the target stored otherwise: refused, cut or mangled.
     not_stored: tuple[str, ...] = ()
@@ -77,13 +78,13 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What an alert wants its incident to say, in the words and field names of a target."""
+    """The content that an alert wants its incident to have, in the words and field names of a target."""
 
     #: The fields that are kept up to date until a person edits them.
     fields: Mapping[str, str]
     #: The fields that are written at creation and never again.
     fields_at_creation: Mapping[str, str] = field(default_factory=dict)
-    #: By name of the link, what its other end is looked for by, the best candidate first.
+    #: By name of the link, the candidates for its other end, the best first.
     links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -96,13 +97,13 @@ class Write:
     #: The incident; for a creation the id that we choose, or "" if the target is to choose.
     incident_id: str
     fields: Mapping[str, str]
-    #: What a creation says beside them.
+    #: The fields that only a creation writes.
     fields_at_creation: Mapping[str, str] = field(default_factory=dict)
     #: By name of the link, the other end.
     links: Mapping[str, str]
     #: The notes to append, oldest first, each with its mark. Where they do not all fit, the newest are kept.
     notes: tuple[str, ...]
-    #: Said before the notes, and never left out; "" if there is nothing to say.
+    #: A text before the notes that is never left out; "" if there is nothing to say.
     preface: str = ""
     #: Why the incident is resolved; "" if this write does not resolve it.
     closing: str = ""
@@ -110,11 +111,11 @@ class Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEnd:
-    """Where a link leads."""
+    """The other end of a link."""
 
-    #: The other end; "" if there is none.
+    #: Its id; "" if there is none.
     id: str = ""
-    #: Why, in a sentence for people; "" if there is nothing to tell.
+    #: Why it is this end or none, in a sentence for people; "" if there is nothing to tell.
     reason: str
 
 
@@ -172,7 +173,7 @@ class Target(Protocol):
         """Resolve `double` as a duplicate of `kept`, with a note in both.
 
         Raises:
-            TemporaryError: it is found again as long as it is open.
+            TemporaryError: `double` may stay; it is found again as long as it is open.
             Rejected: the target refuses it for good.
         """
 

@@ -1,18 +1,20 @@
 """How does an incident come to say what Azure Monitor says?
 
-The way in for everything that learns that something is to be done about a key; the work itself is in `attempt`:
+The webhook, the queue trigger and the timer come in here. The work under a lease is in `attempt`, and what a
+notification changes is decided in `merge`.
 
     receive(alert)      the webhook: remember it durably, then reconcile at once if there is room and time
     reconcile(key)      a wake-up: look at this key
-    resync()            the timer: wake what nothing would wake any more
+    resync()            the timer: wake the rows that no wake-up would reach any more
 
-1. Nothing is answered before the row is written and a wake-up is on its way. A crash anywhere leaves either no answer
-   or a wake-up; `resync` finds the row if even that was lost.
-   While the target is away the row alone says that it waits, and `resync` brings it back: the platform scales by the
-   number of messages in the queue, also of those that are not visible yet, and an outage must not start instances.
+1. The webhook is not answered before the row is written and a wake-up is on its way. A crash anywhere leaves either no
+   answer or a wake-up; if the wake-up is lost too, `resync` finds the row.
+   While the target is away no wake-up is on its way: the row alone says that it waits, and `resync` wakes it, because
+   the platform scales by the number of messages in the queue, also of those that are not visible yet, and an outage
+   must not start instances.
 2. Desired and observed state are read anew each time; a wake-up says nothing about what to do.
-3. Only the worker that holds the lease calls the target for a key and writes the observed part of its row. Webhooks
-   may write the desired part meanwhile.
+3. Only the worker that holds the lease works on a key: it calls the target and writes the observed part of the row.
+   Webhooks may write the desired part meanwhile, and the purge may look at an incident without a lease.
 4. A lease outlives every request made under it.
 """
 
@@ -48,31 +50,32 @@ INLINE_BUDGET = timedelta(seconds=3.2)
 LEFT_BY_STORAGE = timedelta(seconds=1)
 #: How long the target may take for a wake-up.
 WAKE_UP_BUDGET = timedelta(seconds=30)
-#: How much longer than its budget a lease lasts: clocks differ, and storage takes its time.
+#: How much longer than its budget a lease lasts, because clocks differ and storage takes its time.
 LEASE_MARGIN = timedelta(seconds=8)
-#: How soon a wake-up that a row is to count on may come: storage may take a few seconds to write the row.
+#: How soon a wake-up that a row counts on may come, because storage may take a few seconds to write the row.
 LEAST_DELAY = timedelta(seconds=5)
 #: How long a wake-up waits for a slot before it comes back later.
 SLOT_PATIENCE = timedelta(seconds=2)
 
-#: How many rows one resync wakes, and how many one purge deletes, at most: each within the time of a function.
+#: How many rows one resync wakes, and how many one purge deletes, at most: each fits into the time of a function.
 RESYNC_LIMIT = 1000
 PURGE_LIMIT = 10_000
-#: Within how many minutes of the hour it purges: each look through the table costs, and nothing waits for a purge.
+#: It purges in the first minutes of an hour alone, so many, because each scan of the table costs and no alert waits for
+#: a purge.
 _PURGING_MINUTES = 5
 
-#: How many of the rows that wait `resync` tries before it wakes the others, and to how many whose time is up it gives
-#: their last attempt.
+#: How many of the rows that wait `resync` tries before it wakes the other rows, and to how many that waited beyond the
+#: retry horizon it gives their last attempt.
 SCOUTS = 3
 LAST_ATTEMPTS = 100
-#: Over how long those who waited together come back.
+#: Over how long the rows that waited together are woken.
 RETURN_WINDOW = timedelta(seconds=30)
-#: A pause that is longer is not waited out in the queue, where messages that nobody can see yet still count as work:
-#: the platform would start instances for them.
+#: A row does not wait out a longer pause with a message in the queue, because the platform counts messages that are not
+#: visible yet as work and would start instances for them.
 LONGEST_STAY = timedelta(minutes=1)
 #: Longer than any pause of an outage, jitter included.
 LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
-#: How often it is asked whether the incident of an alert that never ends is closed, and about how many per hour.
+#: How often `resync` asks whether the incident of an alert that never ends is closed, and for how many alerts per hour.
 LOOK_AGAIN = timedelta(days=7)
 LOOKS_LIMIT = 100
 
@@ -108,7 +111,7 @@ class Reconciler:
         )
 
     def receive(self, alert: Alert, *, deadline: Deadline) -> Result:
-        """Take in what Azure Monitor says; as `take`."""
+        """Render `alert` and take it in; raises as `take`."""
         wording = wording_of(alert)
         content = self._target.render(alert, wording)
         return self.take(News.of(notification_of(alert, wording), content), deadline=deadline)
@@ -116,7 +119,7 @@ class Reconciler:
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.
 
-        Repeating it is harmless: what says nothing new changes nothing.
+        Repeating it is harmless, because news that says nothing new changes nothing.
 
         Raises:
             Unavailable: storage did not answer; nothing is promised.
@@ -139,11 +142,11 @@ class Reconciler:
             try:
                 result = self._worker.work(attempt)
             except TemporaryError as error:
-                # The notification is durable by now, so no failure is the caller's.
+                # The notification is durable by now, so the caller is told of no failure.
                 log.warning("%s stays with its wake-up: %s", attempt.row.key, error)
                 return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
             if not result.record.awaits_work:
-                # If it cannot be taken back it comes, finds the record settled, and is done with.
+                # A wake-up that cannot be taken back comes, finds the row settled, and is done with.
                 with suppress(TemporaryError):
                     self._wakeups.take_back(wake_up)
             return result
@@ -172,9 +175,10 @@ class Reconciler:
         raise Conflict(f"the row {key} keeps changing")
 
     def resync(self) -> None:
-        """Wake what awaits work and has no wake-up coming; once an hour, purge what has long been settled.
+        """Wake the rows that await work and have no wake-up coming; once an hour, purge those long settled.
 
-        Neither a row that cannot be read or written nor a part that fails keeps the others from being done.
+        Neither a row that cannot be read or written nor a part that fails keeps the other rows and parts from being
+        done.
 
         Raises:
             Unavailable: storage did not answer for some of it.
@@ -192,10 +196,10 @@ class Reconciler:
         if failures:
             raise failures[0]
 
-    # What nobody would wake any more.
+    # Rows that no wake-up would reach any more.
 
     def _wake_overdue(self) -> None:
-        """Give another wake-up to the rows whose wake-up is lost: those due after it have come already."""
+        """Give another wake-up to the rows whose wake-up is lost, because later ones have come already."""
         due_before = self._worked_up_to() - WAKE_UP_GRACE
         overdue = list(islice(self._store.awaiting_work(due_before=due_before), RESYNC_LIMIT))
         self._each_alone(overdue, lambda row: self._postpone(row, FIRST_RETRY))
@@ -203,9 +207,9 @@ class Reconciler:
             log.warning("resync: %d alerts had an overdue wake-up and got another", len(overdue))
 
     def _worked_up_to(self) -> datetime:
-        """Return until when the wake-ups that were due have come; a long line of them is late and not lost.
+        """Return up to which time the wake-ups that were due have come; in a long line they are late and not lost.
 
-        The queue gives out what is visible about in the order in which it became so, and its head tells how late it is.
+        The queue gives out messages about in the order in which they became visible, so its head tells how late it is.
         """
         due = [self._now()]
         for key, message_id in self._wakeups.peek():
@@ -216,10 +220,10 @@ class Reconciler:
         return min(due)
 
     def _try_waiting(self) -> None:
-        """Try a few of the rows that wait for the target; wake the others if it does its part again."""
+        """Try a few of the rows that wait for the target; wake the other rows if it works again."""
         waiting = self._store.waiting(due_before=self._now(), limit=RESYNC_LIMIT)
         is_expired = [row.work.failing_for(self._now()) >= self._retry_horizon for row in waiting]
-        # A row whose time is up gets its last attempt, or it would wait for ever.
+        # A row that waited beyond the horizon gets its last attempt, or it would wait for ever.
         expired = [row for row, is_up in zip(waiting, is_expired, strict=True) if is_up]
         others = [row for row, is_up in zip(waiting, is_expired, strict=True) if not is_up]
         self._each_alone(expired[:LAST_ATTEMPTS], lambda row: self._postpone(row, LEAST_DELAY))
@@ -228,21 +232,21 @@ class Reconciler:
             self._wake_waiting()
 
     def _tries(self, row: Record) -> bool:
-        """Look at a row that waits; return whether the target did its part."""
+        """Look at a row that waits; return whether the target worked."""
         try:
             result = self._look_at(row)
         except TemporaryError as error:
             log.warning("%s could not be tried: %s", row.key, error)
             return False
-        # What it refused for good was parked: it did its part then too.
+        # A row that was parked now was refused for good: the target worked then too.
         return result is not None and (result.record.work.is_parked or result.record.work.failing_since is None)
 
     def _wake_waiting(self) -> None:
-        """Wake the rows that waited for the target to be back: first what was never tried, the oldest of it first."""
+        """Wake the rows that waited for the target: first those that were never tried, the oldest of them first."""
         self._circuit.takes_return()
         now = self._now()
-        # What waits for the end of an outage must not wait for the end of its pause too; what waits longer does so
-        # because the target asked for it.
+        # A row that waits for the end of an outage must not wait for the end of its pause too. A row that waits longer
+        # does so because the target asked for it.
         waiting = self._store.waiting(due_before=now + LONGEST_PAUSE, limit=RESYNC_LIMIT)
         delays = {row.key: RETURN_WINDOW * place / len(waiting) for place, row in enumerate(waiting)}
         self._each_alone(waiting, lambda row: self._postpone(_woken(row, now), delays[row.key]))
@@ -250,7 +254,7 @@ class Reconciler:
             log.warning("%d alerts that waited for %s are woken", len(waiting), self._circuit.name)
 
     def _each_alone(self, rows: Iterable[Record], change: Callable[[Record], None]) -> None:
-        """Change each row, also when others cannot be; give up when storage does not answer for several in a row.
+        """Change each row, even if another cannot be changed; give up if storage fails for several in a row.
 
         Raises:
             Unavailable: storage did not answer.
@@ -279,7 +283,7 @@ class Reconciler:
         self._each_alone(list(islice(found, LOOKS_LIMIT)), self._purge_if_closed)
 
     def _purge_if_closed(self, row: Record) -> None:
-        """Delete the row of an alert that Azure never ends once people have ended its incident.
+        """Delete the row of an alert that Azure never ends once people have closed or deleted its incident.
 
         Raises:
             Unavailable: storage or the target did not answer.
@@ -337,7 +341,7 @@ class Reconciler:
         raise Conflict(f"the row {news.key} keeps changing")
 
     def _repeated(self, row: Record) -> Result:
-        """Answer a notification that said nothing new: it may have come because the first one was not answered."""
+        """Answer a notification that said nothing new; it may repeat one that was not answered."""
         if row.is_settled and not row.work.is_parked:
             return Result(outcome=Outcome.UNCHANGED, record=row)
         now = self._now()
@@ -352,7 +356,7 @@ class Reconciler:
     # Working.
 
     def _look_at(self, row: Record) -> Result | None:
-        """Reconcile a row that awaits work, or have it looked at later; return what came of it if it was reconciled.
+        """Reconcile a row that awaits work, or have it looked at later; return the result if it was reconciled.
 
         Raises:
             Conflict: the row changed since it was read; nothing was done.
@@ -365,7 +369,7 @@ class Reconciler:
             self._circuit.heard_of_success(work.woken_at)
         kind = Kind.READ if row.may_have_incident else Kind.WRITE
         pause, outage = self._circuit.paused_for(kind), self._circuit.outage(kind)
-        # A row whose time is up gets its last attempt, or it would wait for ever.
+        # A row that waited beyond the horizon gets its last attempt, or it would wait for ever.
         if outage and work.failing_for(now) < self._retry_horizon:
             self._store.replace(row.with_work(work.held(reason=outage, now=now).waiting(until=now + pause)))
             return None

@@ -1,10 +1,14 @@
 """What do we remember of one correlation key?
 
-A record is one row of the table `alerts`, in three parts, so that two writers never undo each other's work:
+A record holds in memory what one row of the table `alerts` says. It has three parts, so that two writers never undo
+each other's work:
 
     desired    what Azure Monitor last said; the webhook that receives a notification writes it, with `merge`
     observed   what the target was last seen to hold; only the worker that holds the lease writes it
     work       what is still to be done: the lease, the wake-up, owed notes, failures
+
+While a lease lasts, a webhook also notes in `observed` what its holder may send from now on.
+The modules of the loop read and change records; `storage` turns them into rows. Nothing is stored or sent here.
 
 `desired.revision` counts the accepted notifications, `observed.revision` is the one last brought to the target;
 the record is settled when they are equal. (Kubernetes: generation and observedGeneration.)
@@ -31,11 +35,11 @@ from itsm_bridge.reconcile.work import Note, Work
 #: before it, and an edge that cuts requests at about 5 minutes.
 SETTLE_TIME = timedelta(minutes=6)
 
-#: How much older than its row an incident must be to belong to a time that the row does not know:
-#: far more than two clocks differ, far less than the shortest retention of rows.
+#: An incident that is older than its row by more than this belongs to an earlier row of the key: far more than two
+#: clocks differ, far less than the shortest retention of rows.
 PREDATES = timedelta(hours=1)
 
-#: How many incidents one key may be given within an hour. People and rules that close each new one at once must not
+#: How many incidents one key may be given within an hour. A person or a rule that closes each new one at once must not
 #: turn a resource that flaps into a flood.
 MOST_CREATIONS = 6
 CREATIONS_WITHIN = timedelta(hours=1)
@@ -43,14 +47,14 @@ CREATIONS_WITHIN = timedelta(hours=1)
 #: How long before this generation was begun, by our clock, the target's clock may date its incident.
 CLOCKS_DIFFER = timedelta(minutes=2)
 
-#: How many values of a field are remembered that may have been sent and were never confirmed: more than an alert says
-#: in all the time that it may wait, and what a row has room for.
+#: How many values of a field are remembered that a worker may have sent and the target never confirmed: more than an
+#: alert says in all the time that it may wait, and as many as a row has room for.
 VALUES_KEPT = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One row of the table `alerts`."""
+    """The content of one row of the table `alerts`."""
 
     key: str
     #: When the row was made, our clock, aware UTC.
@@ -58,9 +62,9 @@ class Record:
     desired: Desired
     observed: Observed = field(default_factory=Observed)
     work: Work
-    #: The version of the row that this record was read from; "" if it was not.
+    #: The version of the row that this record was read from; "" if it was not read.
     etag: str = ""
-    #: What a newer version of this program wrote into the row; it is kept.
+    #: Fields that a newer version of this program wrote into the row; they are kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     # Questions.
@@ -72,7 +76,7 @@ class Record:
 
     @property
     def awaits_work(self) -> bool:
-        """Whether a worker should still reconcile it without being asked."""
+        """Whether a worker has to reconcile it although no operator asks for that."""
         return not self.work.is_parked and (not self.is_settled or self.work.links_later)
 
     @property
@@ -97,7 +101,7 @@ class Record:
 
     @property
     def has_news(self) -> bool:
-        """Whether the target was not told of this firing yet. What a creation was confirmed for was told."""
+        """Whether the target was not told of this firing yet. A firing whose creation was confirmed was told."""
         return self.desired.firing_count > max(self.observed.told_firing_count, self.observed.created_firing_count)
 
     def creation_allowed_at(self, now: datetime) -> datetime:
@@ -107,7 +111,7 @@ class Record:
         return max(now, self.observed.creations[-MOST_CREATIONS] + CREATIONS_WITHIN)
 
     def notes_for(self, incident: Incident) -> tuple[Note, ...]:
-        """Return the notes that belong on `incident`: once people resolved it they need no word of the end."""
+        """Return the notes that belong on `incident`: people who resolved it need no word of the end."""
         if self.has_news or self.desired.is_firing or incident.is_open:
             return self.work.notes
         return tuple(note for note in self.work.notes if note.after_end)
@@ -137,7 +141,7 @@ class Record:
         return shown in (kept, *self.observed.unconfirmed_values.get(name, ()))
 
     def is_of_this_row(self, incident: Incident) -> bool:
-        """Whether an incident is no older than this row: else the row before was purged or lost."""
+        """Whether an incident is no older than this row; an older one belongs to a row that was purged or lost."""
         return incident.created_at is None or incident.created_at >= self.created_at - PREDATES
 
     def may_be_of_this_generation(self, incident: Incident) -> bool:
@@ -158,7 +162,7 @@ class Record:
         return replace(row, work=work).asking()
 
     def asking(self) -> Self:
-        """Return the record remembering that all it wants now may be sent."""
+        """Return the record noting that a worker may send all that it wants now."""
         seen = self.observed
         values = {
             name: tuple(dict.fromkeys((*seen.unconfirmed_values.get(name, ()), fingerprint(text))))[-VALUES_KEPT:]
@@ -186,7 +190,7 @@ class Record:
         return replace(self, observed=doubted)
 
     def restored(self, now: datetime) -> Self:
-        """Return the record in place of one that could not be read: what a worker made of that may not be there yet."""
+        """Return the record in place of a row that could not be read, whose last write may still take effect."""
         return replace(self, observed=replace(self.observed, is_restored=True, in_doubt_until=now + SETTLE_TIME))
 
     def seen(self, incident: Incident) -> Self:
@@ -206,7 +210,7 @@ class Record:
             # A process that created the incident crashed before it saved the row: its link is taken from the incident.
             links={**seen.links, **{name: incident.links.get(name, "") for name in self._links_told(incident)}},
             link_may_be_told=seen.link_may_be_told or may_be_told,
-            # As long as the row knows no incident, only a creation can be in doubt; and there it is.
+            # As long as the row knows no incident, only a creation can be in doubt, and it made this incident.
             in_doubt_until=seen.in_doubt_until if seen.incident_id else None,
         )
         owed = tuple(note for note in self.work.notes if not self._may_be_there(note, incident))
@@ -242,8 +246,8 @@ class Record:
     def written(self, incident: Incident, *, sent: "Record", write: Write, created_at: datetime | None = None) -> Self:
         """Return the record after the target confirmed `write`, which holds what `sent` wanted.
 
-        A creation, made at `created_at` by our clock, tells of its firing in whatever state a rule of the target left
-        the incident.
+        A creation was made at `created_at` by our clock. It tells of its firing, whatever state a rule of the target
+        gave the incident.
         """
         seen = self.observed
         stored = {name: fingerprint(incident.fields.get(name, "")) for name in write.fields}
@@ -304,7 +308,8 @@ class Record:
     def refused(self, reason: str, note: str, *, revision: int) -> Self:
         """Return the record after the target refused for good the state that `revision` wants.
 
-        `note` tells people, once. What Azure Monitor said meanwhile may want another state.
+        `note` tells people, once. If Azure Monitor has said something newer, nothing changes, because that may want
+        another state.
         """
         if self.desired.revision != revision:
             return self
@@ -317,7 +322,7 @@ class Record:
         return replace(self, observed=replace(self.observed, id_refused=True))
 
     def omitting_id(self) -> Self:
-        """Return the record before it is created under an id of the target's choice."""
+        """Return the record whose incident will be created under an id of the target's choice."""
         return replace(self, observed=replace(self.observed, omits_id=True))
 
     def settled(self, planned: "Record", *, links_later: bool = False) -> Self:
@@ -344,7 +349,7 @@ class Record:
 
 
 def place_in_line(record: Record) -> tuple[bool, datetime]:
-    """Return what rows that wait are ordered by: first what was never tried, the oldest of it first."""
+    """Return the place of a row among those that wait: the rows never tried come first, the oldest of them first."""
     work = record.work
     return work.attempted_at is not None, work.attempted_at or work.failing_since or record.desired.changed_at
 
@@ -363,7 +368,7 @@ def fingerprint(text: str) -> str:
 
 
 def _as_found(incident: Incident) -> Mapping[str, str]:
-    """Return what an incident shows as if we had asked for just that: no row tells any more what was asked for."""
+    """Return the values of an incident as if we had asked for them: no row tells any more which we asked for."""
     shown = {name: fingerprint(text) for name, text in incident.fields.items()}
     return {name: f"{text}:{text}" for name, text in shown.items()}
 

@@ -1,7 +1,8 @@
 """How is a row changed that other processes may change too?
 
-Compare and swap: read, decide, write if the row is still the same, else once more. Each conditional change of a row
-that may not simply be left to its competitor goes this way: the webhook's, the worker's and the operator's.
+Compare and swap: read the row, decide, write if it is still the same, else begin again. The reconciler calls `swap` for
+webhooks, the worker for its attempts, and the command `replay` for operators. A change that may be dropped when another
+process wrote first does not come here. What to write is decided by the caller.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""What is still to be done for one correlation key, and who is at it?
+"""What is still to be done for one correlation key, and which worker is at it?
 
-The work part of a record: notes that are owed, the lease, the wake-up, what failed, and the last steps for people who
-ask later.
+This is the work part of a record: notes that are owed, the lease, the wake-up, failures, and the last steps for people
+who ask later. The reconciler, the worker and `merge` change it through the methods here; when a lease is taken and when
+a wake-up is sent is decided there.
 """
 
 import hashlib
@@ -41,15 +42,15 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What was done about the incident, and why: for people who ask later."""
+    """One step that a worker took, and why: for people who ask later."""
 
     #: When it was last done, our clock, aware UTC.
     at: datetime
     #: The action, as the table of `plan` names it.
     action: str
-    #: What the action follows from: a row and a column of that table.
+    #: The row and the column of that table, from which the action follows.
     reason: str
-    #: What came of it.
+    #: Its result, in words for people.
     result: str
     #: How often in a row the same was done for the same reason with the same result.
     times: int = 1
@@ -61,26 +62,27 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is to be done for a key. Every change returns a new one."""
+    """The work that is left for a key. Every change returns a new object."""
 
     #: The notes that are owed, oldest first.
     notes: tuple[Note, ...] = ()
-    #: Whether a link could not be looked for and is to be, although all else is told.
+    #: Whether the incident says all but a link, which could not be looked for and has to be looked for later.
     links_later: bool = False
 
     # The lease.
     leased_until: datetime | None = None
     lease_holder: str = ""
-    #: Names the last write by the holder of the lease, so that it recognises one whose answer was lost.
+    #: Names the last write by the holder of the lease, so that the holder recognises one whose answer was lost.
     write_mark: str = ""
 
     # The wake-up.
     #: When the wake-up that this row counts on is due, and its message id; "" if it is not known.
     wake_up_at: datetime
     wake_up_id: str = ""
-    #: Whether no wake-up is on its way, because the target is away: `resync` has it looked at after `wake_up_at`.
+    #: Whether no wake-up is on its way, because the target is away or asked for a long pause: `resync` has the row
+    #: looked at after `wake_up_at`.
     is_waiting: bool = False
-    #: When it was woken because the target was seen to be back; None if that is not why.
+    #: When the row was woken because the target was seen to be back; None if it was not woken for that reason.
     woken_at: datetime | None = None
 
     # What failed.
@@ -97,7 +99,7 @@ class Work:
 
     #: When `resync` last looked whether the incident of an alert that never ends is closed.
     looked_at: datetime | None = None
-    #: The last steps, the newest last; nothing depends on them.
+    #: The last steps, the newest last; no decision depends on them.
     steps: tuple[Step, ...] = ()
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -151,7 +153,7 @@ class Work:
         )
 
     def held(self, *, reason: str, now: datetime) -> Self:
-        """Return the work that is not attempted for now. A worker that died under its lease may have left a doubt."""
+        """Return the work put off without an attempt. A lease that ran out stays: its worker may have left a doubt."""
         return replace(self, failing_since=self.failing_since or now, last_error=reason)
 
     def parked(self, reason: str) -> Self:
@@ -171,7 +173,7 @@ class Work:
         return replace(self, notes=(*self.notes, note))
 
     def done(self, step: Step) -> Self:
-        """Return the work remembering one more step; like ones that follow each other are counted."""
+        """Return the work remembering one more step; equal steps that follow each other are counted."""
         if any(each.at == step.at and each.is_like(step) for each in self.steps):
             return self
         *before, last = self.steps or (step,)

@@ -1,13 +1,16 @@
 """How do we prove to ServiceNow who we are?
 
+`app` makes the credentials from the settings, and `table_api` asks them for the header of each request. Whether a
+request was refused is judged in `verdicts`.
+
 OAuth if there is a client id (password grant if there is also a user, else client credentials),
 else an API key, else basic authentication. Each comes down to one header.
 
 1. A token is fetched when it is needed, kept until shortly before it ends, and renewed by one thread at a time;
-   while it is being renewed and still valid, the others go on using it.
+   while it is being renewed and still valid, the other threads go on using it.
 2. A token that ServiceNow refused is forgotten, unless another one has taken its place meanwhile.
-3. Whatever the token endpoint answers instead of a token is temporary: secrets get renewed, and it has the same
-   401 for every cause.
+3. Every answer of the token endpoint without a token is temporary, because secrets get renewed, and the endpoint has
+   the same 401 for every cause.
 
 Source of truth: https://www.servicenow.com/docs/bundle/zurich-platform-security/page/administer/security/concept/c_OAuthApplications.html
 """
@@ -34,12 +37,12 @@ log = logging.getLogger(__name__)
 # Seconds, as `time.monotonic` counts them.
 #: How long before its end a token is renewed; one of a short life at half of it.
 _RENEWED_EARLY = 60.0
-#: What a token lives that does not say so.
+#: How long a token lives that does not say so.
 _SHORT_LIFE = 60.0
 #: How long a token that is still valid is used on before its renewal is tried again.
 _RENEWAL_PAUSE = 10.0
 
-#: What a header can carry.
+#: The tokens that a header can carry.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -53,11 +56,11 @@ class Header:
     value: str = field(repr=False)
 
     def headers(self, deadline: Deadline) -> Mapping[str, str]:  # noqa: ARG002 - a token is waited for, this is not
-        """Return what each request carries."""
+        """Return the header that each request carries."""
         return {self.name: self.value}
 
     def forget(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - there is nothing else to try
-        """Return False: what was refused once is refused again."""
+        """Return False, because a header that was refused once is refused again."""
         return False
 
 
@@ -76,7 +79,7 @@ class OAuth:
 
         Args:
             token_url: The token endpoint.
-            form: What is posted there.
+            form: The fields that are posted there.
             clock: Seconds from any origin, for the life of tokens.
         """
         self._token_url = token_url
@@ -91,10 +94,10 @@ class OAuth:
         return f"OAuth({self._token_url})"
 
     def headers(self, deadline: Deadline) -> Mapping[str, str]:
-        """Return what each request carries, fetching a token if there is none that is good for a while.
+        """Return the header that each request carries, fetching a token if there is none that is good for a while.
 
         Raises:
-            Unavailable: there is none, and none was to be had.
+            Unavailable: there is no token, and none was to be had.
         """
         token = self._token
         if token is None or token.renewed_at <= self._clock():
@@ -102,10 +105,10 @@ class OAuth:
         return {"Authorization": token.header}
 
     def forget(self, refused: Mapping[str, str]) -> bool:
-        """Drop the token that was refused, if it is still the one in use; return True: another one may do."""
+        """Drop the token that was refused, if it is still the one in use; return True, because another one may do."""
         token = self._token
         if token is not None and token.header == refused["Authorization"]:
-            # Should another thread replace it at this very moment, then one token more is fetched, and that is all.
+            # If another thread replaces it at this very moment, one token more is fetched, and that is all.
             self._token = None
         return True
 

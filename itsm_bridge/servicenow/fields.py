@@ -1,8 +1,9 @@
 """How is an alert, or a write that was decided, spelled in the fields of an incident?
 
-Only the fields of `OWNED_FIELDS`, the state, work notes and the configuration item are written: what people edit is
-never overwritten. Priority is never sent, because ServiceNow computes it from impact and urgency.
 The target calls this; nothing is decided here but lengths and markup.
+Of an incident that is there only the fields of `OWNED_FIELDS`, the state with its close code and close notes, work
+notes and the configuration item are written, because its other fields belong to people. Priority is never sent, because
+ServiceNow computes it from impact and urgency.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ _LEFT_OUT = "Earlier notes are left out."
 
 
 def content_of(alert: Alert, wording: Wording) -> Content:
-    """Return what the incident of `alert` says, and by what its configuration item is looked for."""
+    """Return what the incident of `alert` says, and the candidates for its configuration item."""
     impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else alert.severity]
     prefix = ("[TEST] " if alert.is_test else "") + (f"{alert.severity}: " if alert.severity else "")
     source = name_of(alert.alert_rule) or alert.monitoring_service
@@ -67,14 +68,14 @@ def creation(write: Write) -> Mapping[str, str]:
 
 
 def change(write: Write) -> Mapping[str, str]:
-    """Return what differs and the notes that are owed."""
+    """Return the fields that differ and the notes that are owed."""
     return {**write.fields, **_beside(write)}
 
 
 def resolution(write: Write, close_code: str) -> Mapping[str, str]:
-    """Return what resolves the incident. ServiceNow demands close notes, and mostly a close code.
+    """Return the fields that resolve the incident. ServiceNow demands close notes, and mostly a close code.
 
-    Without a code that states the truth the instance is left to fill it in, as a rule or a default of its own may.
+    If no code of the instance states the truth, none is sent; a rule or a default of the instance may fill one in.
     """
     return {
         "state": str(int(IncidentState.RESOLVED)),
@@ -85,12 +86,12 @@ def resolution(write: Write, close_code: str) -> Mapping[str, str]:
 
 
 def reopening(write: Write) -> Mapping[str, str]:
-    """Return what brings a resolved incident back to work."""
+    """Return the fields that bring a resolved incident back to work."""
     return {"state": str(int(IncidentState.IN_PROGRESS)), **change(write)}
 
 
 def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
-    """Return what resolves an incident that is the double of `kept`."""
+    """Return the fields that resolve an incident that is the double of `kept`."""
     return {
         "state": str(int(IncidentState.RESOLVED)),
         "close_notes": f"Duplicate of {kept.number}.",

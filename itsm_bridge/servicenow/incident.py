@@ -1,5 +1,7 @@
 """What are the states and fields of an incident in ServiceNow?
 
+`target`, `fields` and `incidents` look here. Nothing is read or written.
+
 Source of truth: the incident table and its state model,
 https://www.servicenow.com/docs/bundle/zurich-it-service-management/page/product/incident-management/concept/c_IncidentManagementStateModel.html
 """

@@ -1,12 +1,16 @@
-"""What is there? The incidents of a ServiceNow instance.
+"""Which incidents does a ServiceNow instance hold, and what did it store of a write?
 
-1. What a write asked for and what it stored are compared: ServiceNow drops unknown choices and fields that we may
-   not write, cuts what is too long, and answers success. What differs is in `Incident.not_stored`.
-2. A write that was refused may have taken effect, or may have been refused because somebody was faster:
-   a look at the incident tells.
-3. The priority, the caller and whatever else is not given is not sent.
-4. What is hidden from us is not taken for absent: ServiceNow counts the rows that match before it hides any, so an
-   incident that people deleted is told from one that our account may not read.
+`target` calls this to read and write incidents, and the health check to probe; `table_api` sends the requests. Whether
+and how an incident is changed is decided in `reconcile` and spelled in `fields`.
+
+1. The values of a write are compared with what the instance stored, because ServiceNow drops unknown choices and fields
+   that we may not write, cuts values that are too long, and answers success all the same. The names of the fields that
+   differ are in `Incident.not_stored`.
+2. A write that was refused may have taken effect, or may have been refused because a person or another process was
+   faster: a look at the incident tells.
+3. Fields that are not given are not sent, the priority and the caller among them.
+4. An incident that is hidden from our account is not taken for absent: ServiceNow counts the rows that match before it
+   hides any, so an incident that people deleted is told from one that we may not read.
 
 Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
 """
@@ -28,16 +32,16 @@ from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, Table
 
 log = logging.getLogger(__name__)
 
-#: What is read of every incident.
+#: The fields that are read of every incident.
 FIELDS = (
     *("number", "state", "correlation_id", *OWNED_FIELDS),
     *("close_code", "close_notes", "cmdb_ci", "sys_created_on", "sys_mod_count"),
 )
 
-#: They are appended to and read as "".
+#: Journals: a write appends to them, and they are read as "".
 _JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
 
-#: What closes an incident whose alert went away by itself, the best first: newer instances ship the first,
+#: The codes that close an incident whose alert went away by itself, the best first: newer instances ship the first,
 #: older ones the second. None of them says anything that may be false, as "Duplicate" or "User error" would.
 _CLOSE_CODES = (
     *("Solution provided", "Solved (Permanently)", "Solved Remotely (Permanently)"),
@@ -47,11 +51,12 @@ _CLOSE_CODES = (
 #: How long the choices of the instance are believed.
 _CHOICES_FRESH = timedelta(hours=1)
 
-#: Incidents of one key: its newest generations, and perhaps what was doubled by hand.
+#: How many incidents of one key are read: its newest generations, and perhaps doubles that people made by hand.
 _SEARCH_LIMIT = 20
 
-#: Entries of a journal that is too large to be read whole. We write 4000 characters at most, people and mails up to
-#: 65,000, of which the second number always fits into an answer.
+#: How many of the newest entries are read of a journal that is too large to be read whole; the second number if the
+#: first is too many. We write 4000 characters at most, people and mails up to 65,000, of which the second number always
+#: fits into an answer.
 _NEWEST_NOTES = (200, 20)
 
 
@@ -65,7 +70,7 @@ class Incidents:
 
         Args:
             table_api: The tables of the instance.
-            close_code: What to resolve with, if the instance has this choice; "" for the most fitting one.
+            close_code: The code to resolve with, if the instance has this choice; "" for the most fitting one.
             clock: Seconds from any origin, for the age of what was learnt.
         """
         self._table_api = table_api
@@ -78,7 +83,7 @@ class Incidents:
 
     @property
     def honours_sys_id(self) -> bool | None:
-        """Whether the instance keeps the sys_id that we choose; None before the first creation told."""
+        """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
         return self._honours_sys_id
 
     def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:
@@ -212,14 +217,14 @@ class Incidents:
         return self._compared(incident, fields)
 
     def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:
-        """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a one.
+        """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a choice.
 
-        "" if the instance has none of which we know that it says the truth: then it is left to the instance.
+        "" if the instance has no choice of which we know that it says the truth: then the instance may fill one in.
         The choices are at most an hour old; while they cannot be read, the last known ones count.
 
         Raises:
-            Unavailable: the choices cannot be read and nobody set one. Without knowing them nothing is resolved,
-                because a wrong code is dropped, and then missing.
+            Unavailable: the choices cannot be read and the operator set none. Without knowing them nothing is resolved,
+                because ServiceNow drops a wrong code, and then the code is missing.
         """
         codes = self._choices_now(deadline)
         if codes is None:
@@ -267,7 +272,7 @@ class Incidents:
 
         Raises:
             Conflict: the incident exists.
-            Unconfirmed: nobody can tell.
+            Unconfirmed: the look did not tell.
         """
         try:
             incident = self.find(sys_id, deadline=deadline)
@@ -291,7 +296,8 @@ class Incidents:
             fields=("value",),
             order_by="sequence",
         )
-        # One that is hidden does not matter as long as others are shown; that all are is not the same as that none is.
+        # A hidden choice does not matter as long as other choices are shown; but an instance that hides all of them
+        # must not be taken for one that has none.
         rows = asked(limit=500, deadline=deadline) or asked(limit=1, must_see_all=True, deadline=deadline)
         # A table without choices of its own has those of the table that it extends.
         own = [row for row in rows if row["name"] == "incident"]
@@ -310,7 +316,7 @@ class Incidents:
         return code
 
     def _learn(self, *, honours_sys_id: bool) -> None:
-        """Remember what a creation told; that one sys_id was not kept outweighs all that were."""
+        """Remember what a creation showed; one sys_id that was not kept outweighs all that were."""
         with self._lock:
             if self._honours_sys_id is not False:
                 self._honours_sys_id = honours_sys_id
@@ -318,7 +324,7 @@ class Incidents:
             self._warn("sys_id", "the instance chose a sys_id of its own; creations of unknown outcome take minutes")
 
     def _compared(self, incident: Incident, sent: Mapping[str, str]) -> Incident:
-        """Return the incident together with the names of what is not stored as it was sent."""
+        """Return the incident together with the names of the fields that are not stored as they were sent."""
         dropped = tuple(
             name
             for name, value in sent.items()

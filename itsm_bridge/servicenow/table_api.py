@@ -1,10 +1,13 @@
 """How are rows of a ServiceNow table read and written?
 
-1. A query that ServiceNow does not understand returns all rows, and one that holds `^` or `javascript:` means what
-   somebody else wants. So only plain values get into a query, and each row that comes back is compared with it.
-2. A read that got no answer is repeated once if its connection was dropped. A write is never repeated,
-   but after 401, which says that it was not looked at.
-3. What has come of a request is judged by `answers`; here it becomes one of the errors.
+`incidents` and `cmdb.lookup` call this with names of tables and fields. The meaning of a row is not known here.
+
+1. A query that ServiceNow does not understand returns all rows, and a value with `^` or `javascript:` makes a query
+   mean what the sender of that value wants. So only plain values get into a query, and each row that comes back is
+   compared with it.
+2. A read that got no answer is repeated once if its connection was dropped. A write is repeated after 401 alone, which
+   says that ServiceNow did not look at it.
+3. `verdicts` judges what has come of a request; here its verdict becomes one of the errors.
 
 Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
 """
@@ -30,7 +33,7 @@ REQUEST_BUDGET = timedelta(seconds=10)
 
 Row = Mapping[str, str]
 
-#: What may stand in a query. Hash everything else, or do not ask.
+#: The values that may stand in a query. Hash any other value, or do not ask.
 _PLAIN_VALUE = re.compile(r"(?!javascript:)[A-Za-z0-9._:/-]+", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -39,12 +42,12 @@ _RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "tru
 _BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
 
 
-#: How long it may take to sign in before anything is asked: who asks meanwhile waits for it.
+#: How long it may take to sign in before anything is asked: a request that comes meanwhile waits for it.
 SIGN_IN_BUDGET = timedelta(seconds=3)
 
 
 class NotAllowed(Unavailable):
-    """ServiceNow knows who we are and does not let us: a role is missing, or for now."""
+    """ServiceNow knows who we are and does not let us: a role is missing, or it refuses for now."""
 
 
 class NoSuchTable(Unavailable):
@@ -52,7 +55,7 @@ class NoSuchTable(Unavailable):
 
 
 class TooLargeAnswer(Unavailable):
-    """What was asked for is larger than anything we read: ask for less of it."""
+    """The answer is larger than anything we read: ask for less."""
 
 
 class UnknownField(Rejected):
@@ -97,12 +100,12 @@ class TableApi:
         Args:
             table: The table, or one that it extends.
             conditions: The value that each field must have, or several of which it must have one, in any case.
-            fields: What to return, besides the fields of the conditions and `sys_id`.
-            limit: Rows. ServiceNow counts to it before it hides what we may not read.
+            fields: The fields to return, besides those of the conditions and `sys_id`.
+            limit: How many rows. ServiceNow counts to it before it hides those that we may not read.
             deadline: By when the answer must be there.
             order_by: Field to sort by.
             newest_first: Whether to sort descending.
-            displayed: What to return as people see it: a journal has no raw value.
+            displayed: The fields to return as people see them, because a journal has no raw value.
             must_see_all: Whether rows that are hidden from us are an error, because one may be the row that is meant.
                 ServiceNow counts the rows that match before it hides some.
 
@@ -125,7 +128,7 @@ class TableApi:
         request = _Request(method="GET", path=_name(table), params=params)
         answer = self._confirmed(request, deadline)
         if not isinstance(answer.result, list):
-            # Also a 404: a list that holds nothing is answered 200, so it is about something else than rows.
+            # A 404 comes here too: a list that holds nothing is answered 200, so 404 is not about rows.
             raise Unavailable(f"{request}: no list where one belongs")
         rows = [_shown(row, displayed) for row in answer.result]
         if must_see_all and len(rows) < min(answer.count or 0, limit):
@@ -168,7 +171,7 @@ class TableApi:
         """Fetch a token if the credentials need one and there is none; idempotent.
 
         Raises:
-            Unavailable: none was to be had.
+            Unavailable: no token was to be had.
         """
         self._credentials.headers(Deadline.after(SIGN_IN_BUDGET))
 
@@ -194,7 +197,7 @@ class TableApi:
         raise _error_of(request, answer)
 
     def _answer(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Verdict:
-        """Send a request and classify what comes; a read whose kept connection was dropped is sent once more."""
+        """Send a request and judge its answer; a read whose kept connection was dropped is sent once more."""
         headers = {"Accept": "application/json", "Content-Type": "application/json", **authorization}
         body = None if request.values is None else json.dumps(request.values).encode()
         for may_repeat in (request.method == "GET", False):
@@ -251,7 +254,7 @@ def _encoded(conditions: Mapping[str, tuple[str, ...]], order_by: str, *, newest
     """Return conditions as an encoded query.
 
     Raises:
-        ValueError: it would ask for something else.
+        ValueError: the query would ask for something else.
     """
     if not conditions or not all(conditions.values()):
         raise ValueError("a query without a condition asks for the whole table")
@@ -271,7 +274,7 @@ def _fulfils(row: Row, conditions: Mapping[str, tuple[str, ...]]) -> bool:
 
 
 def _answering(fields: Sequence[str]) -> Mapping[str, str]:
-    """Ask for raw values, and let what is sent be taken as raw values."""
+    """Ask for raw values, and let the values that are sent be taken as raw."""
     return {"sysparm_fields": _listed("sys_id", *fields), "sysparm_input_display_value": "false", **_RAW}
 
 

@@ -1,7 +1,7 @@
 """How is ServiceNow a target of the loop?
 
 `app` makes one `ServiceNow` per process and hands it to the reconciler, which knows it as a `Target` alone.
-What is decided comes in; here it is spelled in fields and sent. Incidents and CMDB each have their own module.
+The decisions come in; here they are spelled in fields and sent. Incidents and the CMDB each have a module of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class ServiceNow:
 
     @property
     def creation_is_repeatable(self) -> bool | None:
-        """Whether the instance keeps the sys_id that we choose; None before the first creation told."""
+        """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
         return self._incidents.honours_sys_id
 
     def render(self, alert: Alert, wording: Wording) -> Content:

@@ -1,11 +1,14 @@
 """What has come of a request to ServiceNow?
 
+`table_api` asks for each request that it sent, and `credentials` reads the answers of the token endpoint with the same
+functions. Which error a verdict becomes is decided in `table_api`.
+
 Rule 1: whether a request took effect is judged here, by one table, from the answer alone. Nothing here has an effect.
 Rule 2: "unknown" is the answer to doubt. A status says who answered, not what happened: an edge stands before the
         application nodes, a transaction outlives its client, and 200 is sent before the work is done.
-Rule 3: "rejected" is what an application node said itself, with its header and in ServiceNow's envelope. What an edge,
-        a proxy or a firewall refuses, it refuses to everybody and for a while; and a firewall may hold back the answer
-        to a write that took effect.
+Rule 3: "rejected" needs the word of an application node itself, with its header and in ServiceNow's envelope. An edge,
+        a proxy or a firewall refuses every caller and only for a while; and a firewall may hold back the answer to a
+        write that took effect.
 
     the answer                                       read         insert       change
     ──────────────────────────────────────────────   ──────────   ──────────   ──────────
@@ -41,13 +44,13 @@ from http import HTTPStatus
 #: Characters of a reason.
 _REASON_LENGTH = 256
 
-#: What 429 means when it names no time: the queue of the node is full (50 requests that take about a second each).
+#: How long to wait after a 429 that names no time: the node's queue is full (50 requests of about a second each).
 _FULL_QUEUE_WAIT = timedelta(seconds=10)
 
-#: What we let ourselves be told to wait, at most. Rate limits are per hour.
+#: The longest wait that we let ServiceNow ask for. Rate limits are per hour.
 _LONGEST_WAIT = timedelta(hours=2)
 
-#: What an application node answers to one request that it does not like, and not to whoever asks.
+#: The statuses by which an application node refuses one request, and not every caller.
 _REFUSALS = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,7 +60,7 @@ Result = Mapping[str, object] | list[Mapping[str, object]]
 
 
 class Effect(StrEnum):
-    """What has come of a request."""
+    """The effect of a request."""
 
     #: It took effect, and the answer tells how.
     CONFIRMED = "confirmed"
@@ -96,7 +99,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What the table looks at."""
+    """The parts of an answer that the table looks at."""
 
     method: str
     status: int
@@ -124,13 +127,13 @@ class _Seen:
 
     @property
     def message(self) -> str:
-        """What ServiceNow says, message and detail."""
+        """The words of ServiceNow, message and detail."""
         parts = (self.error.get("message"), self.error.get("detail"))
         return ": ".join(part for part in parts if part and isinstance(part, str))
 
     @property
     def result(self) -> Result | None:
-        """What was asked for: an object, or for a read a list of objects; None if it is not there."""
+        """The object that was asked for, or for a read the list of objects; None if it is not there."""
         result = self.content.get("result") if isinstance(self.content, dict) else None
         is_list = isinstance(result, list) and all(isinstance(row, dict) for row in result)
         return result if isinstance(result, dict) or (is_list and self.method in _READS) else None
@@ -228,7 +231,7 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
 
 
 def unanswered(method: str, *, was_sent: bool, reason: str, is_too_large: bool = False) -> Verdict:
-    """Judge a request that got no complete answer. `was_sent`: whether any of it may have reached the other side."""
+    """Judge a request that got no complete answer. `was_sent`: whether any of it may have reached ServiceNow."""
     outcome = Effect.RETRY_SAFE if method in _READS or not was_sent else Effect.UNKNOWN
     return Verdict(effect=outcome, reason=_printable(reason), is_too_large=is_too_large)
 

@@ -1,6 +1,7 @@
 """Where is the storage account, and who are we there?
 
-A connection string, or an identity as the Functions host defines it for `AzureWebJobsStorage`
+`app` connects here, and the adapters of the table and the queue translate errors here; no row and no message is known.
+The app settings give a connection string, or an identity as the Functions host defines it for `AzureWebJobsStorage`
 (https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting-to-host-storage-with-an-identity).
 """
 
@@ -26,7 +27,7 @@ TABLE = "alerts"
 QUEUE = "alert-wakeups"
 
 #: Seconds, and how often a call that storage refused at once is repeated. Two calls in a row that hang must still
-#: leave Azure Monitor its answer within 5 seconds; what is left undone, its own retry or a wake-up does.
+#: leave Azure Monitor its answer within 5 seconds; its own retry or a wake-up does what is left undone.
 _PATIENCE: Mapping[str, Any] = {
     "connection_timeout": 1.0,
     "read_timeout": 1.5,
@@ -63,7 +64,7 @@ def connect_queue(settings: StorageSettings) -> QueueClient:
 
 @contextmanager
 def answering(what: str) -> Iterator[None]:
-    """Translate what the libraries raise in the block, except the answers that a caller acts upon.
+    """Translate the errors of the libraries in the block, except the answers that a caller acts upon.
 
     Raises:
         Unavailable: `what` did not answer; a write may or may not have happened.

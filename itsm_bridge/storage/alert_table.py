@@ -1,7 +1,9 @@
-"""What is in the table `alerts`?
+"""How are the rows of the table `alerts` read and written?
 
-One row per correlation key. Every write is conditional: an insert fails if the row exists, a replacement fails if
-the row changed since it was read. Without the match condition the library would overwrite silently
+The reconciler calls `AlertTable` as its `Store`. How a record is laid out in a row is decided in `row_format`.
+
+There is one row per correlation key. Every write is conditional: an insert fails if the row exists, a replacement fails
+if the row changed since it was read. Without the match condition the library would overwrite silently
 (https://learn.microsoft.com/python/api/overview/azure/data-tables-readme#optimistic-concurrency).
 """
 
@@ -27,7 +29,7 @@ _T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
-#: How a transaction is refused because of what another writer did first.
+#: The statuses of a transaction that is refused because another process wrote first.
 _CHANGED_MEANWHILE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 
 #: Seconds for a page of a scan; storage itself ends it after 5.
@@ -71,10 +73,10 @@ class AlertTable:
     def restore(self, record: Record) -> Record:
         """Put `record` in the place of a row that cannot be read, which is kept whole under another key.
 
-        Both at once: the key is never without a row, or who comes next would take it for a new one.
+        Both happen at once, because the next webhook would take a key without a row for a new one.
 
         Raises:
-            Conflict: somebody else wrote first; read again and decide again.
+            Conflict: another process wrote first; read again and decide again.
             Unavailable: the table did not answer; both happened or neither.
         """
         try:
@@ -100,7 +102,7 @@ class AlertTable:
         """Write `record` unless its row changed since it was read; return it with its new ETag.
 
         Raises:
-            Conflict: somebody else wrote first; read again and decide again.
+            Conflict: another process wrote first; read again and decide again.
             Unavailable: the table did not answer; the write may or may not have happened.
         """
         if not record.etag:
@@ -122,7 +124,7 @@ class AlertTable:
         """Delete the row unless it changed since it was read; an absent row is deleted already.
 
         Raises:
-            Conflict: somebody else wrote first.
+            Conflict: another process wrote first.
             Unavailable: the table did not answer.
         """
         try:
@@ -150,8 +152,9 @@ class AlertTable:
     def waiting(self, *, due_before: datetime, limit: int) -> Sequence[Record]:
         """Return the records that wait without a wake-up until before `due_before`, at most `limit`.
 
-        Those that were never attempted come first, the oldest first, then those that were attempted longest ago: one
-        that fails again and again may have a trouble of its own, and must not be the one that is tried for all.
+        Those that were never attempted come first, the oldest first, then those that were attempted longest ago,
+        because a row that fails again and again may have a trouble of its own, and must not be the one that is tried
+        for all.
 
         Raises:
             Unavailable: the table did not answer.
@@ -198,7 +201,7 @@ class AlertTable:
                     try:
                         record = from_entity(entity, etag=_etag_of(entity))
                     except (Damaged, NewerVersion) as error:
-                        # One such row must not hide all the others.
+                        # One such row must not hide all other rows.
                         log.error("%s", error)
                         continue
                     yield record

@@ -1,6 +1,7 @@
-"""Which rows are there, for people who look?
+"""Which rows are there for operators to look at?
 
-Nothing is written here. The table filters and, where only counts are wanted, leaves the documents out.
+The commands `status`, `show` and `replay` read here; nothing is written. The table filters and, where only counts are
+wanted, leaves the documents out.
 """
 
 from collections import Counter
@@ -17,11 +18,11 @@ from itsm_bridge.storage.row_format import ASIDE, from_entity, is_key
 
 
 class RowState(StrEnum):
-    """What becomes of a row next."""
+    """The state of a row, by what happens to it next."""
 
-    #: It will be looked at again without anybody's doing.
+    #: A worker will look at it again without an operator's doing.
     UNSETTLED = "unsettled"
-    #: Somebody has to act.
+    #: An operator has to act.
     PARKED = "parked"
     #: Its incident is open, as it should be.
     FIRING = "firing"
@@ -47,7 +48,7 @@ class Listing:
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """The keys of the rows that a look so far met and could not read."""
+        """The keys of the rows that were met so far and could not be read."""
         return tuple(sorted(self._unreadable))
 
     def counts(self) -> Mapping[RowState, int]:
@@ -68,7 +69,7 @@ class Listing:
         return {state: counted[state] for state in RowState}
 
     def parked(self) -> Iterator[Record]:
-        """Yield the rows that somebody has to act on.
+        """Yield the records on which an operator has to act.
 
         Raises:
             Unavailable: the table did not answer.
@@ -76,7 +77,7 @@ class Listing:
         return self._query("is_parked eq true", {})
 
     def unsettled(self) -> Iterator[Record]:
-        """Yield the rows that await work.
+        """Yield the records that await work.
 
         Raises:
             Unavailable: the table did not answer.
@@ -84,7 +85,7 @@ class Listing:
         return self._query("awaits_work eq true", {})
 
     def with_number(self, number: str) -> Iterator[Record]:
-        """Yield the rows whose incident has this number, as ServiceNow writes it.
+        """Yield the records whose incident has this number, as ServiceNow writes it.
 
         Raises:
             Unavailable: the table did not answer.

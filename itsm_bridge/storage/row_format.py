@@ -1,6 +1,8 @@
 """How is a record laid out in a row of the table?
 
-A few columns to search and to look at, and the record as one JSON document, cut into pieces
+`alert_table` and `listing` call this; nothing is read or written here.
+
+A row has a few columns to search and to look at, and the record as one JSON document, cut into pieces
 because a string property holds 32,768 UTF-16 units and an entity 1 MiB
 (https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
 
@@ -8,8 +10,8 @@ Versions of the program may run side by side while one is deployed, and a deploy
 
 1. A row written by an older version lacks the newest fields and gets their defaults.
 2. Fields that this version does not know are kept, of each part of the record and of its signals.
-3. A row names the version that one must at least understand to write it (`needs_version`). It is raised when a field
-   comes that must not go stale; a version that is too old leaves such rows alone (`NewerVersion`).
+3. A row names the version of the layout that a program must at least understand to write it (`needs_version`). It is
+   raised when a field comes that must not go stale; a program that is too old leaves such rows alone (`NewerVersion`).
 """
 
 import hashlib
@@ -27,11 +29,11 @@ from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Note, Step, Work
 from itsm_bridge.storage import row_version_1
 
-#: What this version understands, and what one must understand to write a row that this version wrote.
+#: The layout that this program understands, and the one that a program must understand to write a row of ours.
 VERSION = 2
 NEEDS_VERSION = 2
 
-#: How the RowKey of a row begins that was set aside: those of alerts are 64 hexadecimal digits and nothing else.
+#: How the RowKey of a row begins that was set aside; RowKeys of alerts are 64 hexadecimal digits and nothing else.
 ASIDE = "damaged-"
 
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +110,7 @@ def from_entity(entity: Mapping[str, Any], *, etag: str) -> Record:
 
 
 def aside(entity: Mapping[str, Any], *, etag: str) -> dict[str, Any]:
-    """Return a damaged row as it is kept beside the alerts: whole, under a key that is none, in no query's way."""
+    """Return a damaged row as it is kept: whole, under a RowKey of no alert, and found by no query for alerts."""
     mark = hashlib.sha256(etag.encode()).hexdigest()[:12]
     kept = {f"was_{name}": value for name, value in entity.items() if name not in ("PartitionKey", "RowKey")}
     return {"PartitionKey": entity["PartitionKey"], "RowKey": f"{ASIDE}{entity['RowKey']}-{mark}", **kept}
@@ -145,7 +147,7 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
 
 
 def _to_json(value: object) -> object:
-    """Return what JSON can hold of a part of a record."""
+    """Return a part of a record as JSON can hold it."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, _Part):
@@ -160,7 +162,7 @@ def _from_json(kind: Callable[..., _T], content: Mapping[str, object]) -> _T:
     """Return a part of a record, with the fields that it lacks at their defaults and those it has too many kept.
 
     Raises:
-        TypeError: a field holds what it never may: a worker that met it would stumble over it.
+        TypeError: a field holds a value that it never may, over which a worker would stumble.
     """
     kinds = _KINDS[kind]
     known = {name: _checked(kinds[name], content[name]) for name in kinds if name in content and name != "unknown"}
@@ -170,7 +172,7 @@ def _from_json(kind: Callable[..., _T], content: Mapping[str, object]) -> _T:
 
 
 def _checked(kind: Any, value: object) -> object:  # noqa: ANN401 - type hints have no common type
-    """Return what a field of this kind holds, made of JSON."""
+    """Return the value of a field of this kind, made of its JSON."""
     if isinstance(kind, UnionType):
         kind = next(each for each in get_args(kind) if each is not type(None))
         return None if value is None else _checked(kind, value)

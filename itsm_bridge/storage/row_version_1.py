@@ -1,7 +1,7 @@
 """How does a row of layout version 1 read in version 2?
 
 Version 1 kept one flat document per row, with ServiceNow's field names, and what the incident should say beside the
-signals instead of in them. `row_format` translates what it reads; nothing writes version 1 any more.
+signals instead of in them. `row_format` calls this for each such row that it reads; nothing writes version 1 any more.
 """
 
 from collections.abc import Mapping

@@ -2,6 +2,7 @@
 
 A wake-up is a message of the queue `alert-wakeups`: the key and nothing else, invisible until it is due.
 It says *look at this key*, never what to do. It never expires.
+The reconciler calls `WakeUpQueue` as its `WakeUps`. Messages are taken by the Functions host, not here.
 """
 
 import base64

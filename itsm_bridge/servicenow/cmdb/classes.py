@@ -1,7 +1,8 @@
-"""As what does a CMDB know an Azure resource?
+"""Where and how does a CMDB keep an Azure resource?
 
-As an item of a class that depends on the resource type, under the ARM id in some casing, under a name.
-Customers differ: an override replaces the classes of its resource type.
+`lookup` takes its questions from here and asks them; nothing is sent here.
+A CMDB keeps a resource as an item of a class that depends on the resource type, under the ARM id in some casing or
+under a name. Customers differ: an override replaces the classes of its resource type.
 
 Sources of truth: the classes that the Service Graph Connector and Discovery fill,
 https://www.servicenow.com/docs/r/servicenow-platform/service-graph-connectors/cmdb-azure-classes.html
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 #: A machine as Azure has it, then as its operating system has it: servers of all kinds extend the latter.
 HOST_CLASSES = ("cmdb_ci_vm_instance", "cmdb_ci_computer")
 
-#: Every item by the key that the source it came from gave it.
+#: The table that knows every item by the key that its source gave it.
 SOURCES = "sys_object_source"
 
-#: What Discovery and the connector make of the types that have no class of their own.
+#: The class of the types for which Discovery and the connector have no class of their own.
 OTHER_CLASSES = ("cmdb_ci_cmp_resource",)
 
 _DATABASE = ("cmdb_ci_cloud_database",)
@@ -49,10 +50,10 @@ CLASSES: Mapping[str, Sequence[str]] = {
     "Microsoft.DBforPostgreSQL/flexibleServers": _DATABASE,
     "Microsoft.DBforMySQL/servers": _DATABASE,
     "Microsoft.DBforMySQL/flexibleServers": _DATABASE,
-    # Discovery makes databases of them, the connector generic resources.
+    # Discovery makes databases of these, the connector generic resources.
     "Microsoft.DocumentDB/databaseAccounts": _DATABASE + OTHER_CLASSES,
     "Microsoft.Cache/redis": _DATABASE + OTHER_CLASSES,
-    # One type for both; only its kind, which no resource id tells, makes a site a function.
+    # Web apps and functions share one type; only the kind of a site, which no resource id tells, makes it a function.
     "Microsoft.Web/sites": _WEB,
     "Microsoft.Web/sites/slots": _WEB,
     "Microsoft.ContainerService/managedClusters": ("cmdb_ci_kubernetes_cluster",),
@@ -71,7 +72,7 @@ _KEYS = {"subscriptions": "subscriptions", "resourcegroups": "resourceGroups", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What an alert is about: an Azure resource by its ARM id, or whatever else by a name."""
+    """The subject of an alert: an Azure resource by its ARM id, or anything else by a name."""
 
     #: The ARM id as it was received, without a slash at its end; "" if there is but a name.
     arm_id: str = ""
@@ -145,7 +146,7 @@ def _provided(arm_id: str, parts: Sequence[str], at: int) -> Resource:
 
 
 def lineage(resource: Resource) -> Iterator[Resource]:
-    """Yield the resource, then what it is a part of, step by step; the resource group is not among them."""
+    """Yield the resource, then each that it is a part of, step by step; the resource group is not among them."""
     yield resource
     while resource.parent_id:
         resource = resource_of(resource.parent_id)
@@ -153,7 +154,7 @@ def lineage(resource: Resource) -> Iterator[Resource]:
 
 
 def questions_of(resource: Resource, overrides: Mapping[str, str]) -> Iterator[Question]:
-    """Yield what to ask for, the surest first; `overrides` are classes by resource type in lower case."""
+    """Yield the questions, the surest first; `overrides` are classes by resource type in lower case."""
     classes = _classes_of(resource, overrides)
     if resource.arm_id:
         by_account = resource.type == _SUBSCRIPTION

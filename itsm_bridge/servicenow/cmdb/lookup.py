@@ -1,18 +1,22 @@
 """Which configuration item is an alert's resource?
 
-An exact match or none, for a wrong item sends the incident to the wrong people. What is asked, the best first, until
-one step finds something, for the resource and then for each resource that it is a part of:
+`target.ServiceNow` calls `Cmdb.find`; the questions come from `classes`, and `match` judges the rows. The incident is
+not written here. The answer is an exact match or none, because a wrong item sends the incident to the wrong people.
+The search takes these steps, the best first, until one finds something, for the resource and then for each resource
+that it is a part of:
 
 1. the ARM id in `object_id` of the classes that hold such resources
 2. the ARM id in `sys_object_source`, which knows every item by the key that its source gave it
 3. the name within these classes: an item that carries our ARM id, however it is cased, else the only one without any.
    The name of a part ("default", "master") says nothing without its ARM id.
 
-A name without an ARM id is that of a host: alerts name everything else by its ARM id too. It is looked for among the
-same classes, so that an alert by name and one by id find the same item, and as a fully qualified domain name.
+A name without an ARM id is that of a host, because alerts name everything else by its ARM id too. The name is looked
+for among the same classes, so that an alert by name and one by id find the same item, and as a fully qualified domain
+name.
 
 Several live items at one step end the search for the resource; retired and absent ones do not count.
-What ServiceNow does not let us ask, or what cannot be asked without danger, is skipped and told.
+A question that ServiceNow does not let us ask, or that cannot be asked without danger, is skipped, and the reason tells
+that.
 
 Where the instance compares values letter by letter, an ARM id is not found by steps 1 and 2 if its names are stored
 neither as received nor in lower case; nor by step 3 if its last name is stored neither so nor in capitals.
@@ -52,26 +56,26 @@ log = logging.getLogger(__name__)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-#: Requests of one call of `find`. The usual item takes one; what is nowhere takes 3 to 5, and so does each parent.
+#: Requests of one call of `find`. The usual item takes one; an ARM id that is nowhere takes 3 to 5, each parent too.
 _MOST_REQUESTS = 20
-#: How many resources are asked for that one is a part of.
+#: How many of the resources that a resource is a part of are asked for.
 _MOST_PARENTS = 3
 #: Rows of one answer: an item and its retired predecessors. A full page may hide another live one.
 _MOST_ROWS = 20
-#: Characters of what is looked up; hardly any resource id is longer.
+#: Characters of a value that is looked up; hardly any resource id is longer.
 _LONGEST = 512
 
 # Seconds, as the clock counts them.
 #: Items move as people plan their changes, not by the minute.
 _FOUND_FRESH = 3600.0
-#: A new machine may alert before it is discovered: its next incident shall have the item, without each alert of a
-#: storm asking for what is not there. It is also how long a search that was cut by time can be resumed.
+#: A new machine may alert before it is discovered: its next incident shall have the item, but not each alert of a storm
+#: shall ask for an item that is not there. A search that was cut by time can be resumed for as long.
 _OTHERWISE_FRESH = 300.0
 _CACHE_SIZE = 2000
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
 
-#: Why there is no asking by a field.
+#: By error: why no question is asked by a field any more.
 _REMARKS: Mapping[type[BridgeError], str] = {
     UnknownField: "there is no such field",
     NotAllowed: "we may not read it",
@@ -98,7 +102,7 @@ class _Allowance:
         return self.for_wait()
 
     def for_wait(self) -> Deadline:
-        """Return by when another thread must have found what is looked for."""
+        """Return by when another thread must have found the item."""
         return self._deadline.for_request(REQUEST_BUDGET)
 
 
@@ -129,7 +133,7 @@ class Cmdb:
         self._overrides = {each.lower(): table for each, table in (overrides or {}).items()}
         self._matches: TLRUCache[str, CiMatch] = TLRUCache(_CACHE_SIZE, _fresh_until, timer=clock)
         self._rows: TTLCache[Question, Rows] = TTLCache(_CACHE_SIZE, _OTHERWISE_FRESH, timer=clock)
-        #: By table and field: why there is no asking.
+        #: By table and field: why no question is asked by it.
         self._closed: TTLCache[tuple[str, str], str] = TTLCache(_CACHE_SIZE, _OTHERWISE_FRESH, timer=clock)
         #: The caches are not safe to share between threads by themselves.
         self._caching = threading.Lock()
@@ -137,14 +141,14 @@ class Cmdb:
         self._changed = threading.Condition()
 
     def find(self, resources: Sequence[str], *, deadline: Deadline) -> CiMatch:
-        """Return the item of the first resource that has one. What was learnt makes a repetition cheaper.
+        """Return the item of the first resource that has one. Remembered rows make a repetition cheaper.
 
         Args:
             resources: ARM ids and names, the best first; the first 5 are looked up, with 20 requests in all.
             deadline: By when it must be found.
 
         Raises:
-            Unavailable: ServiceNow did not rows, or the time is up.
+            Unavailable: ServiceNow did not answer, or the time is up.
         """
         allowance = _Allowance(deadline)
         try:

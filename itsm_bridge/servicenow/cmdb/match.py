@@ -1,7 +1,8 @@
-"""What do the answers of a CMDB say about an alert's resources?
+"""What do the rows of a CMDB say about an alert's resources?
 
-One live item is bound, several are ambiguous, and whatever it is, people are told why.
-`lookup` asks and calls this; nothing is sent here.
+`lookup` asks for rows and calls this; nothing is sent here.
+One live item is the configuration item, several are ambiguous, or there is none. In each case a work note tells people
+why.
 
 Source of truth: https://www.servicenow.com/docs/r/servicenow-platform/service-graph-connectors/cmdb-azure-classes.html
 """
@@ -19,15 +20,15 @@ Row = Mapping[str, str]
 #: How many resources of one alert are looked up.
 MOST_RESOURCES = 5
 
-#: Where classes keep an ARM id; the second is that of Kubernetes clusters. A class that lacks one leaves it out.
+#: The fields in which classes keep an ARM id; the second is for Kubernetes clusters. A row has only its own.
 _ID_FIELDS = ("object_id", "cluster_resource_id")
 
-#: What is read of an item.
+#: The fields that are read of an item.
 FIELDS = ("name", "install_status", "sys_class_name", *_ID_FIELDS)
 
 SYS_ID = re.compile(r"[0-9a-f]{32}")
 
-#: `install_status`: retired, absent. One that is empty, as of many items that people made, is none of them.
+#: `install_status`: retired, absent. An empty one, as many items have that people made, is neither.
 _GONE = frozenset({"7", "100"})
 
 #: Characters of a name and of a reason, so that several fit into a work note.
@@ -39,16 +40,16 @@ _REASON_LENGTH = 1000
 class CiMatch:
     """The configuration item of an alert, or why it has none."""
 
-    #: What to write into `cmdb_ci`; "" binds nothing.
+    #: The value to write into `cmdb_ci`; "" if the alert has no configuration item.
     sys_id: str = ""
     name: str = ""
-    #: For a work note: where it was looked for, and what was found.
+    #: For a work note: where the item was looked for, and what was found.
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What the CMDB holds of what a question asks for."""
+    """The rows that a CMDB has for a question."""
 
     rows: tuple[Row, ...] = ()
     #: Whether there may be more.
@@ -81,7 +82,7 @@ def match_of(resource: Resource, target: Resource, question: Question, found: Ro
 
 
 def not_found(resource: Resource, asked: Sequence[tuple[Question, Rows]]) -> CiMatch:
-    """Return that nothing was found where it was asked for."""
+    """Return the match that says where nothing was found."""
     places = []
     for question, found in asked:
         remark = found.remark or ("those of other resources" if found.rows else "")
@@ -90,7 +91,7 @@ def not_found(resource: Resource, asked: Sequence[tuple[Question, Rows]]) -> CiM
 
 
 def first_of(resources: Sequence[str], find: Callable[[str], CiMatch | None]) -> CiMatch | None:
-    """Return the first match that binds, else why none does; None as soon as `find` does not know."""
+    """Return the first match with an item, else one that says why there is none; None as soon as `find` gives None."""
     unique: dict[str, str] = {}
     for resource in resources:
         unique.setdefault(key_of(resource), resource)
@@ -108,12 +109,12 @@ def first_of(resources: Sequence[str], find: Callable[[str], CiMatch | None]) ->
 
 
 def key_of(resource: str) -> str:
-    """Return what is equal for every spelling of a resource."""
+    """Return a key that is equal for every spelling of a resource."""
     return resource.strip().rstrip("/").casefold()
 
 
 def _meant(target: Resource, question: Question, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """Return the rows that can be `target`: of those with its name not the ones that are known to be others."""
+    """Return the rows that can be `target`: of those with its name, none that has another resource's ARM id."""
     if question.field != "name" or not target.arm_id:
         return rows
     ids = [{key_of(row.get(field, "")) for field in _ID_FIELDS} for row in rows]
