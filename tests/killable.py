@@ -1,7 +1,8 @@
-"""Processes that may die at any call: by an exception that nothing catches, or by a real SIGKILL.
+"""How does a test let a process of the app die at any call: by an exception that nothing catches, or by a real SIGKILL?
 
-Each life makes its calls one after the other and is asked how many it made. `at` is the call at which it dies, and
-`before` whether that call still reaches the other side; 0 is a life without end.
+`test_convergence` plays its scenarios with these lives; what must be true after a death is judged there. A life makes
+its calls one after the other and counts them. `at` is the number of the call at which it dies, 0 for a life without
+end; with `before` it dies before that call reaches the other side, else before the answer comes back.
 
     Crashing   a reconciler in this process, whose parts raise what nothing catches
     Killable   a reconciler in a process of its own, behind proxies that kill it
@@ -19,7 +20,7 @@ from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from proof.apart import Apart, Died
 from proof.tap import Cut, Tap
 from tests.builders import NOW
-from tests.rig import Bench, Place, reconciler_of, within
+from tests.rig import Place, Rig, reconciler_of, within
 
 
 class Life(Protocol):
@@ -89,7 +90,7 @@ class Fused:
 class Crashing:
     """A life that ends in an exception."""
 
-    def __init__(self, world: Bench, *, at: int = 0, before: bool = True) -> None:
+    def __init__(self, world: Rig, *, at: int = 0, before: bool = True) -> None:
         self.fuse = Fuse()
         self.has_died = False
         self._parts = world.place.parts()
@@ -123,7 +124,7 @@ class Crashing:
         except Crash as crash:
             raise Died from crash
 
-    def reconcile(self, key: str, wake_up_id: str, now: datetime) -> None:  # noqa: ARG002 - the bench has the clock
+    def reconcile(self, key: str, wake_up_id: str, now: datetime) -> None:  # noqa: ARG002 - the rig has the clock
         try:
             self._reconciler.reconcile(key, wake_up_id=wake_up_id)
         except Crash as crash:
@@ -155,7 +156,7 @@ class Child:
 class Killable:
     """A life that ends with SIGKILL, sent when its call has come to the proxy or when its answer is on the way back."""
 
-    def __init__(self, world: Bench, *, at: int = 0, before: bool = True) -> None:
+    def __init__(self, world: Rig, *, at: int = 0, before: bool = True) -> None:
         self.has_died = False
         #: What was asked of storage and of ServiceNow, in order.
         self.asked: list[str] = []

@@ -1,6 +1,7 @@
-"""A reconciler over table and queue in memory, and the real adapter over HTTP against the stand-in.
+"""How does a test let days pass in seconds, and still judge what ServiceNow really answers?
 
-Days pass in seconds, and what ServiceNow really answers is what is judged.
+`test_wider_world` asks for one process of the app. Its table and its queue are in memory and its clock jumps; the
+adapter is the real one, over HTTP against the stand-in. No process dies here.
 """
 
 from collections.abc import Mapping

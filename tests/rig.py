@@ -1,4 +1,8 @@
-"""A reconciler with everything around it real, and a clock that tests turn."""
+"""How does a test get a reconciler with everything around it real, and a clock that the test turns?
+
+`test_reconciler` and `test_convergence` make a `rig` per test. Its storage is Azurite, its ServiceNow is the stand-in,
+and the adapters call both over HTTP. No process is started or killed here: see `killable`.
+"""
 
 import re
 import uuid
@@ -99,8 +103,8 @@ def within(span: timedelta, now: Callable[[], datetime]) -> Deadline:
     return Deadline.after(span, clock=lambda: now().timestamp())
 
 
-class Bench:
-    """One table, one queue, one instance; reconcilers come and go. Their processes may die: see `lives`."""
+class Rig:
+    """One table, one queue, one instance; reconcilers come and go. Their processes may die: see `killable`."""
 
     def __init__(self, azurite: Azurite, instance: ServiceNowStandIn, *, slots: int = 4) -> None:
         name = uuid.uuid4().hex[:12]
@@ -188,7 +192,7 @@ def _notes_in(entry: str) -> list[str]:
 
 
 @contextmanager
-def bench(azurite: Azurite, **options: Any) -> Iterator[Bench]:
+def rig(azurite: Azurite, **options: Any) -> Iterator[Rig]:
     with ServiceNowStandIn() as instance:
-        yield Bench(azurite, instance, **options)
+        yield Rig(azurite, instance, **options)
         assert instance.crashes == []

@@ -19,7 +19,7 @@ from local.servicenow.demo_cmdb import arm_id
 from proof.apart import Died
 from tests.builders import FIELDS, HOUR, NOW, SECOND, notification, resolved
 from tests.killable import Crashing, Killable, Life
-from tests.rig import Bench, bench
+from tests.rig import Rig, rig
 
 FIRED = notification()
 RESOLVED = resolved()
@@ -62,7 +62,7 @@ AT_ONCE: dict[str, tuple[Sequence[News], News, list[tuple[str, int]]]] = {
 }
 
 
-def play(world: Bench, steps: Sequence[News | str], life: Life) -> None:
+def play(world: Rig, steps: Sequence[News | str], life: Life) -> None:
     """Let one thing happen after the other, and then each wake-up come."""
     for step in steps:
         match step:
@@ -81,8 +81,8 @@ def play(world: Bench, steps: Sequence[News | str], life: Life) -> None:
     rest(world, life)
 
 
-def deliver(world: Bench, life: Life, said: News) -> Life:
-    """Let a notification come until it is answered, as Azure Monitor does; return who lives."""
+def deliver(world: Rig, life: Life, said: News) -> Life:
+    """Let a notification come until it is answered, as Azure Monitor does; return the life that goes on."""
     try:
         life.receive(said, world.now)
     except Died:
@@ -93,8 +93,8 @@ def deliver(world: Bench, life: Life, said: News) -> Life:
     return life
 
 
-def rest(world: Bench, life: Life) -> Life:
-    """Let wake-ups come when they are due, each twice, until there is none; return who lives."""
+def rest(world: Rig, life: Life) -> Life:
+    """Let wake-ups come when they are due, each twice, until there is none; return the life that goes on."""
     for _ in range(30):
         messages = world.take()
         if not messages:
@@ -114,12 +114,12 @@ def rest(world: Bench, life: Life) -> Life:
     raise AssertionError(f"wake-ups come and come: {world.row().work.last_error}")
 
 
-def end_state(world: Bench) -> list[tuple[str, int]]:
+def end_state(world: Rig) -> list[tuple[str, int]]:
     words = {"1": "open", "2": "open", "6": "resolved", "7": "closed"}
     return [(words[state], len(notes)) for state, notes in world.story()]
 
 
-def assert_at_rest(world: Bench, where: str, expected: list[tuple[str, int]]) -> None:
+def assert_at_rest(world: Rig, where: str, expected: list[tuple[str, int]]) -> None:
     assert (where, end_state(world)) == (where, expected)
     row = world.row()
     assert (where, row.awaits_work, row.work.lease_holder, row.work.is_parked) == (where, False, "", False)
@@ -133,7 +133,7 @@ def test_the_end_is_the_same_wherever_a_process_dies(
 ) -> None:
     steps, expected = SCENARIOS[name]
     for call, before in ((call, before) for call in itertools.count(1) for before in (True, False)):
-        with bench(azurite) as world, death(world, at=call, before=before) as life:
+        with rig(azurite) as world, death(world, at=call, before=before) as life:
             play(world, steps, life)
 
             where = f"{name}: died {'before' if before else 'after'} call {call}"
@@ -150,7 +150,7 @@ def test_the_same_notification_may_come_between_any_two_calls(name: str, same_pr
     """Once by another thread and once by another process; and whoever began may die at any call after that."""
     for call in itertools.count(1):
         for dies_at in itertools.count(call + 1):
-            with bench(azurite) as world:
+            with rig(azurite) as world:
                 first = interrupted(world, name, call, dies_at, same_process=same_process)
             if not first.has_died:
                 break
@@ -160,7 +160,7 @@ def test_the_same_notification_may_come_between_any_two_calls(name: str, same_pr
             return
 
 
-def interrupted(world: Bench, name: str, call: int, dies_at: int, *, same_process: bool) -> Crashing:
+def interrupted(world: Rig, name: str, call: int, dies_at: int, *, same_process: bool) -> Crashing:
     earlier, said, expected = AT_ONCE[name]
     for each in earlier:
         world.receive(each)
@@ -179,7 +179,7 @@ def assert_taken(result: Result) -> None:
 
 
 def test_the_proxies_see_every_call_of_an_alert(azurite: Azurite) -> None:
-    with bench(azurite) as world, Killable(world) as life:
+    with rig(azurite) as world, Killable(world) as life:
         for each in (WORSE, FIRED_ANEW):
             life.receive(replace(each, key="a1" * 32), world.now)
         life.asked.clear()

@@ -22,33 +22,33 @@ from local.servicenow import faults
 from local.servicenow.demo_cmdb import arm_id, ci_sys_id
 from local.servicenow.glide import SysIds
 from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, changed, notification, resolved
-from tests.rig import Bench, bench
+from tests.rig import Rig, rig
 
 
 @pytest.fixture
-def world(azurite: Azurite) -> Iterator[Bench]:
-    with bench(azurite) as made:
+def world(azurite: Azurite) -> Iterator[Rig]:
+    with rig(azurite) as made:
         yield made
 
 
-def calls(world: Bench) -> list[str]:
+def calls(world: Rig) -> list[str]:
     return [call.method for call in world.instance.calls]
 
 
-def states(world: Bench) -> list[str]:
+def states(world: Rig) -> list[str]:
     return [row["state"] for row in world.instance.incidents]
 
 
 class TestReceive:
     """A notification comes and there is room."""
 
-    def test_a_new_alert_costs_one_call_and_leaves_no_wake_up(self, world: Bench) -> None:
+    def test_a_new_alert_costs_one_call_and_leaves_no_wake_up(self, world: Rig) -> None:
         result = world.receive(notification())
 
         assert (result.outcome, calls(world), states(world)) == (Outcome.CREATED, ["POST"], ["1"])
         assert (world.row().is_settled, world.row().work.lease_holder, world.messages()) == (True, "", 0)
 
-    def test_a_repetition_costs_nothing(self, world: Bench) -> None:
+    def test_a_repetition_costs_nothing(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.forget_calls()
 
@@ -57,13 +57,13 @@ class TestReceive:
         assert (result.outcome, calls(world), world.messages()) == (Outcome.UNCHANGED, [], 0)
         assert result.record.observed.number == world.instance.incidents[0]["number"]
 
-    def test_the_incident_is_ours_by_key(self, world: Bench) -> None:
+    def test_the_incident_is_ours_by_key(self, world: Rig) -> None:
         world.receive(notification())
 
         (row,) = world.instance.incidents
         assert (row["correlation_id"], row["sys_id"]) == (KEY, world.row().observed.incident_id)
 
-    def test_a_new_generation_names_the_closed_incident(self, world: Bench) -> None:
+    def test_a_new_generation_names_the_closed_incident(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.close(world.row().observed.incident_id)
 
@@ -73,7 +73,7 @@ class TestReceive:
         assert (result.outcome, old["state"], new["state"]) == (Outcome.CREATED, "7", "1")
         assert old["number"] in world.instance.notes(new["sys_id"])[0]
 
-    def test_a_resolved_incident_is_reopened_with_a_note(self, world: Bench) -> None:
+    def test_a_resolved_incident_is_reopened_with_a_note(self, world: Rig) -> None:
         for each in (notification(), resolved()):
             world.receive(each)
 
@@ -82,7 +82,7 @@ class TestReceive:
         assert (result.outcome, states(world)) == (Outcome.REOPENED, ["2"])
         assert "fired again" in world.instance.notes(world.row().observed.incident_id)[1]
 
-    def test_the_end_of_an_alert_whose_row_was_lost_still_resolves_its_incident(self, world: Bench) -> None:
+    def test_the_end_of_an_alert_whose_row_was_lost_still_resolves_its_incident(self, world: Rig) -> None:
         world.receive(notification())
         world.store.delete(world.row())
 
@@ -90,7 +90,7 @@ class TestReceive:
 
         assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
 
-    def test_an_alert_that_fires_after_its_row_was_lost_is_not_doubled(self, world: Bench) -> None:
+    def test_an_alert_that_fires_after_its_row_was_lost_is_not_doubled(self, world: Rig) -> None:
         world.receive(notification())
         world.store.delete(world.row())
 
@@ -98,7 +98,7 @@ class TestReceive:
 
         assert states(world) == ["1"]
 
-    def test_our_incident_is_ours_whatever_another_integration_made_of_its_correlation_id(self, world: Bench) -> None:
+    def test_our_incident_is_ours_whatever_another_integration_made_of_its_correlation_id(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.edit(world.row().observed.incident_id, {"correlation_id": "VENDOR-4711"})
 
@@ -106,7 +106,7 @@ class TestReceive:
 
         assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
 
-    def test_an_incident_that_people_deleted_is_not_made_again(self, world: Bench) -> None:
+    def test_an_incident_that_people_deleted_is_not_made_again(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.delete(world.row().observed.incident_id)
 
@@ -116,12 +116,12 @@ class TestReceive:
 
 
 class TestBinding:
-    """The incident is bound to its configuration item; a slow CMDB delays nothing but the binding."""
+    """The incident is linked to its configuration item; a slow CMDB delays nothing but the link."""
 
     def on_a_vm(self, **changes: Any) -> News:
         return notification(resources=(arm_id("Microsoft.Compute/virtualMachines/vm-web-02"),), **changes)
 
-    def test_a_new_incident_has_its_item_and_says_why(self, world: Bench) -> None:
+    def test_a_new_incident_has_its_item_and_says_why(self, world: Rig) -> None:
         world.receive(self.on_a_vm())
 
         (row,) = world.instance.incidents
@@ -130,7 +130,7 @@ class TestBinding:
         assert calls(world).count("POST") == 1
         assert "PATCH" not in calls(world)
 
-    def test_the_next_incident_of_the_same_resource_costs_one_call(self, world: Bench) -> None:
+    def test_the_next_incident_of_the_same_resource_costs_one_call(self, world: Rig) -> None:
         world.receive(self.on_a_vm())
         world.instance.forget_calls()
 
@@ -138,7 +138,7 @@ class TestBinding:
 
         assert calls(world) == ["POST"]
 
-    def test_a_cmdb_that_does_not_answer_delays_nothing_but_the_binding(self, world: Bench) -> None:
+    def test_a_cmdb_that_does_not_answer_delays_nothing_but_the_binding(self, world: Rig) -> None:
         world.instance.faults.add(
             faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
         )
@@ -152,7 +152,7 @@ class TestBinding:
         assert world.instance.incidents[0]["cmdb_ci"] == ci_sys_id("vm-web-02")
         assert states(world) == ["1"]
 
-    def test_a_cmdb_that_never_answers_is_given_up(self, world: Bench) -> None:
+    def test_a_cmdb_that_never_answers_is_given_up(self, world: Rig) -> None:
         world.instance.faults.add(
             faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
         )
@@ -162,7 +162,7 @@ class TestBinding:
         assert "did not answer" in world.story()[0][1][0]
         assert (world.row().work.is_parked, world.row().awaits_work) == (False, False)
 
-    def test_what_a_person_bound_is_left_alone(self, world: Bench) -> None:
+    def test_what_a_person_bound_is_left_alone(self, world: Rig) -> None:
         world.instance.faults.add(
             faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
         )
@@ -174,7 +174,7 @@ class TestBinding:
 
         assert world.instance.incidents[0]["cmdb_ci"] == mine
 
-    def test_the_incident_that_follows_a_closed_one_is_bound_too(self, world: Bench) -> None:
+    def test_the_incident_that_follows_a_closed_one_is_bound_too(self, world: Rig) -> None:
         world.receive(self.on_a_vm())
         world.instance.close(world.row().observed.incident_id)
 
@@ -187,19 +187,19 @@ class TestPurgedRow:
     """A key comes back whose row is gone and whose incident is closed: Resource Health does that."""
 
     @pytest.fixture
-    def later(self, world: Bench) -> Bench:
+    def later(self, world: Rig) -> Rig:
         world.receive(notification())
         world.instance.close(world.row().observed.incident_id)
         world.store.delete(world.row())
         world.now = datetime.now(UTC) + timedelta(days=100)
         return world
 
-    def test_it_gets_a_new_incident_at_once(self, later: Bench) -> None:
+    def test_it_gets_a_new_incident_at_once(self, later: Rig) -> None:
         result = later.receive(notification(at=later.now))
 
         assert (result.outcome, states(later)) == (Outcome.CREATED, ["7", "1"])
 
-    def test_a_refusal_that_hides_the_closed_incident_does_not_pass_for_a_creation(self, later: Bench) -> None:
+    def test_a_refusal_that_hides_the_closed_incident_does_not_pass_for_a_creation(self, later: Rig) -> None:
         later.instance.faults.add(faults.data_policy_violated("Caller"), method="POST", times=1)
 
         result = later.receive(notification(at=later.now))
@@ -210,7 +210,7 @@ class TestPurgedRow:
 class TestUnansweredStorage:
     """A row write that took effect and whose answer was lost."""
 
-    def test_the_next_generation_is_not_taken_for_told(self, world: Bench) -> None:
+    def test_the_next_generation_is_not_taken_for_told(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.close(world.row().observed.incident_id)
         writes: list[Record] = []
@@ -237,7 +237,7 @@ class TestUnansweredStorage:
 class TestSlowStorage:
     """What could not be made durable in time is not promised."""
 
-    def test_a_row_that_took_too_long_is_answered_503_and_found_by_the_repetition(self, world: Bench) -> None:
+    def test_a_row_that_took_too_long_is_answered_503_and_found_by_the_repetition(self, world: Rig) -> None:
         class Slow:
             def __getattr__(self, name: str) -> object:
                 return getattr(world.store, name)
@@ -259,7 +259,7 @@ class TestSlowStorage:
 class TestNoRoom:
     """No slot is free, or ServiceNow asked us to wait."""
 
-    def test_without_a_slot_the_alert_is_remembered_and_woken_at_once(self, world: Bench) -> None:
+    def test_without_a_slot_the_alert_is_remembered_and_woken_at_once(self, world: Rig) -> None:
         with world.circuit.slot(wait=SECOND), world.circuit.slot(wait=SECOND):  # noqa: SIM117 - four of four
             with world.circuit.slot(wait=SECOND), world.circuit.slot(wait=SECOND):
                 result = world.receive(notification())
@@ -268,7 +268,7 @@ class TestNoRoom:
         world.wake()
         assert (states(world), calls(world)) == (["1"], ["POST"])
 
-    def test_a_pause_costs_no_calls(self, world: Bench) -> None:
+    def test_a_pause_costs_no_calls(self, world: Rig) -> None:
         world.circuit.pause(HOUR)
 
         outcome = world.receive(notification()).outcome
@@ -281,7 +281,7 @@ class TestNoRoom:
         world.wake()
         assert states(world) == ["1"]
 
-    def test_what_servicenow_asks_to_wait_the_whole_process_waits(self, world: Bench) -> None:
+    def test_what_servicenow_asks_to_wait_the_whole_process_waits(self, world: Rig) -> None:
         world.instance.faults.add(faults.rate_limited(retry_after=600), method="POST", times=1)
 
         world.receive(notification())
@@ -290,14 +290,14 @@ class TestNoRoom:
         assert calls(world) == ["POST"]
         assert world.circuit.paused_for() == timedelta(seconds=600)
 
-    def test_the_wake_up_of_an_alert_that_has_to_wait_comes_no_earlier(self, world: Bench) -> None:
+    def test_the_wake_up_of_an_alert_that_has_to_wait_comes_no_earlier(self, world: Rig) -> None:
         world.instance.faults.add(faults.rate_limited(retry_after=600), method="POST", times=1)
 
         world.receive(notification())
 
         assert world.row().work.wake_up_at >= NOW + timedelta(seconds=600)
 
-    def test_a_full_queue_of_servicenow_is_given_time_to_empty(self, world: Bench) -> None:
+    def test_a_full_queue_of_servicenow_is_given_time_to_empty(self, world: Rig) -> None:
         world.instance.faults.add(faults.semaphores_exhausted(), method="POST", times=1)
 
         world.receive(notification())
@@ -307,7 +307,7 @@ class TestNoRoom:
         assert timedelta(0) < world.circuit.paused_for() < MINUTE
 
     def test_never_more_calls_at_once_than_slots(self, azurite: Azurite) -> None:
-        with bench(azurite, slots=2) as world:
+        with rig(azurite, slots=2) as world:
             world.instance.delay = 0.05
             keys = [f"{number:02x}" * 32 for number in range(24)]
             with ThreadPoolExecutor(12) as pool:
@@ -322,7 +322,7 @@ class TestNoRoom:
 class TestFailure:
     """ServiceNow does not do what it is asked to."""
 
-    def test_a_failure_is_retried_later_and_later(self, world: Bench) -> None:
+    def test_a_failure_is_retried_later_and_later(self, world: Rig) -> None:
         world.instance.stop()
         world.receive(notification())
         delays = []
@@ -339,7 +339,7 @@ class TestFailure:
         world.wake()
         assert (states(world), world.row().work.attempts, world.row().work.last_error) == (["1"], 0, "")
 
-    def test_beyond_the_horizon_it_is_parked(self, world: Bench) -> None:
+    def test_beyond_the_horizon_it_is_parked(self, world: Rig) -> None:
         world.instance.stop()
         world.receive(notification())
         world.now += timedelta(hours=73)
@@ -349,7 +349,7 @@ class TestFailure:
         assert (row.work.is_parked, row.awaits_work) == (True, False)
         assert "given up" in row.work.last_error
 
-    def test_a_first_failure_after_a_long_time_without_us_is_no_reason_to_park(self, world: Bench) -> None:
+    def test_a_first_failure_after_a_long_time_without_us_is_no_reason_to_park(self, world: Rig) -> None:
         world.circuit.pause(timedelta(hours=100))
         world.receive(notification())
         world.now += timedelta(hours=101)
@@ -358,7 +358,7 @@ class TestFailure:
 
         assert not world.row().work.is_parked
 
-    def test_a_refusal_for_good_is_parked_at_once_with_its_reason(self, world: Bench) -> None:
+    def test_a_refusal_for_good_is_parked_at_once_with_its_reason(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.faults.add(
             faults.data_policy_violated("Resolution code", "Close notes"), method="PATCH", times=1
@@ -373,13 +373,13 @@ class TestFailure:
         assert world.receive(resolved()).outcome is Outcome.ACCEPTED
         assert calls(world) == []
 
-    def test_a_refusal_of_our_account_is_retried(self, world: Bench) -> None:
+    def test_a_refusal_of_our_account_is_retried(self, world: Rig) -> None:
         world.instance.faults.add(faults.not_authenticated(), times=None)
         world.receive(notification())
 
         assert (world.row().work.is_parked, world.row().work.attempts) == (False, 1)
 
-    def test_a_write_that_is_confirmed_without_effect_is_told_and_parked(self, world: Bench) -> None:
+    def test_a_write_that_is_confirmed_without_effect_is_told_and_parked(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.switches.unwritable_columns.add("state")
 
@@ -389,7 +389,7 @@ class TestFailure:
         assert calls(world).count("PATCH") == 2
         assert "could not be resolved" in world.instance.notes(world.row().observed.incident_id)[-1]
 
-    def test_storage_that_fails_after_the_alert_was_remembered_is_no_reason_to_refuse_it(self, world: Bench) -> None:
+    def test_storage_that_fails_after_the_alert_was_remembered_is_no_reason_to_refuse_it(self, world: Rig) -> None:
         class Broken:
             def __getattr__(self, name: str) -> object:
                 return getattr(world.store, name)
@@ -411,13 +411,13 @@ class TestOutage:
     KEYS = ("a1" * 32, "b2" * 32, "c3" * 32)
 
     @pytest.fixture
-    def away(self, world: Bench) -> Bench:
+    def away(self, world: Rig) -> Rig:
         world.instance.faults.add(faults.hibernating(), times=None)
         for key in self.KEYS:
             world.receive(notification(key=key))
         return world
 
-    def test_an_alert_is_remembered_without_a_call(self, away: Bench) -> None:
+    def test_an_alert_is_remembered_without_a_call(self, away: Rig) -> None:
         away.instance.forget_calls()
 
         outcome = away.receive(notification()).outcome
@@ -429,7 +429,7 @@ class TestOutage:
         assert "hibernates" in row.work.last_error
         assert row.work.wake_up_at > away.now + away.circuit.paused_for() - SECOND
 
-    def test_while_it_lasts_no_message_waits_in_the_queue(self, away: Bench) -> None:
+    def test_while_it_lasts_no_message_waits_in_the_queue(self, away: Rig) -> None:
         for message in away.take():
             away.queue.delete_message(message)
         for key in ("d4" * 32, "e5" * 32):
@@ -441,7 +441,7 @@ class TestOutage:
         assert away.messages() == 0
         assert (away.row("d4" * 32).work.is_waiting, away.row("d4" * 32).awaits_work) == (True, True)
 
-    def test_resync_tries_a_few_and_wakes_nobody_while_it_lasts(self, away: Bench) -> None:
+    def test_resync_tries_a_few_and_wakes_nobody_while_it_lasts(self, away: Rig) -> None:
         waiting = [f"{number:02x}" * 32 for number in range(16, 26)]
         for key in waiting:
             away.receive(notification(key=key))
@@ -457,7 +457,7 @@ class TestOutage:
         assert sum(away.row(key).work.is_waiting for key in waiting) == len(waiting) - SCOUTS
 
     def test_when_it_is_over_resync_wakes_all_what_was_never_tried_first_and_the_oldest_of_that(
-        self, away: Bench
+        self, away: Rig
     ) -> None:
         waiting = ("d4" * 32, "e5" * 32, "f6" * 32, "a7" * 32, "b8" * 32, "c9" * 32)
         for key in waiting:
@@ -477,7 +477,7 @@ class TestOutage:
         assert [row.work.wake_up_at for row in left] == sorted(row.work.wake_up_at for row in left)
         assert {row.work.woken_at for row in left} == {away.now}
 
-    def test_who_sees_it_end_wakes_the_others(self, away: Bench) -> None:
+    def test_who_sees_it_end_wakes_the_others(self, away: Rig) -> None:
         away.receive(notification())
         away.wake()
         away.instance.faults.clear()
@@ -487,7 +487,7 @@ class TestOutage:
 
         assert (away.row().work.is_waiting, away.row().work.woken_at) == (False, away.now)
 
-    def test_the_first_success_opens_it_for_all(self, away: Bench) -> None:
+    def test_the_first_success_opens_it_for_all(self, away: Rig) -> None:
         away.instance.faults.clear()
         away.now += MINUTE
         away.wake(self.KEYS[0])
@@ -496,7 +496,7 @@ class TestOutage:
         assert away.receive(notification()).outcome is Outcome.CREATED
         assert calls(away) == ["POST"]
 
-    def test_wake_ups_see_first_whether_it_is_back(self, away: Bench) -> None:
+    def test_wake_ups_see_first_whether_it_is_back(self, away: Rig) -> None:
         away.now += MINUTE
         away.instance.forget_calls()
 
@@ -508,14 +508,14 @@ class TestOutage:
         assert (away.circuit.outage(), outcome, tried) == ("", Outcome.ACCEPTED, [])
         assert (calls(away), away.circuit.admits_webhooks) == (["POST"], True)
 
-    def test_a_process_without_wake_ups_finds_out_by_itself(self, away: Bench) -> None:
+    def test_a_process_without_wake_ups_finds_out_by_itself(self, away: Rig) -> None:
         away.instance.faults.clear()
         away.now += MINUTE + WAKE_UPS_FIRST
 
         assert away.receive(notification()).outcome is Outcome.CREATED
 
     @pytest.mark.parametrize("fault", [faults.acl_exception(), faults.data_policy_violated("Caller")])
-    def test_a_refusal_by_servicenow_itself_is_no_outage(self, world: Bench, fault: faults.Fault) -> None:
+    def test_a_refusal_by_servicenow_itself_is_no_outage(self, world: Rig, fault: faults.Fault) -> None:
         world.instance.faults.add(fault, times=None, method="POST")
         world.instance.faults.add(fault, times=None, method="GET")
         for key in (*self.KEYS, "d4" * 32):
@@ -523,7 +523,7 @@ class TestOutage:
 
         assert world.circuit.admits_webhooks
 
-    def test_a_refusal_for_good_says_that_servicenow_is_there(self, world: Bench) -> None:
+    def test_a_refusal_for_good_says_that_servicenow_is_there(self, world: Rig) -> None:
         away, there = faults.hibernating(), faults.data_policy_violated("Caller")
         for number, fault in enumerate([away, away, there, away]):
             world.instance.faults.add(fault, method="POST", times=1)
@@ -531,7 +531,7 @@ class TestOutage:
 
         assert world.circuit.admits_webhooks
 
-    def test_an_incident_that_only_lacks_its_item_is_never_parked(self, world: Bench) -> None:
+    def test_an_incident_that_only_lacks_its_item_is_never_parked(self, world: Rig) -> None:
         world.instance.faults.add(
             faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
         )
@@ -544,7 +544,7 @@ class TestOutage:
         row = world.row()
         assert (row.is_settled, row.work.is_parked, row.awaits_work, states(world)) == (True, False, False, ["1"])
 
-    def test_whoever_waited_beyond_the_horizon_gets_a_last_attempt_and_is_parked(self, away: Bench) -> None:
+    def test_whoever_waited_beyond_the_horizon_gets_a_last_attempt_and_is_parked(self, away: Rig) -> None:
         away.receive(notification())
         away.wake()
         away.now += timedelta(hours=73)
@@ -559,7 +559,7 @@ class TestOutage:
         assert away.row().work.is_parked
         assert "given up" in away.row().work.last_error
 
-    def test_a_doubt_that_somebody_left_outlasts_the_wait(self, away: Bench) -> None:
+    def test_a_doubt_that_somebody_left_outlasts_the_wait(self, away: Rig) -> None:
         away.receive(notification())
         away.store.replace(away.row().leased(holder="dead", now=NOW, until=NOW + SECOND))
         away.now += 5 * SECOND
@@ -572,7 +572,7 @@ class TestOutage:
 class TestDoubt:
     """A write whose outcome is not known."""
 
-    def test_a_creation_that_took_effect_is_found(self, world: Bench) -> None:
+    def test_a_creation_that_took_effect_is_found(self, world: Rig) -> None:
         world.instance.faults.add(faults.closed(executed=True), method="POST", times=1)
 
         result = world.receive(notification())
@@ -580,7 +580,7 @@ class TestDoubt:
         assert (states(world), calls(world)) == (["1"], ["POST", "GET"])
         assert (result.outcome, world.row().is_settled) == (Outcome.UNCHANGED, True)
 
-    def test_a_creation_that_did_not_is_made_again(self, world: Bench) -> None:
+    def test_a_creation_that_did_not_is_made_again(self, world: Rig) -> None:
         world.receive(notification(key="a1" * 32))
         world.instance.faults.add(faults.closed(executed=False), method="POST", times=1)
 
@@ -588,7 +588,7 @@ class TestDoubt:
 
         assert (result.outcome, states(world)) == (Outcome.CREATED, ["1", "1"])
 
-    def test_a_note_that_arrived_is_not_written_again(self, world: Bench) -> None:
+    def test_a_note_that_arrived_is_not_written_again(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.faults.add(faults.closed(executed=True), method="PATCH", times=1)
 
@@ -597,7 +597,7 @@ class TestDoubt:
 
         assert len(world.story()[0][1]) == 1
 
-    def test_a_write_that_may_still_arrive_is_waited_for(self, world: Bench) -> None:
+    def test_a_write_that_may_still_arrive_is_waited_for(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.faults.add(faults.closed(executed=False), method="PATCH", times=1)
         world.receive(resolved())
@@ -612,7 +612,7 @@ class TestDoubt:
         assert before == ["GET"]
         assert (calls(world)[1:], states(world)) == (["GET", "PATCH"], ["6"])
 
-    def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Bench) -> None:
+    def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Rig) -> None:
         world.receive(notification())
         row = world.row()
         died = changed(
@@ -629,7 +629,7 @@ class TestDoubt:
 class TestInstancesWithSysIdsOfTheirOwn:
     """The slow, safe path: what is in doubt is searched for by its correlation id, and waited for."""
 
-    def test_an_instance_that_ignores_our_sys_id_is_remembered_as_such(self, world: Bench) -> None:
+    def test_an_instance_that_ignores_our_sys_id_is_remembered_as_such(self, world: Rig) -> None:
         world.instance.switches.sys_ids = SysIds.IGNORED
 
         world.receive(notification())
@@ -640,7 +640,7 @@ class TestInstancesWithSysIdsOfTheirOwn:
         assert world.row().observed.incident_id == world.instance.incidents[0]["sys_id"]
 
     @pytest.mark.parametrize("executed", [True, False])
-    def test_a_creation_in_doubt_there_is_one_incident(self, world: Bench, executed: bool) -> None:
+    def test_a_creation_in_doubt_there_is_one_incident(self, world: Rig, executed: bool) -> None:
         world.instance.switches.sys_ids = SysIds.IGNORED
         world.instance.faults.add(faults.closed(executed=executed), method="POST", times=1)
         world.receive(notification())
@@ -652,7 +652,7 @@ class TestInstancesWithSysIdsOfTheirOwn:
         assert too_early == (1 if executed else 0)
         assert states(world) == ["1"]
 
-    def test_a_creation_that_arrives_late_there_is_one_incident(self, world: Bench) -> None:
+    def test_a_creation_that_arrives_late_there_is_one_incident(self, world: Rig) -> None:
         world.instance.switches.sys_ids = SysIds.IGNORED
         world.instance.faults.add(faults.late_commit(after=0.3, closes=True), method="POST", times=1)
         world.receive(notification())
@@ -663,7 +663,7 @@ class TestInstancesWithSysIdsOfTheirOwn:
 
         assert states(world) == ["1"]
 
-    def test_of_two_incidents_the_oldest_stays_and_the_younger_is_resolved_as_a_duplicate(self, world: Bench) -> None:
+    def test_of_two_incidents_the_oldest_stays_and_the_younger_is_resolved_as_a_duplicate(self, world: Rig) -> None:
         world.instance.switches.sys_ids = SysIds.IGNORED
         world.instance.faults.add(faults.closed(executed=True), method="POST", times=1)
         world.instance.faults.add(faults.node_failed(status=503), method="GET", times=1)
@@ -677,14 +677,14 @@ class TestInstancesWithSysIdsOfTheirOwn:
         assert double["number"] in world.instance.notes(oldest["sys_id"])[0]
         assert oldest["number"] in world.instance.notes(double["sys_id"])[0]
 
-    def test_what_servicenow_dropped_is_told_in_the_row(self, world: Bench) -> None:
+    def test_what_servicenow_dropped_is_told_in_the_row(self, world: Rig) -> None:
         world.instance.switches.unwritable_columns.add("urgency")
 
         world.receive(notification())
 
         assert (world.row().observed.fields_not_stored, world.row().is_settled) == (("urgency",), True)
 
-    def test_an_instance_that_refuses_our_sys_id_gets_its_incident_without(self, world: Bench) -> None:
+    def test_an_instance_that_refuses_our_sys_id_gets_its_incident_without(self, world: Rig) -> None:
         world.instance.switches.sys_ids = SysIds.REFUSED
         world.receive(notification())
 
@@ -697,10 +697,10 @@ class TestInstancesWithSysIdsOfTheirOwn:
 class TestDecisions:
     """The row remembers what was decided, why, and what came of it."""
 
-    def decisions(self, world: Bench) -> list[tuple[str, str, str]]:
+    def decisions(self, world: Rig) -> list[tuple[str, str, str]]:
         return [(each.action, each.reason, each.result) for each in world.row().work.steps]
 
-    def test_a_life(self, world: Bench) -> None:
+    def test_a_life(self, world: Rig) -> None:
         world.receive(notification())
         world.receive(resolved())
         number = world.row().observed.number
@@ -710,14 +710,14 @@ class TestDecisions:
             ("resolve", "alert resolved; incident open", f"{number} in state 6"),
         ]
 
-    def test_an_incident_that_is_left_alone_has_its_reason(self, world: Bench) -> None:
+    def test_an_incident_that_is_left_alone_has_its_reason(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.resolve(world.row().observed.incident_id)
         world.receive(resolved())
 
         assert self.decisions(world)[-1] == ("nothing", "alert resolved; incident resolved", "left as it is")
 
-    def test_what_failed_and_what_was_unknown_is_there(self, world: Bench) -> None:
+    def test_what_failed_and_what_was_unknown_is_there(self, world: Rig) -> None:
         world.instance.faults.add(faults.closed(executed=True), method="POST", times=1)
         world.receive(notification())
         world.instance.faults.add(faults.hibernating(), times=None)
@@ -729,7 +729,7 @@ class TestDecisions:
         assert failed[:2] == ("observe", "alert resolved; incident unseen")
         assert "hibernates" in failed[2]
 
-    def test_a_refusal_is_there_with_what_was_refused(self, world: Bench) -> None:
+    def test_a_refusal_is_there_with_what_was_refused(self, world: Rig) -> None:
         world.receive(notification())
         world.instance.faults.add(faults.data_policy_violated("Resolution code"), method="PATCH", times=1)
         world.receive(resolved())
@@ -742,7 +742,7 @@ class TestDecisions:
 class TestLease:
     """One worker per key."""
 
-    def test_a_leased_row_is_left_alone_and_looked_at_later(self, world: Bench) -> None:
+    def test_a_leased_row_is_left_alone_and_looked_at_later(self, world: Rig) -> None:
         world.instance.stop()
         world.receive(notification())
         world.instance.start()
@@ -754,7 +754,7 @@ class TestLease:
 
         assert (calls(world), world.messages()) == ([], before + 1)
 
-    def test_a_resolved_that_comes_while_the_incident_is_created_is_not_lost(self, world: Bench) -> None:
+    def test_a_resolved_that_comes_while_the_incident_is_created_is_not_lost(self, world: Rig) -> None:
         world.instance.delay = 0.3
         with ThreadPoolExecutor(1) as pool:
             creating = pool.submit(world.receive, notification())
@@ -766,7 +766,7 @@ class TestLease:
         assert creating.result().outcome is Outcome.RESOLVED
         assert states(world) == ["6"]
 
-    def test_the_same_alert_from_many_threads_is_one_incident(self, world: Bench) -> None:
+    def test_the_same_alert_from_many_threads_is_one_incident(self, world: Rig) -> None:
         with ThreadPoolExecutor(8) as pool:
             results = list(pool.map(lambda _: world.receive(notification()), range(24)))
 
@@ -778,7 +778,7 @@ class TestLease:
 class TestWakeUps:
     """Who comes back, and when."""
 
-    def test_a_stray_wake_up_is_dropped(self, world: Bench) -> None:
+    def test_a_stray_wake_up_is_dropped(self, world: Rig) -> None:
         world.instance.stop()
         world.receive(notification())
         world.wake()
@@ -788,12 +788,12 @@ class TestWakeUps:
 
         assert world.row().work.attempts == 2
 
-    def test_a_wake_up_for_an_unknown_key_is_dropped(self, world: Bench) -> None:
+    def test_a_wake_up_for_an_unknown_key_is_dropped(self, world: Rig) -> None:
         world.reconciler.reconcile(KEY, wake_up_id="any")
 
         assert world.store.read(KEY) is None
 
-    def test_a_repetition_of_an_unsettled_alert_makes_sure_of_a_wake_up(self, world: Bench) -> None:
+    def test_a_repetition_of_an_unsettled_alert_makes_sure_of_a_wake_up(self, world: Rig) -> None:
         world.circuit.pause(HOUR)
         world.receive(notification())
         world.queue.clear_messages()
@@ -802,7 +802,7 @@ class TestWakeUps:
 
         assert world.messages() == 1
 
-    def test_resync_wakes_what_is_overdue_once(self, world: Bench) -> None:
+    def test_resync_wakes_what_is_overdue_once(self, world: Rig) -> None:
         world.circuit.pause(HOUR)
         world.receive(notification())
         world.queue.clear_messages()
@@ -815,7 +815,7 @@ class TestWakeUps:
 
         assert (too_early, world.messages()) == (0, 1)
 
-    def test_resync_purges_what_is_over_and_old(self, world: Bench) -> None:
+    def test_resync_purges_what_is_over_and_old(self, world: Rig) -> None:
         world.receive(notification())
         world.receive(notification(key="a1" * 32))
         world.receive(resolved())
@@ -826,7 +826,7 @@ class TestWakeUps:
         assert world.store.read(KEY) is None
         assert world.store.read("a1" * 32) is not None
 
-    def test_a_row_that_cannot_be_written_keeps_no_other_asleep(self, world: Bench) -> None:
+    def test_a_row_that_cannot_be_written_keeps_no_other_asleep(self, world: Rig) -> None:
         world.circuit.pause(HOUR)
         keys = [f"{number:02x}" * 32 for number in range(10, 16)]
         for key in keys:
@@ -847,7 +847,7 @@ class TestWakeUps:
 
         assert [bool(world.row(key).work.wake_up_id) for key in keys] == [True, False, True, True, True, True]
 
-    def test_storage_that_fails_for_all_is_not_asked_for_each(self, world: Bench) -> None:
+    def test_storage_that_fails_for_all_is_not_asked_for_each(self, world: Rig) -> None:
         world.circuit.pause(HOUR)
         for number in range(10, 20):
             world.receive(notification(key=f"{number:02x}" * 32))
@@ -868,7 +868,7 @@ class TestWakeUps:
 
         assert len(asked) < 10
 
-    def test_a_part_that_fails_keeps_no_other_from_being_done(self, world: Bench) -> None:
+    def test_a_part_that_fails_keeps_no_other_from_being_done(self, world: Rig) -> None:
         world.receive(notification())
         world.receive(resolved())
         world.now += timedelta(days=91)
@@ -885,7 +885,7 @@ class TestWakeUps:
 
         assert world.store.read(KEY) is None
 
-    def test_a_long_line_is_late_and_not_lost(self, world: Bench) -> None:
+    def test_a_long_line_is_late_and_not_lost(self, world: Rig) -> None:
         world.circuit.pause(HOUR)
         for number in range(10, 16):
             world.receive(notification(key=f"{number:02x}" * 32))
@@ -905,7 +905,7 @@ class TestWakeUps:
 
     @pytest.mark.parametrize(("state", "is_kept"), [("1", True), ("6", True), ("7", False), ("8", False), ("", False)])
     def test_the_row_of_an_alert_that_never_ends_goes_once_its_incident_is_closed_or_gone(
-        self, world: Bench, state: str, is_kept: bool
+        self, world: Rig, state: str, is_kept: bool
     ) -> None:
         world.receive(notification())
         if state:
@@ -920,7 +920,7 @@ class TestWakeUps:
 
         assert (world.store.read(KEY) is not None) is is_kept
 
-    def test_one_whose_incident_is_open_is_asked_about_once_a_week(self, world: Bench) -> None:
+    def test_one_whose_incident_is_open_is_asked_about_once_a_week(self, world: Rig) -> None:
         world.receive(notification())
         world.now += timedelta(days=91)
         world.instance.forget_calls()
@@ -936,19 +936,19 @@ class TestWakeUps:
 class TestDamage:
     """A row that cannot be read, or that a newer version wrote."""
 
-    def damage(self, world: Bench, **changes: object) -> None:
+    def damage(self, world: Rig, **changes: object) -> None:
         table = TableClient.from_connection_string(world.place.connection_string, world.place.table)
         with table:
             entity = table.get_entity(KEY[:2], KEY)
             entity.update(changes)
             table.update_entity(entity, mode=UpdateMode.REPLACE)
 
-    def rows(self, world: Bench) -> list[str]:
+    def rows(self, world: Rig) -> list[str]:
         with TableClient.from_connection_string(world.place.connection_string, world.place.table) as table:
             return [str(row["RowKey"]) for row in table.list_entities()]
 
     @pytest.mark.parametrize("sys_ids", SysIds)
-    def test_its_key_goes_on_with_the_incident_that_it_has(self, world: Bench, sys_ids: SysIds) -> None:
+    def test_its_key_goes_on_with_the_incident_that_it_has(self, world: Rig, sys_ids: SysIds) -> None:
         world.instance.switches.sys_ids = sys_ids
         world.receive(notification())
         world.drain()
@@ -960,7 +960,7 @@ class TestDamage:
         assert sorted(is_key(row) for row in self.rows(world)) == [False, True]
 
     @pytest.mark.parametrize("sys_ids", SysIds)
-    def test_a_new_firing_finds_the_incident_too(self, world: Bench, sys_ids: SysIds) -> None:
+    def test_a_new_firing_finds_the_incident_too(self, world: Rig, sys_ids: SysIds) -> None:
         world.instance.switches.sys_ids = sys_ids
         world.receive(notification())
         world.drain()
@@ -972,7 +972,7 @@ class TestDamage:
 
         assert (states(world), world.instance.incidents[0]["urgency"]) == (["1"], "1")
 
-    def test_a_later_generation_is_found_as_well(self, world: Bench) -> None:
+    def test_a_later_generation_is_found_as_well(self, world: Rig) -> None:
         for hours in range(3):
             world.receive(notification(at=NOW + hours * HOUR, digest=f"{hours}"))
             if hours < 2:
@@ -983,7 +983,7 @@ class TestDamage:
 
         assert states(world) == ["7", "7", "6"]
 
-    def test_a_wake_up_for_it_is_done_with(self, world: Bench) -> None:
+    def test_a_wake_up_for_it_is_done_with(self, world: Rig) -> None:
         world.receive(notification())
         self.damage(world, document_0="{", awaits_work=True)
 
@@ -993,7 +993,7 @@ class TestDamage:
 
         assert states(world) == ["1"]
 
-    def test_one_of_a_newer_version_is_left_to_that(self, world: Bench) -> None:
+    def test_one_of_a_newer_version_is_left_to_that(self, world: Rig) -> None:
         world.receive(notification())
         self.damage(world, needs_version=VERSION + 1)
 
@@ -1018,7 +1018,7 @@ class TestStumble:
                 raise RuntimeError("text of the alert")
             return getattr(self._target, name)
 
-    def test_it_counts_as_a_failed_attempt_with_its_place_and_no_word_of_its_message(self, world: Bench) -> None:
+    def test_it_counts_as_a_failed_attempt_with_its_place_and_no_word_of_its_message(self, world: Rig) -> None:
         result = world.receive(notification(), world.make(incidents=self.Broken(world.incidents)))
 
         row = world.row()
@@ -1026,7 +1026,7 @@ class TestStumble:
         assert "unexpected RuntimeError at test_reconciler.py:" in row.work.last_error
         assert "text of the alert" not in row.work.last_error
 
-    def test_what_it_kept_from_being_done_is_done_when_it_is_gone(self, world: Bench) -> None:
+    def test_what_it_kept_from_being_done_is_done_when_it_is_gone(self, world: Rig) -> None:
         broken = self.Broken(world.incidents)
         reconciler = world.make(incidents=broken)
         world.receive(notification(), reconciler)
@@ -1037,7 +1037,7 @@ class TestStumble:
 
         assert states(world) == ["1"]
 
-    def test_beyond_the_horizon_it_is_parked(self, world: Bench) -> None:
+    def test_beyond_the_horizon_it_is_parked(self, world: Rig) -> None:
         reconciler = world.make(incidents=self.Broken(world.incidents))
         world.receive(notification(), reconciler)
         world.now += timedelta(hours=73)
@@ -1047,7 +1047,7 @@ class TestStumble:
         assert world.row().work.is_parked
 
 
-def test_a_repetition_of_a_parked_alert_gives_it_another_attempt(world: Bench) -> None:
+def test_a_repetition_of_a_parked_alert_gives_it_another_attempt(world: Rig) -> None:
     world.instance.faults.add(faults.data_policy_violated("Caller"), method="POST")
     world.receive(notification())
     assert world.row().work.is_parked

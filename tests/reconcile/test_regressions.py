@@ -1,4 +1,4 @@
-"""Turns that the simulator found: each is the shortest story that once ended with a lost or doubled alert."""
+"""Stories that the simulator found: each is the shortest one that once ended with a lost or doubled alert."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
