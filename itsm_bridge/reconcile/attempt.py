@@ -284,6 +284,8 @@ class Worker:
                 return
             end = LinkEnd(reason=f"No {_in_words(name)}: the search for it did not answer.")
         attempt.changes.append(partial(Record.linked, name=name, end=end))
+        if end.detail:
+            attempt.note(end.detail, self._now())
 
     def _change(self, attempt: Attempt, record: Record) -> None:
         """Create or change the incident with one write, and take in the answer."""

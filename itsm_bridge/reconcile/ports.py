@@ -117,6 +117,8 @@ class LinkEnd:
     id: str = ""
     #: Why it is this end or none, in a sentence for people; "" if there is nothing to tell.
     reason: str
+    #: What an operator may want to know beside it: where it was looked for.
+    detail: str = ""
 
 
 class Target(Protocol):
@@ -134,6 +136,7 @@ class Target(Protocol):
 
         Raises:
             Unavailable: the target did not answer, or hides it.
+            Rejected: the target refuses the question for good.
         """
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:
@@ -141,6 +144,7 @@ class Target(Protocol):
 
         Raises:
             Unavailable: the target did not answer, or hides some.
+            Rejected: the target refuses the question for good.
         """
 
     def create(self, write: Write, *, deadline: Deadline) -> Incident:

@@ -31,7 +31,7 @@ from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.notification import notification_of
 from itsm_bridge.azure_monitor.wording.by_kind import wording_of
 from itsm_bridge.deadline import Clock, Deadline
-from itsm_bridge.errors import Conflict, Damaged, TemporaryError, Unavailable
+from itsm_bridge.errors import Conflict, Damaged, Rejected, TemporaryError, Unavailable
 from itsm_bridge.reconcile.attempt import LOOK_BUDGET, Attempt, Outcome, Result, Worker
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
@@ -291,7 +291,12 @@ class Reconciler:
         with self._circuit.slot(wait=SLOT_PATIENCE) as has_slot:
             if not has_slot or self._circuit.paused_for():
                 return
-            is_over = self._worker.is_over(row, deadline=self._within(LOOK_BUDGET))
+            try:
+                is_over = self._worker.is_over(row, deadline=self._within(LOOK_BUDGET))
+            except Rejected as error:
+                # The row stays, and the target is asked about it again next week.
+                log.warning("%s is kept: %s", row.key, error)
+                is_over = False
         with suppress(Conflict):
             if is_over:
                 self._store.delete(row)

@@ -80,7 +80,7 @@ class ServiceNow:
         if self._cmdb is None or name != CONFIGURATION_ITEM:
             return LinkEnd(reason="")
         match = self._cmdb.find(wanted, deadline=deadline)
-        return LinkEnd(id=match.sys_id, reason=match.reason)
+        return LinkEnd(id=match.sys_id, reason=match.reason, detail=match.detail)
 
     def _changed(self, write: Write, changes: Mapping[str, str], deadline: Deadline) -> Incident:
         return self._incidents.update(write.incident_id, changes, deadline=deadline.for_request(REQUEST_BUDGET))

@@ -920,6 +920,19 @@ class TestWakeUps:
 
         assert (world.store.read(KEY) is not None) is is_kept
 
+    def test_one_that_the_target_refuses_to_show_keeps_no_other_from_being_purged(self, world: Rig) -> None:
+        for key in (KEY, "a1" * 32):
+            world.receive(notification(key=key))
+        for row in world.instance.incidents:
+            world.instance.delete(row["sys_id"])
+        world.now += timedelta(days=91)
+        world.instance.faults.add(faults.payload_rejected(), method="GET", times=1)
+
+        world.reconciler.resync()
+
+        assert [key for key in (KEY, "a1" * 32) if world.store.read(key)] == [KEY]
+        assert world.row().work.looked_at == world.now
+
     def test_one_whose_incident_is_open_is_asked_about_once_a_week(self, world: Rig) -> None:
         world.receive(notification())
         world.now += timedelta(days=91)

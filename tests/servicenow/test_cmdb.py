@@ -171,13 +171,11 @@ class TestByAzureId:
         binding = bound(cmdb, resource)
 
         assert binding.sys_id == ci_sys_id(name)
-        assert f"{name} ({table})" in binding.reason
+        assert f"{name} ({table})" in binding.detail
         assert len(instance.calls) == 2
 
     def test_the_reason_tells_what_matched(self, cmdb: Cmdb) -> None:
-        assert bound(cmdb, VM).reason == (
-            "Configuration item: vm-web-01 (cmdb_ci_vm_instance), found in cmdb_ci_vm_instance by Azure id."
-        )
+        assert bound(cmdb, VM).detail == ("vm-web-01 (cmdb_ci_vm_instance), found in cmdb_ci_vm_instance by Azure id")
 
     @pytest.mark.parametrize(
         "stored",
@@ -206,7 +204,7 @@ class TestByAzureId:
         binding = bound(cmdb, VM)
 
         assert binding.sys_id == ci_sys_id("vm-web-01")
-        assert binding.reason.endswith("found in cmdb_ci_vm_instance by name.")
+        assert binding.detail.endswith("found in cmdb_ci_vm_instance by name")
 
     def test_any_casing_is_found_at_once_where_case_does_not_matter(
         self, instance: ServiceNowStandIn, cmdb: Cmdb
@@ -227,7 +225,7 @@ class TestByAzureId:
         binding = bound(cmdb, VM)
 
         assert binding.sys_id == ""
-        assert "cmdb_ci_vm_instance by Azure id (2 retired or absent)" in binding.reason
+        assert "cmdb_ci_vm_instance by Azure id (2 retired or absent)" in binding.detail
 
     def test_an_item_without_a_status_counts(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         instance.edit(ci_sys_id("vm-web-02"), {"install_status": ""}, table="cmdb_ci_vm_instance")
@@ -238,7 +236,8 @@ class TestByAzureId:
         binding = bound(cmdb, arm_id("Microsoft.Cache/redis/redis-cart"))
 
         assert binding == CiMatch(
-            reason="No configuration item. redis-cart is ambiguous, 2 records: cmdb_ci_cmp_resource by Azure id."
+            reason="No configuration item: redis-cart is in the CMDB more than once.",
+            detail="redis-cart: 2 records, cmdb_ci_cmp_resource by Azure id",
         )
         assert tables(instance) == ["cmdb_ci_cloud_database", "cmdb_ci_cmp_resource"]
 
@@ -246,7 +245,7 @@ class TestByAzureId:
         for _ in range(19):
             insert(instance, "cmdb_ci_vm_instance", "vm-web-02", object_id=VM, install_status="7")
 
-        assert "is ambiguous, 1 or more records" in bound(cmdb, VM).reason
+        assert "vm-web-01: 1 or more records" in bound(cmdb, VM).detail
 
 
 class TestBySource:
@@ -256,9 +255,7 @@ class TestBySource:
         binding = bound(cmdb, self.SQL_VM)
 
         assert binding.sys_id == ci_sys_id("SQL01@vm-erp-01")
-        assert binding.reason == (
-            "Configuration item: SQL01@vm-erp-01 (cmdb_ci_db_mssql_instance), found in sys_object_source by Azure id."
-        )
+        assert binding.detail == ("SQL01@vm-erp-01 (cmdb_ci_db_mssql_instance), found in sys_object_source by Azure id")
         assert tables(instance) == ["cmdb_ci_cmp_resource", "sys_object_source", "cmdb_ci"]
 
     def test_two_sources_of_one_item_are_one(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
@@ -272,7 +269,7 @@ class TestBySource:
     ) -> None:
         other = {"name": "Other", "id": self.SQL_VM, "target_sys_id": ci_sys_id("vm-erp-01")}
         instance.insert("sys_object_source", other)
-        assert "ambiguous, 2 records: sys_object_source" in bound(cmdb, self.SQL_VM).reason
+        assert "vm-erp-01: 2 records, sys_object_source" in bound(cmdb, self.SQL_VM).detail
 
         instance.edit(ci_sys_id("vm-erp-01"), {"install_status": "7"}, table="cmdb_ci_win_server")
         clock.now += 301
@@ -303,21 +300,21 @@ class TestByName:
         binding = bound(cmdb, UNKNOWN_VAULT)
 
         assert (binding.sys_id, binding.name) == (sys_id, "KV-UNKNOWN")
-        assert "by name" in binding.reason
+        assert "by name" in binding.detail
 
     def test_an_item_of_another_resource_is_not(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         insert(instance, "cmdb_ci_cmp_resource", "kv-unknown", object_id=UNKNOWN_VAULT.replace("rg-shop", "rg-other"))
 
-        assert bound(cmdb, UNKNOWN_VAULT).reason == (
-            "No configuration item. kv-unknown was not found: cmdb_ci_cmp_resource by Azure id, "
-            "sys_object_source by Azure id, cmdb_ci_cmp_resource by name (those of other resources)."
+        assert bound(cmdb, UNKNOWN_VAULT).detail == (
+            "kv-unknown was not found: cmdb_ci_cmp_resource by Azure id, "
+            "sys_object_source by Azure id, cmdb_ci_cmp_resource by name (those of other resources)"
         )
 
     def test_two_items_of_that_name_are_ambiguous(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         insert(instance, "cmdb_ci_cmp_resource", "kv-unknown")
         insert(instance, "cmdb_ci_cmp_resource", "kv-unknown")
 
-        assert "is ambiguous, 2 records: cmdb_ci_cmp_resource by name" in bound(cmdb, UNKNOWN_VAULT).reason
+        assert "kv-unknown: 2 records, cmdb_ci_cmp_resource by name" in bound(cmdb, UNKNOWN_VAULT).detail
 
     def test_a_resource_group_that_no_query_may_hold_leaves_the_name(
         self, instance: ServiceNowStandIn, cmdb: Cmdb
@@ -350,10 +347,8 @@ class TestParents:
         binding = bound(cmdb, arm_id("Microsoft.Network/virtualNetworks/vnet-shop/subnets/snet-new"))
 
         assert binding.sys_id == ci_sys_id("vnet-shop")
-        assert binding.reason == (
-            "Configuration item: vnet-shop (cmdb_ci_network), found in cmdb_ci_network by Azure id; "
-            "snet-new is a part of it."
-        )
+        assert binding.reason == "Configuration item: vnet-shop. snet-new is a part of it."
+        assert binding.detail == "vnet-shop (cmdb_ci_network), found in cmdb_ci_network by Azure id"
 
     def test_it_goes_on_step_by_step(self, cmdb: Cmdb) -> None:
         container = arm_id("Microsoft.Storage/storageAccounts/stshopdata/blobServices/default/containers/photos")
@@ -388,7 +383,7 @@ class TestParents:
         subnet = arm_id("Microsoft.Network/virtualNetworks/vnet-shop/subnets/snet-web")
         insert(instance, "cmdb_ci_cloud_subnet", "snet-web", object_id=subnet)
 
-        assert "snet-web is ambiguous" in bound(cmdb, subnet).reason
+        assert bound(cmdb, subnet).reason == "No configuration item: snet-web is in the CMDB more than once."
 
     def test_parts_share_what_was_learnt_of_their_parent(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         subnets = arm_id("Microsoft.Network/virtualNetworks/vnet-shop/subnets")
@@ -420,14 +415,14 @@ class TestHostNames:
         assert bound(cmdb, "dc01.contoso").sys_id == ""
 
     def test_what_is_no_host_is_not_found_by_name_alone(self, cmdb: Cmdb) -> None:
-        assert bound(cmdb, "kv-shop").reason == (
-            "No configuration item. kv-shop was not found: cmdb_ci_vm_instance by name, cmdb_ci_computer by name."
+        assert bound(cmdb, "kv-shop").detail == (
+            "kv-shop was not found: cmdb_ci_vm_instance by name, cmdb_ci_computer by name"
         )
 
     def test_two_hosts_of_that_name_are_ambiguous(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         insert(instance, "cmdb_ci_vm_instance", "vm-web-02")
 
-        assert "vm-web-02 is ambiguous, 2 records" in bound(cmdb, "vm-web-02").reason
+        assert "vm-web-02: 2 records" in bound(cmdb, "vm-web-02").detail
 
 
 class TestSeveralResources:
@@ -444,12 +439,12 @@ class TestSeveralResources:
         binding = bound(cmdb, "a", "b", "A", "c", "d", "e", "vm-web-02", "f")
 
         assert binding.sys_id == ""
-        assert binding.reason.endswith("2 more resources were not looked up.")
+        assert binding.reason.endswith("; 2 more resources were not looked up.")
         assert len(instance.calls) == 10
 
     @pytest.mark.parametrize("resources", [[], [""], [" ", "/"]])
     def test_none_is_none(self, instance: ServiceNowStandIn, cmdb: Cmdb, resources: Sequence[str]) -> None:
-        nothing = CiMatch(reason="No configuration item. The alert names no resource.")
+        nothing = CiMatch(reason="No configuration item: the alert names no resource.")
 
         assert cached(cmdb, resources) == nothing
         assert bound(cmdb, *resources) == nothing
@@ -461,7 +456,7 @@ class TestSeveralResources:
         slots = [arm_id(f"Microsoft.Web/sites/app-{each}/slots/s") for each in range(5)]
 
         first = bound(cmdb, *slots)
-        assert first == CiMatch(reason="No configuration item. None was found with 20 requests.")
+        assert first == CiMatch(reason="No configuration item: none was found with 20 requests.")
         assert len(instance.calls) == 20
         assert cached(cmdb, slots) is None
 
@@ -476,7 +471,7 @@ class TestSeveralResources:
         while (binding := cached(cmdb, slots)) is None:
             bound(cmdb, *slots)
 
-        assert len(binding.reason) <= 1000
+        assert max(len(binding.reason), len(binding.detail)) <= 1000
 
 
 class TestTraps:
@@ -489,7 +484,7 @@ class TestTraps:
             bindings = [bound(cmdb, UNKNOWN_VAULT), bound(cmdb, f"{UNKNOWN_VAULT}-2")]
 
         assert [binding.sys_id for binding in bindings] == ["", ""]
-        assert "cmdb_ci_service by Azure id (there is no such field)" in bindings[1].reason
+        assert "cmdb_ci_service by Azure id (there is no such field)" in bindings[1].detail
         assert len(instance.widened) == 1
         assert len(caplog.records) == 1
 
@@ -516,7 +511,7 @@ class TestTraps:
     def test_a_class_that_the_instance_lacks_is_told(self, instance: ServiceNowStandIn, clock: Clock) -> None:
         cmdb = cmdb_of(instance, clock, **{"Microsoft.KeyVault/vaults": "cmdb_ci_vault"})
 
-        assert "cmdb_ci_vault by Azure id (there is no such table)" in bound(cmdb, UNKNOWN_VAULT).reason
+        assert "cmdb_ci_vault by Azure id (there is no such table)" in bound(cmdb, UNKNOWN_VAULT).detail
 
     @pytest.mark.parametrize("status", [403, 404, 405])
     def test_what_stands_before_the_instance_says_nothing_of_a_class(
@@ -555,7 +550,7 @@ class TestTraps:
         binding = bound(cmdb_of(untouched, clock), resource)
 
         assert binding.sys_id == ""
-        assert "not asked" in binding.reason
+        assert "not asked" in binding.detail
         assert all("^" not in call.query["sysparm_query"] for call in untouched.calls)
 
     def test_names_of_others_have_no_power_in_the_reason(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
@@ -566,7 +561,7 @@ class TestTraps:
 
         assert binding.sys_id == sys_id
         assert binding.name == "(code)\u2039b>vm\u2039/b>(/code)"
-        assert "(code)\u2039script> was not found" in none.reason
+        assert "(code)\u2039script> was not found" in none.detail
 
     def test_rows_that_we_may_not_read_are_not_there(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         instance.switches.unreadable_tables |= {"cmdb_ci_vm_instance"}
@@ -584,7 +579,7 @@ class TestTraps:
             none = bound(cmdb, f"{UNKNOWN_VAULT}-2")
 
         assert binding.sys_id == sys_id
-        assert "sys_object_source by Azure id (we may not read it)" in none.reason
+        assert "sys_object_source by Azure id (we may not read it)" in none.detail
         assert len(instance.calls_to("sys_object_source")) == 1
         assert [record.name for record in caplog.records if record.levelno == logging.WARNING] == [
             "itsm_bridge.servicenow.cmdb.lookup"
@@ -791,7 +786,7 @@ def test_whatever_comes_in_is_bound_or_explained_and_never_widens_a_query() -> N
             binding = cmdb.find(resources, deadline=plenty())
             assert binding.sys_id in live | {""}
             assert binding.reason.endswith((".", "…"))
-            assert len(binding.reason) <= 1000
+            assert max(len(binding.reason), len(binding.detail)) <= 1000
 
         check()
 
@@ -814,3 +809,24 @@ class TestTypedNames:
         assert (resource.arm_id, resource.name) == ("", text.rpartition("/")[2])
         assert next(questions_of(resource, {})).table == table
         assert {question.field for question in questions_of(resource, {})} == {"name"}
+
+
+class TestSentences:
+    """What people read in a work note; where it was looked for is the detail."""
+
+    def test_what_is_missing_is_one_sentence(self, cmdb: Cmdb) -> None:
+        binding = bound(cmdb, UNKNOWN_VAULT, "vm-unknown")
+
+        assert binding.reason == "No configuration item: kv-unknown and vm-unknown are not in the CMDB."
+        assert binding.detail.startswith("kv-unknown was not found: cmdb_ci_cmp_resource by Azure id")
+
+    def test_a_subscription_is_no_number_and_is_not_looked_for_where_no_account_is_known(
+        self, instance: ServiceNowStandIn, cmdb: Cmdb
+    ) -> None:
+        for row in instance.rows("cmdb_ci_cloud_service_account"):
+            instance.delete(row["sys_id"], table="cmdb_ci_cloud_service_account")
+
+        binding = bound(cmdb, "/subscriptions/00000000-0000-0000-0000-0000000000ff")
+
+        assert binding.reason == "No configuration item: the subscription is not in the CMDB."
+        assert tables(instance) == ["cmdb_ci_cloud_service_account"] * 2

@@ -25,7 +25,10 @@ OTHER_CLASSES = ("cmdb_ci_cmp_resource",)
 _DATABASE = ("cmdb_ci_cloud_database",)
 _WEB = ("cmdb_ci_cloud_webserver", "cmdb_ci_cloud_function")
 _GROUP = "Microsoft.Resources/resourceGroups"
-_SUBSCRIPTION = "Microsoft.Resources/subscriptions"
+SUBSCRIPTION = "Microsoft.Resources/subscriptions"
+
+#: What a CMDB that knows subscriptions has of each.
+ACCOUNTS = "cmdb_ci_cloud_service_account"
 
 #: Classes by resource type, in the order in which they are asked; the types in the casing that Azure documents.
 CLASSES: Mapping[str, Sequence[str]] = {
@@ -58,7 +61,7 @@ CLASSES: Mapping[str, Sequence[str]] = {
     "Microsoft.Web/sites/slots": _WEB,
     "Microsoft.ContainerService/managedClusters": ("cmdb_ci_kubernetes_cluster",),
     _GROUP: ("cmdb_ci_resource_group",),
-    _SUBSCRIPTION: ("cmdb_ci_cloud_service_account",),
+    SUBSCRIPTION: (ACCOUNTS,),
 }
 
 _CANONICAL = {each.lower(): each for each in CLASSES}
@@ -123,7 +126,7 @@ def resource_of(text: str) -> Resource:
     if parts[0] or not all(parts[1:]) or len(parts) % 2 == 0:
         return Resource(name=text.strip())
     if keys == ["subscriptions"]:
-        return Resource(arm_id=arm_id, type=_SUBSCRIPTION, name=parts[-1])
+        return Resource(arm_id=arm_id, type=SUBSCRIPTION, name=parts[-1])
     if keys == ["subscriptions", "resourcegroups"]:
         return Resource(arm_id=arm_id, type=_GROUP, name=parts[-1])
     if keys[:1] == ["subscriptions"] and "providers" in keys[:-1]:
@@ -157,7 +160,7 @@ def questions_of(resource: Resource, overrides: Mapping[str, str]) -> Iterator[Q
     """Yield the questions, the surest first; `overrides` are classes by resource type in lower case."""
     classes = _classes_of(resource, overrides)
     if resource.arm_id:
-        by_account = resource.type == _SUBSCRIPTION
+        by_account = resource.type == SUBSCRIPTION
         field, values = ("account_id", _spellings(resource.name)) if by_account else ("object_id", resource.arm_ids)
         yield from (Question(table=table, field=field, values=values) for table in classes)
         yield Question(table=SOURCES, field="id", values=resource.arm_ids)

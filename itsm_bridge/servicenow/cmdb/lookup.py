@@ -37,7 +37,15 @@ from cachetools import Cache, TLRUCache, TTLCache
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
-from itsm_bridge.servicenow.cmdb.classes import SOURCES, Question, lineage, questions_of, resource_of
+from itsm_bridge.servicenow.cmdb.classes import (
+    ACCOUNTS,
+    SOURCES,
+    SUBSCRIPTION,
+    Question,
+    lineage,
+    questions_of,
+    resource_of,
+)
 from itsm_bridge.servicenow.cmdb.match import (
     FIELDS,
     SYS_ID,
@@ -72,6 +80,9 @@ _FOUND_FRESH = 3600.0
 #: shall ask for an item that is not there. A search that was cut by time can be resumed for as long.
 _OTHERWISE_FRESH = 300.0
 _CACHE_SIZE = 2000
+
+#: Whether a CMDB knows subscriptions at all: asked once, it spares two questions about each of them.
+_ANY_ACCOUNT = Question(table=ACCOUNTS, field="sys_class_name", values=(ACCOUNTS,))
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -155,7 +166,7 @@ class Cmdb:
             match = first_of(resources, lambda resource: self._found(resource, allowance))
         except _Enough:
             match = None
-        return match or CiMatch(reason=f"No configuration item. None was found with {_MOST_REQUESTS} requests.")
+        return match or CiMatch(reason=f"No configuration item: none was found with {_MOST_REQUESTS} requests.")
 
     def _found(self, resource: str, allowance: _Allowance) -> CiMatch:
         key = key_of(resource)
@@ -196,6 +207,8 @@ class Cmdb:
                 if match is not None:
                     return match
                 asked.append((question, rows))
+                if target.type == SUBSCRIPTION and not self._rows_for(_ANY_ACCOUNT, allowance).rows:
+                    return not_found(resource, asked)
         return not_found(resource, asked)
 
     def _items_of(self, sources: Rows, allowance: _Allowance) -> Rows:

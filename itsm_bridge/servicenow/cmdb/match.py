@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from itsm_bridge.servicenow.cmdb.classes import Question, Resource
+from itsm_bridge.servicenow.cmdb.classes import SUBSCRIPTION, Question, Resource
 from itsm_bridge.text import clip, one_line, plain
 
 Row = Mapping[str, str]
@@ -43,8 +43,12 @@ class CiMatch:
     #: The value to write into `cmdb_ci`; "" if the alert has no configuration item.
     sys_id: str = ""
     name: str = ""
-    #: For a work note: where the item was looked for, and what was found.
+    #: For a work note: a sentence about the resources.
     reason: str
+    #: For an operator who asks: where it was looked for, and what was found there.
+    detail: str = ""
+    #: The name of a resource that is not there; "" if it is, or is there more than once.
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,38 +78,54 @@ def match_of(resource: Resource, target: Resource, question: Question, found: Ro
         return None
     if len(rows) > 1 or found.is_cut:
         count = f"{len(rows)}{' or more' if found.is_cut else ''} records"
-        return CiMatch(reason=f"{_shown(target.name)} is ambiguous, {count}: {_place(question)}")
+        name = _shown(target.name)
+        return CiMatch(reason=f"{name} is in the CMDB more than once", detail=f"{name}: {count}, {_place(question)}")
     name, table = _shown(rows[0].get("name", "")), rows[0].get("sys_class_name") or question.table
-    part = "" if target is resource else f"; {_shown(resource.name)} is a part of it"
-    reason = f"Configuration item: {name} ({_shown(table)}), found in {_place(question)}{part}."
-    return CiMatch(sys_id=rows[0]["sys_id"], name=name, reason=reason)
+    part = "" if target is resource else f" {_shown(resource.name)} is a part of it."
+    detail = f"{name} ({_shown(table)}), found in {_place(question)}"
+    return CiMatch(sys_id=rows[0]["sys_id"], name=name, reason=f"Configuration item: {name}.{part}", detail=detail)
 
 
 def not_found(resource: Resource, asked: Sequence[tuple[Question, Rows]]) -> CiMatch:
-    """Return the match that says where nothing was found."""
+    """Return that nothing was found where it was asked for."""
     places = []
     for question, found in asked:
         remark = found.remark or ("those of other resources" if found.rows else "")
         places.append(f"{_place(question)} ({remark})" if remark else _place(question))
-    return CiMatch(reason=f"{_shown(resource.name)} was not found: {', '.join(dict.fromkeys(places))}")
+    name = "the subscription" if resource.type == SUBSCRIPTION else _shown(resource.name)
+    where = ", ".join(dict.fromkeys(places)) or "not looked for"
+    return CiMatch(reason=f"{name} is not in the CMDB", detail=f"{name} was not found: {where}", missing=name)
 
 
 def first_of(resources: Sequence[str], find: Callable[[str], CiMatch | None]) -> CiMatch | None:
-    """Return the first match with an item, else one that says why there is none; None as soon as `find` gives None."""
+    """Return the first match that binds, else why none does; None as soon as `find` does not know."""
     unique: dict[str, str] = {}
     for resource in resources:
         unique.setdefault(key_of(resource), resource)
     unique.pop("", None)
-    reasons = []
+    failed = []
     for resource in islice(unique.values(), MOST_RESOURCES):
         match = find(resource)
         if match is None or match.sys_id:
             return match
-        reasons.append(match.reason)
-    if len(unique) > MOST_RESOURCES:
-        reasons.append(f"{len(unique) - MOST_RESOURCES} more resources were not looked up")
-    text = f"No configuration item. {'; '.join(reasons) or 'The alert names no resource'}."
-    return CiMatch(reason=clip(text, _REASON_LENGTH))
+        failed.append(match)
+    more = len(unique) - MOST_RESOURCES
+    left_out = [f"{more} more resources were not looked up"] if more > 0 else []
+    said = [*_missing(failed), *(match.reason for match in failed if not match.missing), *left_out]
+    details = [*(match.detail for match in failed), *left_out]
+    return CiMatch(
+        reason=clip(f"No configuration item: {'; '.join(said) or 'the alert names no resource'}.", _REASON_LENGTH),
+        detail=clip("; ".join(details), _REASON_LENGTH),
+    )
+
+
+def _missing(failed: Sequence[CiMatch]) -> list[str]:
+    """Return that some resources are not in the CMDB, in one sentence."""
+    names = list(dict.fromkeys(match.missing for match in failed if match.missing))
+    if not names:
+        return []
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return [f"{listed} {'are' if names[1:] else 'is'} not in the CMDB"]
 
 
 def key_of(resource: str) -> str:
