@@ -52,6 +52,7 @@ MUTANTS: tuple[Mutant, ...] = (
         before="            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
         after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
         "            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
         name="no intent: a lease that ran out says nothing of a write",
@@ -245,9 +246,12 @@ def _tried(mutant: Mutant | None, suite: Sequence[str]) -> tuple[bool, str]:
         shutil.copy(ROOT / "pyproject.toml", copy)
         if mutant:
             _change(copy / mutant.file, mutant)
-        done = subprocess.run(
-            [sys.executable, *suite], cwd=copy, capture_output=True, text=True, timeout=LONGEST, check=False
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, *suite], cwd=copy, capture_output=True, text=True, timeout=LONGEST, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False, f"no verdict within {LONGEST} s"
     words = (done.stdout + done.stderr).splitlines()
     said = next((line for line in words if line.startswith(("!! ", "FAILED "))), "")
     # A mutant that does not even run proves nothing.

@@ -22,7 +22,7 @@ MESSAGE_LEASE = timedelta(seconds=20)
 REST_WITHIN = timedelta(minutes=25)
 
 #: The mark at the end of each note that a notification made.
-_MARK = re.compile(r"\(ref [0-9a-f]{10}\)")
+_MARK = re.compile(r"\(ref [0-9a-f]{10}, by which itsm-bridge knows its note\)")
 
 
 class Resting(World):

@@ -35,6 +35,8 @@ from local.azurite import Azurite
 from local.servicenow.instance import ServiceNowStandIn
 from tests.builders import KEY, NOW
 
+_MARK = re.compile(r"\(ref [0-9a-f]{10}, by which itsm-bridge knows its note\)")
+
 
 class PromptWakeUps(WakeUpQueue):
     """The real queue, with messages that are visible at once: when they are due is the virtual clock's affair."""
@@ -188,7 +190,7 @@ class Rig:
 
 
 def _notes_in(entry: str) -> list[str]:
-    return [part.strip() for part in re.split(r"\(ref [0-9a-f]{10}\)", entry) if part.strip()]
+    return [part.strip() for part in _MARK.split(entry) if part.strip()]
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Note:
 
     def marked(self, key: str) -> str:
         """Return the text with a mark by which the note is recognised in the journal."""
-        return f"{self.text}\n({self.mark(key)})"
+        return f"{self.text}\n({self.mark(key)}, by which itsm-bridge knows its note)"
 
     def mark(self, key: str) -> str:
         """Return the mark: the same for the same note of the same key, whichever process writes it."""

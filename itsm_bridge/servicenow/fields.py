@@ -41,9 +41,11 @@ def content_of(alert: Alert, wording: Wording) -> Content:
     impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else alert.severity]
     prefix = ("[TEST] " if alert.is_test else "") + (f"{alert.severity}: " if alert.severity else "")
     source = name_of(alert.alert_rule) or alert.monitoring_service
+    title = wording.title(FIELD_LENGTHS["short_description"] - len(prefix))
+    is_cut = title != wording.headline
     fields = {
-        "short_description": f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}",
-        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"]),
+        "short_description": f"{prefix}{title}",
+        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"], is_cut=is_cut),
         "impact": impact,
         "urgency": urgency,
         "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),

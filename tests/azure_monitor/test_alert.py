@@ -36,6 +36,7 @@ KINDS = {
     "log-analytics": Kind.LOG,
     "log-measure": Kind.LOG,
     "log-row": Kind.LOG_ROW,
+    "log-subscription-scope": Kind.LOG,
     "log-search": Kind.LOG,
     "metric": Kind.METRIC,
     "prometheus": Kind.PROMETHEUS,

@@ -1,7 +1,9 @@
 """What does the description of an incident say, and what is left out when it does not fit?
 
 `notification` calls `description_of` with the length that the field holds.
-The headline, the test notice and the condition always stay. If the rest does not fit, the investigation link and the
+It is read by a person who was just woken: what happened, whom and what to ask, what was measured, where, when, links,
+and then the rest. The title is not said again unless it had to be cut.
+The test notice and the condition always stay. If the rest does not fit, the investigation link and the
 rule group go first, then the query, custom properties and result rows; of equal rank the longest part goes first.
 The last line names what was left out or shortened.
 """
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from itsm_bridge.azure_monitor.affected import is_arm_id
+from itsm_bridge.azure_monitor.affected import Affected, affected_by, is_arm_id
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
@@ -22,6 +24,8 @@ TEST_NOTICE = 'A test: somebody pressed "Test" in an action group. Nothing is wr
 
 #: The page of one alert in the Azure portal.
 _ALERT_PAGE = "https://portal.azure.com/#view/Microsoft_Azure_Monitoring_Alerts/AlertDetails.ReactView/alertId/"
+#: The page of one resource.
+_RESOURCE_PAGE = "https://portal.azure.com/#resource"
 _ALERT_PROVIDER = "/providers/microsoft.alertsmanagement/alerts/"
 
 #: Addresses that may be shown as links: encrypted, without white space and without what could end a link early.
@@ -31,7 +35,13 @@ _SHOWN_RESOURCES = 5
 _SHOWN_PROPERTIES = 20
 
 #: By the number of the paragraph.
-_HEADINGS: Mapping[int, tuple[str, ...]] = {5: ("Custom properties",), 6: ("Links",)}
+_HEADINGS: Mapping[int, tuple[str, ...]] = {7: ("Links",), 8: ("Custom properties",)}
+
+#: Names of custom properties that tell a person what to do or whom to ask.
+_HELPING = re.compile(r"run[ _-]?book|play[ _-]?book|\bteam\b|owner|on[ _-]?call|contact|escalation", re.IGNORECASE)
+
+#: The parts of an ARM id that people know it by.
+_PLACE = re.compile(r"/subscriptions/([^/]+)(?:/resourcegroups/([^/]+))?", re.IGNORECASE)
 
 #: Characters kept free for the line that names what was left out.
 _LAST_LINE = 150
@@ -52,16 +62,20 @@ class _Part:
     can_be_cut: bool = True
 
 
-def description_of(alert: Alert, wording: Wording, *, limit: int) -> str:
-    """Return the description, at most `limit` characters long."""
+def description_of(alert: Alert, wording: Wording, *, limit: int, is_cut: bool) -> str:
+    """Return the description, at most `limit` characters long; `is_cut` if the title does not hold the headline."""
+    helping = [line for line in property_lines(alert) if _HELPING.search(line.label)]
+    found = affected_by(alert)
     parts = [
         *_text(0, "test notice", TEST_NOTICE if alert.is_test else "", Rank.VITAL),
-        *_text(1, "headline", wording.headline, Rank.VITAL),
+        *_text(1, "headline", wording.headline if is_cut or not _has_more(alert, wording) else "", Rank.VITAL),
         *_text(2, "description of the rule", "" if _is_told(alert, wording) else alert.description.strip()),
         *_text(3, "text of the event", wording.story),
-        *_lines(4, (*wording.lines, *_common_lines(alert))),
-        *_lines(5, property_lines(alert)),
-        *_lines(6, _links(alert, wording), can_be_cut=False),
+        *_lines(4, helping),
+        *_lines(5, (*(line for line in wording.lines if not _names(line, found)), *_places(found))),
+        *_lines(6, _common_lines(alert)),
+        *_lines(7, _links(alert, wording), can_be_cut=False),
+        *_lines(8, [line for line in property_lines(alert) if line not in helping]),
     ]
     return _joined(_fitting(parts, limit))
 
@@ -76,22 +90,46 @@ def _is_told(alert: Alert, wording: Wording) -> bool:
     return one_line(alert.description).rstrip(".").lower() in f"{wording.headline}\n{one_line(wording.story)}".lower()
 
 
+def _has_more(alert: Alert, wording: Wording) -> bool:
+    """Whether the description begins with anything without the headline."""
+    return bool(alert.description.strip() or wording.story or wording.lines)
+
+
+def _names(line: Line, found: Affected) -> bool:
+    """Whether a line says no more than the lines of the resources do."""
+    return line.text.lower() in {resource.lower() for resource in (*found.resources, *found.scopes)}
+
+
+def _places(found: Affected) -> tuple[Line, ...]:
+    """Return a line for each of the first resources, the others by name, and where the rule looks."""
+    shown = [("Resource", _place(resource)) for resource in found.resources[:_SHOWN_RESOURCES]]
+    more = ", ".join(name_of(each) for each in found.resources[_SHOWN_RESOURCES:])
+    scopes = [("Scope", _place(scope)) for scope in found.scopes[:_SHOWN_RESOURCES]]
+    return lines_of([*shown, ("Resources", f"and {more}" if more else ""), *scopes])
+
+
+def _place(resource: str) -> str:
+    match = _PLACE.match(resource)
+    if match is None:
+        return name_of(resource)
+    subscription, group = match.groups()
+    if group is None:
+        return f"subscription {subscription}"
+    name = name_of(resource)
+    where = f"resource group {group}, subscription {subscription}"
+    return where if name.lower() == group.lower() and "/providers/" not in resource.lower() else f"{name}, {where}"
+
+
 def _common_lines(alert: Alert) -> tuple[Line, ...]:
-    resources = [each if is_arm_id(each) else name_of(each) for each in resources_of(alert)]
-    more = ", ".join(name_of(each) for each in resources[_SHOWN_RESOURCES:])
     signal = f" ({alert.signal_type})" if alert.signal_type not in ("", alert.monitoring_service) else ""
-    return (
-        *lines_of([("Resource", resource) for resource in resources[:_SHOWN_RESOURCES]]),
-        *lines_of([("Resources", f"and {more}" if more else "")]),
-        *lines_of(
-            [
-                ("Rule", name_of(alert.alert_rule)),
-                ("Severity", alert.severity.value if alert.severity else ""),
-                ("Fired", utc_text(alert.fired_date_time)),
-                ("Resolved", utc_text(alert.resolved_date_time)),
-                ("Monitoring service", one_line(f"{alert.monitoring_service}{signal}")),
-            ]
-        ),
+    return lines_of(
+        [
+            ("Fired", utc_text(alert.fired_date_time)),
+            ("Resolved", utc_text(alert.resolved_date_time)),
+            ("Rule", name_of(alert.alert_rule)),
+            ("Severity", alert.severity.value if alert.severity else ""),
+            ("Monitoring service", one_line(f"{alert.monitoring_service}{signal}")),
+        ]
     )
 
 
@@ -99,11 +137,17 @@ def _links(alert: Alert, wording: Wording) -> tuple[Line, ...]:
     is_real = _ALERT_PROVIDER in alert.alert_id.lower() and not alert.is_test
     page = f"{_ALERT_PAGE}{quote(alert.alert_id, safe='')}" if is_real else ""
     links = (
-        *lines_of([("Alert", page)]),
+        *lines_of([("Alert", page), *_pages(alert)]),
         *(Line(label=link.label, text=link.text, rank=Rank.EXTRA) for link in wording.links),
         *lines_of([("Investigation", alert.investigation_link)], rank=Rank.SPARE),
     )
     return tuple(link for link in links if _LINK.fullmatch(link.text))
+
+
+def _pages(alert: Alert) -> list[tuple[str, str]]:
+    """Return the page of the first affected resource, which tells its whole ARM id too."""
+    first = next((each for each in resources_of(alert) if is_arm_id(each)), "")
+    return [("Resource", f"{_RESOURCE_PAGE}{quote(first, safe='/-._~()')}")] if first and not alert.is_test else []
 
 
 def _text(paragraph: int, name: str, text: str, rank: Rank = Rank.NORMAL) -> list[_Part]:
