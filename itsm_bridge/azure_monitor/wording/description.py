@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
 from itsm_bridge.text import clip, length, one_line
@@ -88,7 +89,7 @@ def _common_lines(alert: Alert) -> tuple[Line, ...]:
         *lines_of(
             [
                 ("Rule", name_of(alert.alert_rule)),
-                ("Severity", alert.severity.value if alert.severity else ""),
+                ("Severity", str(severity_of(alert))),
                 ("Fired", utc_text(alert.fired_date_time)),
                 ("Resolved", utc_text(alert.resolved_date_time)),
                 ("Monitoring service", one_line(f"{alert.monitoring_service}{signal}")),
