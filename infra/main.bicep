@@ -65,7 +65,7 @@ param entraAllowedCallers string = '461e8683-5575-4561-ac7f-899cc907d62a'
 @description('App role that the caller must have been granted. Empty: none.')
 param entraRequiredRole string = 'ActionGroupsSecureWebhook'
 
-@description('Subscriptions that alerts may come from, separated by commas. Empty: all in the tenant.')
+@description('Ids of the subscriptions that alerts may come from, separated by commas; the word tenant among them admits alerts that name none. Empty: all in the tenant.')
 param allowedSubscriptions string = ''
 
 @description('Requests in flight to ServiceNow per instance of the app. ServiceNow gives API users four semaphores a node.')

@@ -18,8 +18,13 @@ from itsm_bridge.errors import InvalidSettings
 #: (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#secure-webhook).
 AZNS_AAD_WEBHOOK = "461e8683-5575-4561-ac7f-899cc907d62a"
 
+#: Stands among the allowed subscriptions for alerts that name none, as those of rules for the whole tenant
+#: (https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-tenant-level-service-heath-alerts).
+TENANT = "tenant"
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
+_SUBSCRIPTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STORAGE = "AzureWebJobsStorage"
 
@@ -76,7 +81,7 @@ class Settings:
     storage: StorageSettings
     entra: EntraSettings
     servicenow: ServiceNowSettings
-    #: Lower-cased; empty: all.
+    #: Ids, lower-cased, and `TENANT` for alerts that name none; empty: all.
     allowed_subscriptions: frozenset[str]
     retry_horizon: timedelta
     retention: timedelta
@@ -93,7 +98,7 @@ class Settings:
             storage=_storage(reader),
             entra=_entra(reader),
             servicenow=_servicenow(reader),
-            allowed_subscriptions=frozenset(name.lower() for name in reader.names("ALLOWED_SUBSCRIPTIONS")),
+            allowed_subscriptions=_subscriptions(reader),
             retry_horizon=timedelta(hours=reader.number("RETRY_HORIZON_HOURS", default=72, least=1, most=24 * 365)),
             retention=timedelta(days=reader.number("RETENTION_DAYS", default=90, least=1, most=3650)),
         )
@@ -223,6 +228,15 @@ def _entra(reader: _Reader) -> EntraSettings:
     if not all(_TENANT.fullmatch(tenant) for tenant in settings.tenants):
         reader.problems.append("ENTRA_TENANT_ID must be tenant ids, separated by commas")
     return settings
+
+
+def _subscriptions(reader: _Reader) -> frozenset[str]:
+    names = frozenset(name.lower() for name in reader.names("ALLOWED_SUBSCRIPTIONS"))
+    if not all(name == TENANT or _SUBSCRIPTION.fullmatch(name) for name in names):
+        reader.problems.append(
+            f"ALLOWED_SUBSCRIPTIONS must be subscription ids and the word {TENANT}, separated by commas"
+        )
+    return names
 
 
 def _servicenow(reader: _Reader) -> ServiceNowSettings:

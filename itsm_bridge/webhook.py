@@ -27,6 +27,7 @@ from itsm_bridge.errors import (
 )
 from itsm_bridge.reconcile.attempt import Outcome, Result
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
+from itsm_bridge.settings import TENANT
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
 log = logging.getLogger("itsm_bridge")
@@ -51,7 +52,7 @@ class Webhook:
     """The parts that take a notification in; the composition root makes one webhook per process."""
 
     verifier: TokenVerifier
-    #: Lower-cased; empty: all.
+    #: Lower-cased, with `TENANT` for alerts that name none; empty: all.
     allowed_subscriptions: frozenset[str]
     reconciler: Reconciler
 
@@ -65,9 +66,15 @@ class Webhook:
         if len(body) > LARGEST_BODY:
             raise TooLarge("The body is larger than 1 MiB; an alert is at most 256 KB.")
         alert = parse_alert(body)
-        if self.allowed_subscriptions and alert.subscription_id not in self.allowed_subscriptions:
-            raise Forbidden(f"subscription {alert.subscription_id!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
+        self._check_subscription(alert.subscription_id)
         return alert
+
+    def _check_subscription(self, subscription: str) -> None:
+        if not self.allowed_subscriptions or (subscription or TENANT) in self.allowed_subscriptions:
+            return
+        if not subscription:
+            raise Forbidden(f"it names no subscription, and ALLOWED_SUBSCRIPTIONS lacks the word {TENANT}")
+        raise Forbidden(f"subscription {subscription!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
 
 
 #: Status, code, sentence ("" for the error's own), and headers. The first class that fits.

@@ -9,6 +9,8 @@ from itsm_bridge.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 
+ONE = "5E2A8F31-0c4d-4b7e-9a66-2f1d3c7b8e90"
+
 LEAST = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "ENTRA_TENANT_ID": "7a000000-0000-0000-0000-000000000000",
@@ -38,12 +40,31 @@ def test_what_is_not_set_has_its_default() -> None:
 
 def test_lists_are_separated_by_commas() -> None:
     settings = Settings.from_environ(
-        {**LEAST, "ENTRA_AUDIENCE": "api://a, b ,", "ALLOWED_SUBSCRIPTIONS": "AAA,bbb", "ENTRA_TENANT_ID": "t1,t2"}
+        {
+            **LEAST,
+            "ENTRA_AUDIENCE": "api://a, b ,",
+            "ALLOWED_SUBSCRIPTIONS": f"{ONE}, {ONE}",
+            "ENTRA_TENANT_ID": "t1,t2",
+        }
     )
 
     assert settings.entra.audiences == ("api://a", "b")
     assert settings.entra.tenants == ("t1", "t2")
-    assert settings.allowed_subscriptions == {"aaa", "bbb"}
+    assert settings.allowed_subscriptions == {ONE.lower()}
+
+
+@pytest.mark.parametrize("word", ["tenant", "Tenant", " TENANT "])
+def test_a_word_among_the_subscriptions_stands_for_alerts_that_name_none(word: str) -> None:
+    settings = Settings.from_environ({**LEAST, "ALLOWED_SUBSCRIPTIONS": f"{ONE},{word}"})
+
+    assert settings.allowed_subscriptions == {ONE.lower(), "tenant"}
+
+
+@pytest.mark.parametrize("text", ["tenants", "Shop production", f"/subscriptions/{ONE}", f"{ONE};{ONE}", f"{ONE},all"])
+def test_what_is_no_subscription_id_is_named_without_its_value(text: str) -> None:
+    assert problems(ALLOWED_SUBSCRIPTIONS=text) == (
+        "ALLOWED_SUBSCRIPTIONS must be subscription ids and the word tenant, separated by commas"
+    )
 
 
 def test_the_empty_string_switches_the_role_check_off() -> None:

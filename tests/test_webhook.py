@@ -94,6 +94,47 @@ def test_what_is_refused_never_reaches_the_reconciler(body: bytes, status: int) 
     assert (told.status, stub.asked) == (status, ["verify Bearer t"])
 
 
+SUBSCRIPTION = "5e2a8f31-0c4d-4b7e-9a66-2f1d3c7b8e90"
+OTHER = "00000000-0000-0000-0000-000000000002"
+
+
+@pytest.mark.parametrize(
+    ("sample", "allowed", "status"),
+    [
+        ("metric-static.fired", [], 202),
+        ("metric-static.fired", [OTHER, SUBSCRIPTION], 202),
+        ("metric-static.fired", [OTHER], 403),
+        ("metric-static.fired", ["tenant"], 403),
+        ("service-health-tenant.active", [], 202),
+        ("service-health-tenant.active", [OTHER, "tenant"], 202),
+        ("service-health-tenant.active", [SUBSCRIPTION], 403),
+    ],
+)
+def test_a_list_of_subscriptions_admits_those_and_by_a_word_the_alerts_that_name_none(
+    sample: str, allowed: list[str], status: int
+) -> None:
+    stub = Stub(Result(outcome=Outcome.ACCEPTED, record=record()))
+
+    told = answer(lambda: webhook(stub, *allowed), "Bearer t", json.dumps(document_of(sample)).encode())
+
+    assert told.status == status
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        ("metric-static.fired", f"subscription '{SUBSCRIPTION}' is not in ALLOWED_SUBSCRIPTIONS"),
+        ("service-health-tenant.active", "it names no subscription, and ALLOWED_SUBSCRIPTIONS lacks the word tenant"),
+    ],
+)
+def test_the_log_names_what_the_list_of_subscriptions_lacks(
+    sample: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer(lambda: webhook(Stub(), OTHER), "Bearer t", json.dumps(document_of(sample)).encode())
+
+    assert reason in caplog.text
+
+
 @pytest.mark.parametrize("error", [InvalidSettings("X is missing"), KeyError("an alert")], ids=["settings", "bug"])
 def test_a_program_that_cannot_be_built_asks_for_the_alert_again(
     error: Exception, caplog: pytest.LogCaptureFixture

@@ -55,15 +55,15 @@ def correlate(alert: Alert) -> Correlation:
     """Return the key of `alert` and whether it opens or closes."""
     if alert.is_test:
         return Correlation(key=_key("test", digest_of(alert.document)), signal="", opens=True, closes=True)
-    is_over = alert.monitor_condition is MonitorCondition.RESOLVED or _is_over(alert)
+    ends = is_over(alert)
     parts = _health_parts(alert)
     signal = "" if parts else alert.alert_id.lower()
     says_nothing = _was_and_is_available(alert)
     return Correlation(
         key=_key(*(parts or _parts(alert))),
         signal=signal,
-        opens=not is_over and not says_nothing,
-        closes=is_over and not says_nothing,
+        opens=not ends and not says_nothing,
+        closes=ends and not says_nothing,
     )
 
 
@@ -87,7 +87,10 @@ def _health_parts(alert: Alert) -> Parts:
     return ()
 
 
-def _is_over(alert: Alert) -> bool:
+def is_over(alert: Alert) -> bool:
+    """Return whether what `alert` tells of is over, and nothing more has to be done."""
+    if alert.monitor_condition is MonitorCondition.RESOLVED:
+        return True
     context = alert.context
     properties = context.section("properties")
     status = context.text("status").lower()

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition
+from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
+from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.activity_log import STAGE, event_time
 from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, property_lines
@@ -21,6 +22,9 @@ from itsm_bridge.text import clip, one_line, plain
 
 #: The fact that is shown and is no news: it changes with the facts that it is made of.
 _HEADLINE = "Alert"
+
+#: The fact that is news only between two notifications that have it: some schemas leave it out.
+_SEVERITY = "Severity"
 
 #: How long a note may be: a journal entry holds 4000 characters, and others may stand beside it.
 _NOTE_LENGTH = 3000
@@ -62,7 +66,7 @@ class Notification:
 def notification_of(alert: Alert, wording: Wording) -> Notification:
     """Return what `alert`, which `wording` has put into words, asks of an incident."""
     correlation = correlate(alert)
-    facts = _facts(alert, wording)
+    facts = _facts(alert, correlation, wording)
     return Notification(
         key=correlation.key,
         signal=correlation.signal,
@@ -86,17 +90,23 @@ def changed_note(before: Mapping[str, str], after: Notification) -> str:
     changes = [
         f"{label}: {before.get(label) or 'none'} → {after.facts.get(label) or 'none'}"
         for label in labels
-        if before.get(label, "") != after.facts.get(label, "")
+        if _is_news(label, before.get(label, ""), after.facts.get(label, ""))
     ]
     return clip("\n".join(changes) + "\n\n" + after.note if changes else after.note, _NOTE_LENGTH)
 
 
-def _facts(alert: Alert, wording: Wording) -> Mapping[str, str]:
+def _is_news(label: str, before: str, after: str) -> bool:
+    return before != after and (label != _SEVERITY or bool(before and after))
+
+
+def _facts(alert: Alert, correlation: Correlation, wording: Wording) -> Mapping[str, str]:
+    # Health that is well again has no severity, and the incident keeps the one that it was opened with.
+    has_severity = correlation.opens or alert.kind not in _HEALTH
     # The incidents of Service Health are shared by all rules that watch it, so the rule is no fact of theirs.
     rule = "" if alert.kind is Kind.SERVICE_HEALTH else name_of(alert.alert_rule)
     facts = {
         _HEADLINE: wording.headline,
-        "Severity": alert.severity or "",
+        _SEVERITY: (severity_of(alert).severity or "") if has_severity else "",
         "Rule": rule,
         **{line.label: line.text for line in wording.lines if line.is_fact},
     }
@@ -126,7 +136,8 @@ def _digest(alert: Alert, correlation: Correlation, wording: Wording, facts: Map
     lines = (*wording.lines, *(() if is_shared else property_lines(alert)))
     said = [
         *(f"{line.label}: {line.text}" for line in lines if line.is_stable),
-        *(f"{label}: {text}" for label, text in facts.items()),
+        # An alert without severity weighs as much as one of Sev4.
+        *(f"{label}: {text}" for label, text in {_SEVERITY: Severity.SEV4, **facts}.items()),
         "test" if alert.is_test else "",
         wording.title(_WHOLE),
         wording.story,

@@ -30,6 +30,9 @@ VerifiedClaims = NewType("VerifiedClaims", Mapping[str, object])
 _METADATA_PATHS = {"1.0": "/.well-known/openid-configuration", "2.0": "/v2.0/.well-known/openid-configuration"}
 #: The claim that names the calling application, by the token version.
 _CALLER_CLAIMS = {"1.0": "appid", "2.0": "azp"}
+#: How claims are spelled in JSON. PyJWT also takes a time in a string and true for a number.
+_TIMES = ("exp", "iat", "nbf")
+_TEXTS = ("appid", "azp", "iss", "tid")
 
 #: Characters; Entra's tokens for applications have one to two thousand.
 _HEADER_LIMIT = 16 * 1024
@@ -140,19 +143,22 @@ class TokenVerifier:
                 "enforce_minimum_key_length": True,
             },
         )
+        if not _is_well_typed(claims):
+            raise jwt.DecodeError("a claim of another type")
         if not isinstance(claims["aud"], str):
             # A token for several applications could be passed on by any of them; Entra issues none.
             raise jwt.InvalidAudienceError("a list of audiences")
         return claims
 
     def _judge(self, claims: Mapping[str, Any]) -> None:
+        # `_decode` let only lists pass as roles: in a string, `in` would find parts of names.
         caller = claims.get(_CALLER_CLAIMS[claims["ver"]])
-        roles = claims.get("roles")
+        roles = claims.get("roles", ())
         if "scp" in claims or claims.get("idtyp", "app") != "app":
             objection = "the token speaks for a user"
-        elif not isinstance(caller, str) or caller.casefold() not in self._allowed_callers:
+        elif caller is None or caller.casefold() not in self._allowed_callers:
             objection = "the application is not an allowed caller"
-        elif self._required_role and not _is_granted(self._required_role, roles):
+        elif self._required_role and self._required_role not in roles:
             objection = f"the application lacks the role {_shown(self._required_role)}"
         else:
             return
@@ -190,9 +196,19 @@ def _tenant_and_version(claims: Mapping[str, object]) -> tuple[str, str]:
     return (tenant.casefold(), version) if isinstance(tenant, str) and isinstance(version, str) else ("", "")
 
 
-def _is_granted(role: str, roles: object) -> bool:
-    """Whether `roles` is a list that holds `role`: in a string, `in` would find parts of names."""
-    return isinstance(roles, list) and role in roles
+def _is_well_typed(claims: Mapping[str, Any]) -> bool:
+    """Return whether each claim that is judged has the type that Entra gives it; some may be missing."""
+    audience, roles = claims["aud"], claims.get("roles", [])
+    return (
+        all(isinstance(claims[name], (int, float)) and not isinstance(claims[name], bool) for name in _TIMES)
+        and all(isinstance(claims.get(name, ""), str) for name in _TEXTS)
+        and (isinstance(audience, str) or _is_list_of_texts(audience))
+        and _is_list_of_texts(roles)
+    )
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _received(header: Mapping[str, object], claims: Mapping[str, object]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from itsm_bridge.azure_monitor.alert import Alert, Severity
 from itsm_bridge.azure_monitor.notification import affected_resources
+from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.wording.description import description_of
 from itsm_bridge.azure_monitor.wording.form import Wording, name_of
 from itsm_bridge.reconcile.ports import Content, Incident, Write
@@ -38,8 +39,9 @@ _LEFT_OUT = "Earlier notes are left out."
 
 def content_of(alert: Alert, wording: Wording) -> Content:
     """Return what the incident of `alert` says, and the candidates for its configuration item."""
-    impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else alert.severity]
-    prefix = ("[TEST] " if alert.is_test else "") + (f"{alert.severity}: " if alert.severity else "")
+    severity = severity_of(alert).severity
+    impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else severity]
+    prefix = ("[TEST] " if alert.is_test else "") + (f"{severity}: " if severity else "")
     source = name_of(alert.alert_rule) or alert.monitoring_service
     title = wording.title(FIELD_LENGTHS["short_description"] - len(prefix))
     is_cut = title != wording.headline

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
@@ -39,7 +40,7 @@ class Ledger:
 
     def render(self, alert: Alert, wording: Wording) -> Content:
         return Content(
-            fields={"title": wording.title(_TITLE_LENGTH), "weight": alert.severity or "none"},
+            fields={"title": wording.title(_TITLE_LENGTH), "weight": severity_of(alert).severity or "none"},
             fields_at_creation={"kind": alert.kind.value},
         )
 

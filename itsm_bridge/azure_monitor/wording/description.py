@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from itsm_bridge.azure_monitor.affected import Affected, affected_by, is_arm_id
 from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
 from itsm_bridge.text import clip, length, one_line
@@ -77,7 +78,7 @@ def description_of(alert: Alert, wording: Wording, *, limit: int, is_cut: bool) 
         *_lines(7, _links(alert, wording), can_be_cut=False),
         *_lines(8, [line for line in property_lines(alert) if line not in helping]),
     ]
-    return _joined(_fitting(parts, limit))
+    return _joined(_fitting(parts, limit)) or clip(wording.headline, limit)
 
 
 def property_lines(alert: Alert) -> tuple[Line, ...]:
@@ -127,7 +128,7 @@ def _common_lines(alert: Alert) -> tuple[Line, ...]:
             ("Fired", utc_text(alert.fired_date_time)),
             ("Resolved", utc_text(alert.resolved_date_time)),
             ("Rule", name_of(alert.alert_rule)),
-            ("Severity", alert.severity.value if alert.severity else ""),
+            ("Severity", str(severity_of(alert))),
             ("Monitoring service", one_line(f"{alert.monitoring_service}{signal}")),
         ]
     )
