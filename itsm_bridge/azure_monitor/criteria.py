@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itsm_bridge.azure_monitor.alert import Alert, Kind
 from itsm_bridge.azure_monitor.json_body import Section
 from itsm_bridge.azure_monitor.timestamps import duration_text
-from itsm_bridge.text import clip, number_text, one_line
+from itsm_bridge.text import clip, one_line
 
 Dimension = tuple[str, str]
 
@@ -31,13 +31,14 @@ _OPERATORS: Mapping[str, tuple[str, str]] = {
     "greaterorlessthan": ("outside", "outside"),
 }
 
+#: The operator that only thresholds have that follow the history.
+_OUTSIDE = "greaterorlessthan"
+
 #: How many criteria and dimensions are read (a rule has at most five and ten), and how long their names and values
 #: may be.
 _CRITERIA = 20
 _DIMENSIONS = 20
 _LENGTH = 300
-
-_PERCENT = ("percent", "%")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +49,26 @@ class Criterion:
     measure: str
     aggregation: str
     operator: str
+    #: A number as it was sent, and so the next.
     threshold: str
     #: The last measured value.
     value: str
+    #: The unit that the alert names; mostly none.
     unit: str
+    #: The resource type that has the metric.
+    namespace: str
     dimensions: tuple[Dimension, ...]
     query: str
     web_test: str
-    #: "High", "Medium" or "Low" if the threshold follows the history of the metric.
+    #: "High", "Medium" or "Low" if the threshold follows the history.
     sensitivity: str
     #: "2 of 3" if not every evaluation counts at once.
     failing_periods: str
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether the threshold follows the history of the metric, and so changes from one evaluation to the next."""
-        return bool(self.sensitivity)
+        """Whether the threshold follows the history, and so changes from one evaluation to the next."""
+        return bool(self.sensitivity) or _folded(self.operator) == _OUTSIDE
 
     @property
     def sign(self) -> str:
@@ -97,14 +102,14 @@ def window_of(alert: Alert) -> str:
 
 
 def _criterion(section: Section, condition: Section) -> Criterion:
-    measure = _short(section.text("metricName", "metricMeasureColumn", "name"))
     return Criterion(
-        measure=measure,
+        measure=_short(section.text("metricName", "metricMeasureColumn", "name")),
         aggregation=section.text("timeAggregation"),
         operator=section.text("operator"),
-        threshold=number_text(section.text("threshold")),
-        value=number_text(section.text("metricValue")),
-        unit=_unit(measure, section.text("metricUnit")),
+        threshold=section.text("threshold"),
+        value=section.text("metricValue"),
+        unit=section.text("metricUnit"),
+        namespace=section.text("metricNamespace"),
         dimensions=_dimensions(section.value("dimensions")),
         query=section.text("searchQuery", "query", "expression"),
         web_test=_short(section.text("webTestName")),
@@ -120,9 +125,10 @@ def _first_version_criterion(context: Section) -> Criterion:
         measure="" if counts_results else "AggregatedValue",
         aggregation="Count" if counts_results else "",
         operator=context.text("Operator"),
-        threshold=number_text(context.text("Threshold")),
-        value=number_text(context.text("ResultCount")) if counts_results else "",
+        threshold=context.text("Threshold"),
+        value=context.text("ResultCount") if counts_results else "",
         unit="",
+        namespace="",
         dimensions=_dimensions(context.value("Dimensions")),
         query=context.text("SearchQuery"),
         web_test="",
@@ -144,12 +150,6 @@ def _failing_periods(section: Section, condition: Section) -> str:
     periods = section.section("failingPeriods") or condition.section("staticThresholdFailingPeriods")
     failing, of = periods.text("minFailingPeriodsToAlert"), periods.text("numberOfEvaluationPeriods")
     return f"{failing} of {of}" if of not in ("", "0", "1") and failing else ""
-
-
-def _unit(measure: str, unit: str) -> str:
-    if any(mark in f"{measure} {unit}".lower() for mark in _PERCENT):
-        return " %"
-    return f" {unit.lower()}" if unit and _folded(unit) not in ("count", "unspecified") else ""
 
 
 def _short(text: str) -> str:

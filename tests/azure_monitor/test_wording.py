@@ -59,6 +59,41 @@ def test_operators_are_told_in_words(operator: str, expected: str) -> None:
     assert headline(criterion("metric-static.fired", operator=operator)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("metric-static.fired", {"threshold": "10000", "metricName": "Requests"}, "Requests above 10,000 on vm-web-01"),
+        ("metric-static.fired", {"metricName": "Odd", "metricUnit": "Bytes"}, "Odd above 90 bytes on vm-web-01"),
+        (
+            "metric-static.fired",
+            {"timeAggregation": "Count"},
+            "Percentage CPU (count) above 90 on vm-web-01",
+        ),
+        (
+            "log-search.fired",
+            {"threshold": "1000"},
+            "Server sends no heartbeat: number of results below 1,000 on SRV-DB-02.contoso.example",
+        ),
+        (
+            "log-measure.fired",
+            {"metricMeasureColumn": "FreeBytes", "threshold": "1048576"},
+            "Disk is filling up: average of FreeBytes below 1 MiB (1,048,576 bytes) on VM-DB-02 (Disk = F:)",
+        ),
+    ],
+)
+def test_a_threshold_has_its_unit_and_separated_thousands(name: str, changes: dict[str, object], expected: str) -> None:
+    assert headline(criterion(name, **changes)) == expected
+
+
+@pytest.mark.parametrize("change", [{"alertSensitivity": "Low"}, {"operator": "GreaterOrLessThan"}])
+@pytest.mark.parametrize("name", ["metric-static.fired", "log-measure.fired", "log-search.fired"])
+def test_a_threshold_that_follows_the_history_is_no_part_of_the_headline(name: str, change: dict[str, object]) -> None:
+    texts = [headline(criterion(name, **change, threshold=threshold)) for threshold in ("12.5", "13", "0", None)]
+
+    assert "its dynamic threshold" in texts[0]
+    assert len(set(texts)) == 1
+
+
 def test_without_a_condition_the_rule_is_told() -> None:
     assert headline(context("metric-static.fired", condition={"allOf": []})) == "High CPU on web servers on vm-web-01"
     assert headline(criterion("metric-static.fired", operator=None)) == (

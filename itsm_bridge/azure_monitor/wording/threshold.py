@@ -12,6 +12,7 @@ from itsm_bridge.azure_monitor.criteria import Criterion, Dimension, criteria_of
 from itsm_bridge.azure_monitor.json_body import Section, text_of
 from itsm_bridge.azure_monitor.timestamps import duration_text, parse_timestamp, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, place_of, rule_of, some
+from itsm_bridge.azure_monitor.wording.units import quantity_text, unit_of
 from itsm_bridge.text import clip, number_text, one_line
 
 #: Dimensions that repeat the resource.
@@ -141,22 +142,42 @@ def _comparison(criterion: Criterion) -> str:
     """Return what is wrong: "Percentage CPU above 90 %"; "" if the alert does not say."""
     if criterion.web_test:
         is_counted = criterion.sign == ">" and criterion.threshold
-        places = f" in more than {criterion.threshold} locations" if is_counted else ""
+        places = f" in more than {number_text(criterion.threshold)} locations" if is_counted else ""
         return f"Availability test {criterion.web_test} failing{places}"
     aggregation = criterion.aggregation.lower()
     subject = criterion.measure + (f" ({aggregation})" if aggregation not in ("", "average") else "")
     if not (criterion.measure and criterion.operator):
         return ""
-    if criterion.is_dynamic:
-        return f"{subject} {criterion.word} its dynamic threshold"
-    return f"{subject} {criterion.word} {criterion.threshold}{criterion.unit}".rstrip()
+    return f"{subject} {criterion.word} {_limit(criterion)}".rstrip()
 
 
 def _log_comparison(criterion: Criterion) -> str:
     """Return what is wrong with the results; "" if any result is wrong, because then the rule's name says it."""
-    if not (criterion.operator and criterion.threshold) or (criterion.sign == ">" and criterion.threshold == "0"):
+    if not criterion.operator or not (criterion.threshold or criterion.is_dynamic):
         return ""
-    return f"{_log_subject(criterion)} {criterion.word} {criterion.threshold}{criterion.unit}"
+    if criterion.sign == ">" and number_text(criterion.threshold) == "0" and not criterion.is_dynamic:
+        return ""
+    return f"{_log_subject(criterion)} {criterion.word} {_limit(criterion)}"
+
+
+def _limit(criterion: Criterion) -> str:
+    """Return the threshold, without its number if that changes from one evaluation to the next."""
+    return "its dynamic threshold" if criterion.is_dynamic else _quantity(criterion, criterion.threshold)
+
+
+def _quantity(criterion: Criterion, number: str) -> str:
+    """Return a threshold or value of the criterion with its unit."""
+    unit = unit_of(
+        criterion.measure, namespace=criterion.namespace, sent=criterion.unit, aggregation=criterion.aggregation
+    )
+    return quantity_text(number, unit)
+
+
+def _with_threshold(criterion: Criterion, measured: str) -> str:
+    """Return what was measured, with the threshold of that evaluation if each has its own."""
+    if not (criterion.is_dynamic and criterion.threshold):
+        return measured
+    return f"{measured}, threshold {_quantity(criterion, criterion.threshold)}"
 
 
 def _log_subject(criterion: Criterion) -> str:
@@ -176,10 +197,10 @@ def _conditions(criteria: Iterable[Criterion], alert: Alert) -> str:
 def _condition(criterion: Criterion) -> str:
     if not criterion.operator:
         return ""
-    threshold = "the dynamic threshold" if criterion.is_dynamic else f"{criterion.threshold}{criterion.unit}"
+    threshold = "the dynamic threshold" if criterion.is_dynamic else _quantity(criterion, criterion.threshold)
     dimensions = [f"{name} = {value}" for name, value in _telling(criterion.dimensions)]
     extras = [
-        f"sensitivity {criterion.sensitivity}" if criterion.is_dynamic else "",
+        f"sensitivity {criterion.sensitivity}" if criterion.sensitivity else "",
         f"in {criterion.failing_periods} evaluations" if criterion.failing_periods else "",
         f"for {some(dimensions, most=_SHOWN_DIMENSIONS)}" if dimensions else "",
     ]
@@ -187,18 +208,18 @@ def _condition(criterion: Criterion) -> str:
 
 
 def _measured(criterion: Criterion, *, named: bool) -> str:
-    value = f"{criterion.value}{criterion.unit}"
+    value = _quantity(criterion, criterion.value)
     if criterion.web_test:
-        value = f"{criterion.value} location{'' if criterion.value == '1' else 's'} failing"
-    if criterion.is_dynamic and criterion.threshold:
-        value = f"{value}, threshold {criterion.threshold}{criterion.unit}"
+        value = f"{value} location{'' if value == '1' else 's'} failing"
+    value = _with_threshold(criterion, value)
     return f"{criterion.measure} {value}" if named else value
 
 
 def _found(criterion: Criterion) -> str:
+    value = _quantity(criterion, criterion.value)
     if criterion.measure or criterion.aggregation.lower() not in ("", "count"):
-        return f"{_log_subject(criterion)} = {criterion.value}{criterion.unit}"
-    return f"{criterion.value} result{'' if criterion.value == '1' else 's'}"
+        return _with_threshold(criterion, f"{_log_subject(criterion)} = {value}")
+    return _with_threshold(criterion, f"{value} result{'' if value == '1' else 's'}")
 
 
 def _measured_lines(alert: Alert, measured: str) -> tuple[Line, ...]:
