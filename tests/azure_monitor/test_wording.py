@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor.alert import Kind
+from itsm_bridge.azure_monitor.criteria import criteria_of
 from itsm_bridge.azure_monitor.wording.by_kind import _BY_KIND, wording_of
 from itsm_bridge.azure_monitor.wording.form import Wording, name_of, sentences, some
 from tests.alert_files import NAMES, alert_of, document_of
@@ -52,7 +53,8 @@ def test_a_headline_is_one_line_without_json(name: str) -> None:
         ("Less Than", "Percentage CPU below 90 % on vm-web-01"),
         ("LessThanOrEqual", "Percentage CPU at or below 90 % on vm-web-01"),
         ("Equals", "Percentage CPU equal to 90 % on vm-web-01"),
-        ("Circles", "Percentage CPU Circles 90 % on vm-web-01"),
+        ("Circles", "High CPU on web servers: Percentage CPU on vm-web-01"),
+        ("None", "High CPU on web servers: Percentage CPU on vm-web-01"),
     ],
 )
 def test_operators_are_told_in_words(operator: str, expected: str) -> None:
@@ -99,6 +101,66 @@ def test_without_a_condition_the_rule_is_told() -> None:
     assert headline(criterion("metric-static.fired", operator=None)) == (
         "High CPU on web servers: Percentage CPU on vm-web-01"
     )
+
+
+def test_an_operator_that_nobody_knows_leaves_the_threshold() -> None:
+    sample = criterion("metric-static.fired", operator="Circles")
+
+    assert line(sample, "Condition") == "average of Percentage CPU, threshold 90 %, over 5 minutes"
+
+
+@pytest.mark.parametrize("name", ["metric-static.fired", "log-measure.fired"])
+@pytest.mark.parametrize("aggregation", ["PT5M", "None", "Percentile", "7"])
+def test_an_aggregation_that_nobody_knows_is_left_out(name: str, aggregation: str) -> None:
+    known, unknown = criterion(name, timeAggregation=None), criterion(name, timeAggregation=aggregation)
+
+    assert headline(unknown) == headline(known)
+    assert line(unknown, "Condition") == line(known, "Condition")
+    assert line(unknown, "Measured") == line(known, "Measured")
+
+
+def test_a_sensitivity_that_nobody_knows_is_left_out_and_the_threshold_stays_dynamic() -> None:
+    sample = criterion("metric-dynamic.fired", alertSensitivity="PT5M", operator="LessThan")
+
+    assert headline(sample) == "Egress (total) below its dynamic threshold on stshopprod"
+    assert "sensitivity" not in line(sample, "Condition")
+
+
+@pytest.mark.parametrize("word", ["None", "null", "N/A", "-"])
+def test_a_word_for_nothing_is_no_test_and_no_sensitivity(word: str) -> None:
+    sample = criterion("metric-static.fired", webTestName=word, alertSensitivity=word, metricUnit=word)
+
+    assert headline(sample) == headline("metric-static.fired")
+
+
+def test_a_dimension_without_a_value_is_not_told_and_still_tells_one_series_from_another() -> None:
+    samples = [criterion("metric-static.fired", dimensions=[{"name": "Tier", "value": word}]) for word in ("None", "-")]
+
+    assert {headline(sample) for sample in samples} == {"Percentage CPU above 90 % on vm-web-01"}
+    assert {line(sample, "Condition") for sample in samples} == {line("metric-static.fired", "Condition")}
+    assert len({criteria_of(alert_of(sample)) for sample in samples}) == 2
+
+
+def test_the_column_of_a_log_row_is_told_whatever_word_it_is() -> None:
+    event = [[{"name": "Reason", "value": "None"}, {"name": "User", "value": "-"}]]
+
+    assert line(criterion("log-row.fired", event=event), "User") == "-"
+
+
+@pytest.mark.parametrize("word", ["None", "null", "N/A", "-"])
+def test_an_activity_says_nothing_of_what_has_no_value(word: str) -> None:
+    sample = context(
+        "activity-log-administrative.failed",
+        subStatus=word,
+        caller=word,
+        properties={"statusCode": word, "entity": "x"},
+    )
+
+    lines = wording_of(alert_of(sample)).lines
+
+    assert line(sample, "Status") == "Failed"
+    assert "Entity" in {each.label for each in lines}
+    assert not [each for each in lines if each.text == word]
 
 
 def test_dimensions_tell_which_one_it_is_unless_they_repeat_the_resource() -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.html_text import from_html
-from itsm_bridge.azure_monitor.json_body import Section, leaves, text_of, unpacked_value
+from itsm_bridge.azure_monitor.json_body import Section, is_nothing, leaves, text_of, unpacked_value
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of, some
 from itsm_bridge.text import clip, one_line
@@ -211,7 +211,7 @@ def _property_lines(properties: Section, *, told: str) -> tuple[Line, ...]:
     )
     pairs = ((_words(name), _property_text(value)) for name, value in shown)
     free = ((f"Event {label.lower()}" if label in _TAKEN else label, text) for label, text in pairs)
-    return lines_of(((label, text) for label, text in free if text != told), rank=Rank.EXTRA)
+    return lines_of(((label, text) for label, text in free if text != told and not is_nothing(text)), rank=Rank.EXTRA)
 
 
 def _property_text(value: object) -> str:

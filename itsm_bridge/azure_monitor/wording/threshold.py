@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.criteria import Criterion, Dimension, criteria_of, window_of
-from itsm_bridge.azure_monitor.json_body import Section, text_of
+from itsm_bridge.azure_monitor.json_body import Section, is_nothing, text_of
 from itsm_bridge.azure_monitor.timestamps import duration_text, parse_timestamp, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, place_of, rule_of, some
 from itsm_bridge.azure_monitor.wording.units import quantity_text, unit_of
@@ -144,7 +144,7 @@ def _comparison(criterion: Criterion) -> str:
         is_counted = criterion.sign == ">" and criterion.threshold
         places = f" in more than {number_text(criterion.threshold)} locations" if is_counted else ""
         return f"Availability test {criterion.web_test} failing{places}"
-    aggregation = criterion.aggregation.lower()
+    aggregation = criterion.aggregation
     subject = criterion.measure + (f" ({aggregation})" if aggregation not in ("", "average") else "")
     if not (criterion.measure and criterion.operator):
         return ""
@@ -181,7 +181,7 @@ def _with_threshold(criterion: Criterion, measured: str) -> str:
 
 
 def _log_subject(criterion: Criterion) -> str:
-    aggregation, measure = criterion.aggregation.lower(), criterion.measure
+    aggregation, measure = criterion.aggregation, criterion.measure
     if not measure:
         return "number of results" if aggregation in ("", "count") else f"{aggregation} of the results"
     return f"{aggregation} of {measure}" if aggregation else measure
@@ -195,7 +195,7 @@ def _conditions(criteria: Iterable[Criterion], alert: Alert) -> str:
 
 
 def _condition(criterion: Criterion) -> str:
-    if not criterion.operator:
+    if not (criterion.operator or criterion.threshold):
         return ""
     threshold = "the dynamic threshold" if criterion.is_dynamic else _quantity(criterion, criterion.threshold)
     dimensions = [f"{name} = {value}" for name, value in _telling(criterion.dimensions)]
@@ -204,7 +204,8 @@ def _condition(criterion: Criterion) -> str:
         f"in {criterion.failing_periods} evaluations" if criterion.failing_periods else "",
         f"for {some(dimensions, most=_SHOWN_DIMENSIONS)}" if dimensions else "",
     ]
-    return ", ".join([f"{_log_subject(criterion)} {criterion.sign} {threshold}", *filter(None, extras)])
+    relation = f" {criterion.sign}" if criterion.operator else ", threshold"
+    return ", ".join([f"{_log_subject(criterion)}{relation} {threshold}", *filter(None, extras)])
 
 
 def _measured(criterion: Criterion, *, named: bool) -> str:
@@ -217,7 +218,7 @@ def _measured(criterion: Criterion, *, named: bool) -> str:
 
 def _found(criterion: Criterion) -> str:
     value = _quantity(criterion, criterion.value)
-    if criterion.measure or criterion.aggregation.lower() not in ("", "count"):
+    if criterion.measure or criterion.aggregation not in ("", "count"):
         return _with_threshold(criterion, f"{_log_subject(criterion)} = {value}")
     return _with_threshold(criterion, f"{value} result{'' if value == '1' else 's'}")
 
@@ -235,7 +236,9 @@ def _measured_lines(alert: Alert, measured: str) -> tuple[Line, ...]:
 
 
 def _telling(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:
-    return tuple((name, value) for name, value in dimensions if name.lower() not in _RESOURCE_DIMENSIONS)
+    """Return the dimensions that say which one of several it is."""
+    told = (each for each in dimensions if not is_nothing(each[1]))
+    return tuple((name, value) for name, value in told if name.lower() not in _RESOURCE_DIMENSIONS)
 
 
 def _by_name(section: Section) -> list[Dimension]:
@@ -248,7 +251,7 @@ def _columns(event: object) -> list[Dimension]:
     while isinstance(row, list) and row and isinstance(row[0], list):
         row = row[0]
     columns = [Section(column) for column in row[:_SHOWN_COLUMNS]] if isinstance(row, list) else []
-    return [(column.text("name"), column.text("value")) for column in columns if column.text("name")]
+    return [(column.text("name"), text_of(column.value("value"))) for column in columns if column.text("name")]
 
 
 def _result_lines(context: Section) -> tuple[Line, ...]:

@@ -255,9 +255,10 @@ _LARGEST = 1e21
 def unit_of(measure: str, *, namespace: str = "", sent: str = "", aggregation: str = "") -> Unit:
     """Return the unit of a metric or of a column of a query.
 
-    `namespace` is the resource type that has the metric, `sent` the unit that the alert names.
+    `namespace` is the resource type that has the metric, `sent` the unit that the alert names, and `aggregation` how
+    the samples became one number: "count" counts them.
     """
-    if aggregation.lower() == "count":
+    if aggregation == "count":
         return Unit.COUNT
     if (unit := _sent_unit(sent)) is not Unit.UNKNOWN:
         return unit
