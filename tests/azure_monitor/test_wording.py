@@ -44,6 +44,18 @@ def test_a_headline_is_one_line_without_json(name: str) -> None:
     assert not {"{", "}", '"'} & set(text)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "essentials" in document_of(name).get("data", {})])
+def test_an_alert_that_names_nothing_still_has_a_headline(name: str) -> None:
+    document = document_of(name)
+    document["data"]["essentials"] = {}
+    document["data"]["alertContext"] = {
+        key: {} if isinstance(value, (dict, list)) else None
+        for key, value in (document["data"]["alertContext"] or {}).items()
+    }
+
+    assert headline(document).strip()
+
+
 @pytest.mark.parametrize(
     ("operator", "expected"),
     [

@@ -28,6 +28,9 @@ _TEXT_LENGTH = 400
 #: Names under which bodies that a customer designed tell what happened.
 _TELLING = ("title", "subject", "summary", "text", "message", "description", "name")
 
+#: The trouble of an alert that names none, and no rule either.
+_NOTHING_SAID = "Azure Monitor sent an alert that does not say what is wrong"
+
 #: Names whose values only machines read.
 _UNTOLD = frozenset({"schemaid", "presentationinsighteventrequest", "smartdetectorid"})
 
@@ -46,7 +49,8 @@ _TOLD = frozenset(
 
 def wording_of(alert: Alert) -> Wording:
     """Return `alert` in words."""
-    return _BY_KIND[alert.kind](alert)
+    wording = _BY_KIND[alert.kind](alert)
+    return wording if one_line(wording.what) else replace(wording, what=_NOTHING_SAID)
 
 
 def _smart_detection(alert: Alert) -> Wording:
