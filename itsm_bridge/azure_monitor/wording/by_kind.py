@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
-from itsm_bridge.azure_monitor.html_text import from_html
+from itsm_bridge.azure_monitor.html_text import from_sent_html
 from itsm_bridge.azure_monitor.json_body import leaves
 from itsm_bridge.azure_monitor.wording.activity_log import (
     activity_wording,
@@ -55,7 +55,7 @@ def wording_of(alert: Alert) -> Wording:
 
 def _smart_detection(alert: Alert) -> Wording:
     context = alert.context
-    what = one_line(from_html(context.text("DetectionSummary", "SmartDetectorName"))) or rule_of(alert)
+    what = one_line(from_sent_html(context.text("DetectionSummary", "SmartDetectorName"))) or rule_of(alert)
     detected = one_line(context.text("DetectedValue", "DetectedFailureRate"))
     normal = one_line(context.text("NormalValue", "NormalFailureRate"))
     measured = f"{detected}, normal is {normal}" if detected and normal else detected
