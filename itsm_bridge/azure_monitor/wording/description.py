@@ -6,25 +6,17 @@ rule group go first, then the query, custom properties and result rows; of equal
 The last line names what was left out or shortened.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
+from itsm_bridge.azure_monitor.wording.links import links_of
 from itsm_bridge.text import clip, length, one_line
 
 #: The first paragraph of a test.
 TEST_NOTICE = 'A test: somebody pressed "Test" in an action group. Nothing is wrong, and this incident resolves itself.'
-
-#: The page of one alert in the Azure portal.
-_ALERT_PAGE = "https://portal.azure.com/#view/Microsoft_Azure_Monitoring_Alerts/AlertDetails.ReactView/alertId/"
-_ALERT_PROVIDER = "/providers/microsoft.alertsmanagement/alerts/"
-
-#: Addresses that may be shown as links: encrypted, without white space and without what could end a link early.
-_LINK = re.compile(r"https://[^\s<>\"\[\]{}|\\^`]{1,2000}")
 
 _SHOWN_RESOURCES = 5
 _SHOWN_PROPERTIES = 20
@@ -60,7 +52,7 @@ def description_of(alert: Alert, wording: Wording, *, limit: int) -> str:
         *_text(3, "text of the event", wording.story),
         *_lines(4, (*wording.lines, *_common_lines(alert))),
         *_lines(5, property_lines(alert)),
-        *_lines(6, _links(alert, wording), can_be_cut=False),
+        *_lines(6, links_of(alert, wording), can_be_cut=False),
     ]
     return _joined(_fitting(parts, limit))
 
@@ -95,17 +87,6 @@ def _common_lines(alert: Alert) -> tuple[Line, ...]:
             ]
         ),
     )
-
-
-def _links(alert: Alert, wording: Wording) -> tuple[Line, ...]:
-    is_real = _ALERT_PROVIDER in alert.alert_id.lower() and not alert.is_test
-    page = f"{_ALERT_PAGE}{quote(alert.alert_id, safe='')}" if is_real else ""
-    links = (
-        *lines_of([("Alert", page)]),
-        *(Line(label=link.label, text=link.text, rank=Rank.EXTRA) for link in wording.links),
-        *lines_of([("Investigation", alert.investigation_link)], rank=Rank.SPARE),
-    )
-    return tuple(link for link in links if _LINK.fullmatch(link.text))
 
 
 def _text(paragraph: int, name: str, text: str, rank: Rank = Rank.NORMAL) -> list[_Part]:

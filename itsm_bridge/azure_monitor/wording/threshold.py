@@ -49,8 +49,9 @@ _SHOWN_COLUMNS = 30
 def metric_wording(alert: Alert) -> Wording:
     """Return the words for a metric alert: static, dynamic, availability test, query-based, classic."""
     criteria = criteria_of(alert)
+    links = lines_of([("Portal", alert.context.text("portalLink"))])
     if not criteria:
-        return Wording(what=rule_of(alert), place=place_of(alert))
+        return Wording(what=rule_of(alert), place=place_of(alert), links=links)
     first = criteria[0]
     what = _comparison(first) or ": ".join(filter(None, (rule_of(alert), first.measure)))
     if len(criteria) > 1:
@@ -66,6 +67,7 @@ def metric_wording(alert: Alert) -> Wording:
             *_measured_lines(alert, measured),
             *_query_lines(each.query for each in criteria),
         ),
+        links=links,
     )
 
 
@@ -272,7 +274,8 @@ def _row_text(names: list[str], row: list[object]) -> str:
 
 
 def _search_links(context: Section) -> tuple[Line, ...]:
+    """Return the pages that show the results, that with those of this alert alone first."""
     names = ("linkToFilteredSearchResultsUI", "linkToSearchResultsUI", "LinkToSearchResults")
     sections = (*context.section("condition").sections("allOf")[:1], context)
-    address = next((text for section in sections if (text := section.text(*names))), "")
-    return lines_of([("Search results", address)], is_stable=False)
+    addresses = dict.fromkeys(section.text(name) for section in sections for name in names)
+    return lines_of((("Search results", address) for address in addresses), is_stable=False)
