@@ -65,7 +65,10 @@ def clip(text: str, limit: int) -> str:
 
 
 def number_text(text: str) -> str:
-    """Return a number for people: no fraction of zeros, four digits of any other. Any other text stays as it is."""
+    """Return a number for people: separated thousands, no fraction of zeros, four digits of any other fraction.
+
+    Any other text stays as it is.
+    """
     try:
         number = float(text) if len(text) <= _NUMBER_LENGTH else math.nan
     except ValueError:
@@ -73,5 +76,5 @@ def number_text(text: str) -> str:
     if not abs(number) < _EXACT:
         return text
     if number == int(number):
-        return str(int(number))
-    return f"{number:.3g}" if abs(number) < _SMALL else str(round(number, 4))
+        return f"{int(number):,}"
+    return f"{number:.3g}" if abs(number) < _SMALL else f"{round(number, 4):,}"

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
-from itsm_bridge.azure_monitor.json_body import Section
+from itsm_bridge.azure_monitor.json_body import Section, text_of
 from itsm_bridge.azure_monitor.timestamps import duration_text
-from itsm_bridge.text import clip, number_text, one_line
+from itsm_bridge.text import clip, one_line
 
 Dimension = tuple[str, str]
 
@@ -31,13 +31,28 @@ _OPERATORS: Mapping[str, tuple[str, str]] = {
     "greaterorlessthan": ("outside", "outside"),
 }
 
+#: The operator that only thresholds have that follow the history.
+_OUTSIDE = "greaterorlessthan"
+
+#: By the name lower-cased, as it is told.
+_AGGREGATIONS: Mapping[str, str] = {
+    "average": "average",
+    "avg": "average",
+    "count": "count",
+    "max": "maximum",
+    "maximum": "maximum",
+    "min": "minimum",
+    "minimum": "minimum",
+    "sum": "sum",
+    "total": "total",
+}
+_SENSITIVITIES = frozenset({"high", "medium", "low"})
+
 #: How many criteria and dimensions are read (a rule has at most five and ten), and how long their names and values
 #: may be.
 _CRITERIA = 20
 _DIMENSIONS = 20
 _LENGTH = 300
-
-_PERCENT = ("percent", "%")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,36 +61,38 @@ class Criterion:
 
     #: The metric, or the measured column of a query.
     measure: str
-    #: What the metric belongs to, mostly the type of the resource.
-    namespace: str
+    #: "average", "count", "maximum", "minimum", "sum" or "total".
     aggregation: str
+    #: Folded, and one of those that have a sign and a word.
     operator: str
+    #: A number as it was sent, and so the next.
     threshold: str
     #: The last measured value.
     value: str
+    #: The unit that the alert names; mostly none.
     unit: str
+    #: The resource type that has the metric.
+    namespace: str
     dimensions: tuple[Dimension, ...]
     query: str
     web_test: str
-    #: "High", "Medium" or "Low" if the threshold follows the history of the metric.
+    #: "High", "Medium" or "Low" if the threshold follows the history.
     sensitivity: str
     #: "2 of 3" if not every evaluation counts at once.
     failing_periods: str
 
-    @property
-    def is_dynamic(self) -> bool:
-        """Whether the threshold follows the history of the metric, and so changes from one evaluation to the next."""
-        return bool(self.sensitivity)
+    #: Whether the threshold follows the history, and so changes from one evaluation to the next.
+    is_dynamic: bool
 
     @property
     def sign(self) -> str:
-        """The operator as a sign, or as it was sent."""
-        return _OPERATORS.get(_folded(self.operator), (self.operator, ""))[0]
+        """The operator as a sign; "" without one."""
+        return _OPERATORS.get(self.operator, ("", ""))[0]
 
     @property
     def word(self) -> str:
-        """The operator as the word before a threshold, or as it was sent."""
-        return _OPERATORS.get(_folded(self.operator), ("", self.operator))[1]
+        """The operator as the word before a threshold; "" without one."""
+        return _OPERATORS.get(self.operator, ("", ""))[1]
 
 
 def criteria_of(alert: Alert) -> tuple[Criterion, ...]:
@@ -99,20 +116,21 @@ def window_of(alert: Alert) -> str:
 
 
 def _criterion(section: Section, condition: Section) -> Criterion:
-    measure = _short(section.text("metricName", "metricMeasureColumn", "name"))
+    operator, sensitivity = _operator(section.text("operator")), section.text("alertSensitivity")
     return Criterion(
-        measure=measure,
-        namespace=_short(section.text("metricNamespace")),
-        aggregation=section.text("timeAggregation"),
-        operator=section.text("operator"),
-        threshold=number_text(section.text("threshold")),
-        value=number_text(section.text("metricValue")),
-        unit=_unit(measure, section.text("metricUnit")),
+        measure=_short(section.text("metricName", "metricMeasureColumn", "name")),
+        aggregation=_AGGREGATIONS.get(section.text("timeAggregation").lower(), ""),
+        operator=operator,
+        threshold=section.text("threshold"),
+        value=section.text("metricValue"),
+        unit=section.text("metricUnit"),
+        namespace=section.text("metricNamespace"),
         dimensions=_dimensions(section.value("dimensions")),
         query=section.text("searchQuery", "query", "expression"),
         web_test=_short(section.text("webTestName")),
-        sensitivity=section.text("alertSensitivity"),
+        sensitivity=sensitivity if sensitivity.lower() in _SENSITIVITIES else "",
         failing_periods=_failing_periods(section, condition),
+        is_dynamic=bool(sensitivity) or operator == _OUTSIDE,
     )
 
 
@@ -121,17 +139,18 @@ def _first_version_criterion(context: Section) -> Criterion:
     counts_results = _folded(context.text("AlertType")) != "metricmeasurement"
     return Criterion(
         measure="" if counts_results else "AggregatedValue",
-        namespace="",
-        aggregation="Count" if counts_results else "",
-        operator=context.text("Operator"),
-        threshold=number_text(context.text("Threshold")),
-        value=number_text(context.text("ResultCount")) if counts_results else "",
+        aggregation="count" if counts_results else "",
+        operator=_operator(context.text("Operator")),
+        threshold=context.text("Threshold"),
+        value=context.text("ResultCount") if counts_results else "",
         unit="",
+        namespace="",
         dimensions=_dimensions(context.value("Dimensions")),
         query=context.text("SearchQuery"),
         web_test="",
         sensitivity="",
         failing_periods="",
+        is_dynamic=False,
     )
 
 
@@ -141,19 +160,22 @@ def _dimensions(value: object) -> tuple[Dimension, ...]:
         pairs = sorted(Section(value).scalars().items())[:_DIMENSIONS]
         return tuple((_short(name), _short(text)) for name, text in pairs)
     entries = [Section(entry) for entry in value[:_DIMENSIONS]] if isinstance(value, list) else []
-    return tuple((_short(entry.text("name")), _short(entry.text("value"))) for entry in entries if entry.text("name"))
+    return tuple(
+        (_short(entry.text("name")), _short(text_of(entry.value("value")))) for entry in entries if entry.text("name")
+    )
+
+
+def _operator(text: str) -> str:
+    """Return an operator as it is looked up, "" for one that nobody knows."""
+    operator = _folded(text)
+    return operator if operator in _OPERATORS else ""
 
 
 def _failing_periods(section: Section, condition: Section) -> str:
     periods = section.section("failingPeriods") or condition.section("staticThresholdFailingPeriods")
     failing, of = periods.text("minFailingPeriodsToAlert"), periods.text("numberOfEvaluationPeriods")
-    return f"{failing} of {of}" if of not in ("", "0", "1") and failing else ""
-
-
-def _unit(measure: str, unit: str) -> str:
-    if any(mark in f"{measure} {unit}".lower() for mark in _PERCENT):
-        return " %"
-    return f" {unit.lower()}" if unit and _folded(unit) not in ("count", "unspecified") else ""
+    are_numbers = failing.isdecimal() and of.isdecimal()
+    return f"{failing} of {of}" if are_numbers and of not in ("0", "1") else ""
 
 
 def _short(text: str) -> str:

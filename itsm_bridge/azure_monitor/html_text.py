@@ -5,7 +5,8 @@ It returns text that people can read, not text that is safe: `itsm_bridge.text.p
 
 1. Paragraphs and rows become lines, a link shows its address, entities are read.
 2. Comments, scripts, styles and the head are dropped.
-3. Everything that is no known tag stays as it is: `<none>`, `a < b`, a comment or a tag that is never closed.
+3. HTML that was escaped more often than once is read as often (`from_sent_html`): Service Health sends such texts.
+4. Everything that is no known tag stays as it is: `<none>`, `a < b`, a comment or a tag that is never closed.
 """
 
 import html
@@ -24,7 +25,22 @@ _INLINE = (
 _KNOWN = "|".join((*_UNSEEN, *_AT_START, *_AT_END, *_INLINE.split()))
 
 _NO_MARKUP = re.compile(rf"<(?!!--|/?(?:{_KNOWN})[\s/>])", re.IGNORECASE)
+_TAG = re.compile(rf"<(/?)({_KNOWN})(?=[\s/>])", re.IGNORECASE)
+_NEEDS_NO_END = frozenset({"br", "hr"})
+#: A whole reference to a character, except for those that begin and end a tag.
+_ENTITY = re.compile(r"&(?!lt;|gt;)(?:[a-z][a-z0-9]{1,30}|#[0-9]{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
+#: How often a text may have been escaped in vain.
+_ESCAPES = 3
 _LINK = re.compile(r"""https?://[^"'\s>]+""", re.IGNORECASE)
+
+
+def from_sent_html(text: str) -> str:
+    """Return HTML as plain lines, also if it was escaped more often than expected."""
+    lines = from_html(text)
+    for _ in range(_ESCAPES):
+        if markup := _markup_in(lines):
+            lines = from_html(markup)
+    return _lines(_ENTITY.sub(lambda entity: html.unescape(entity[0]), lines))
 
 
 def from_html(text: str) -> str:
@@ -34,8 +50,29 @@ def from_html(text: str) -> str:
     reader.feed(_NO_MARKUP.sub("&lt;", commented + mark + rest.replace("<!--", "&lt;!--")))
     # Not `close`: it looks for the end of each tag that has none, in time that grows with the square of the text.
     reader.handle_data(html.unescape(reader.rawdata))
-    lines = (one_line(line) for line in "".join(reader.pieces).split("\n"))
+    return _lines("".join(reader.pieces))
+
+
+def _lines(text: str) -> str:
+    """Return the lines of a text, each without spare white space, and one empty line between paragraphs."""
+    lines = (one_line(line) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _markup_in(text: str) -> str:
+    """Return a text as often unescaped as it takes until it holds elements; "" if it never does."""
+    for _ in range(_ESCAPES):
+        if _has_elements(text):
+            return text
+        text = html.unescape(text)
+    return text if _has_elements(text) else ""
+
+
+def _has_elements(text: str) -> bool:
+    """Whether a text without markup holds what looks like it: a lone `<b>` may be meant, `<b>` with `</b>` is not."""
+    tags = [(end, name.lower()) for end, name in _TAG.findall(text)]
+    begun = {name for end, name in tags if not end}
+    return not begun.isdisjoint({name for end, name in tags if end} | _NEEDS_NO_END)
 
 
 class _Reader(HTMLParser):

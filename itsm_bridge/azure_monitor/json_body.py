@@ -7,7 +7,7 @@
 2. Nothing but `InvalidAlert` is raised, and the work stays small whatever a caller sends.
 3. Numbers stay the text that they were written as: no digit is lost, none is too large.
 4. A name is found whatever its case, because Azure's spelling varies (`alertRuleID`, `alertRuleId`).
-   A value that is missing, null, or of another type than expected reads as empty.
+   A value that is missing, null, a word for nothing ("None"), or of another type than expected reads as empty.
 """
 
 import hashlib
@@ -40,6 +40,9 @@ _LONGEST = 20_000
 
 #: A JSON string. It matches unterminated strings too, so that no text is scanned twice.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+#: What senders write where a text is optional and has no value, lower-cased.
+_WORDS_FOR_NOTHING = frozenset({"none", "null", "n/a", "-"})
 
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]+")
 #: An escape that stands for half a character; two of them, a pair, stand for a whole one.
@@ -101,12 +104,13 @@ class Section:
         return self._by_name.get(name.lower())
 
     def has(self, *names: str) -> bool:
-        """Return whether something other than null stands under any of the names."""
-        return any(self.value(name) is not None for name in names)
+        """Return whether something other than null and words for nothing stands under any of the names."""
+        return any((value := self.value(name)) is not None and not is_nothing(text_of(value)) for name in names)
 
     def text(self, *names: str) -> str:
         """Return the first scalar under the names that says anything, as text; "" if none does."""
-        return next((text for name in names if (text := text_of(self.value(name)))), "")
+        texts = (text_of(self.value(name)) for name in names)
+        return next((text for text in texts if text and not is_nothing(text)), "")
 
     def section(self, name: str) -> "Section":
         """Return the object under `name`, also if it was sent as a string of JSON."""
@@ -119,11 +123,17 @@ class Section:
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the scalars in the list under `name`, as text; a lone scalar counts as a list of one."""
         entries = _listed(self.value(name))[:_ENTRIES]
-        return tuple(text[:_ID_LENGTH] for entry in entries if (text := text_of(entry)))
+        texts = (text_of(entry) for entry in entries)
+        return tuple(text[:_ID_LENGTH] for text in texts if text and not is_nothing(text))
 
     def scalars(self) -> Mapping[str, str]:
-        """Return the scalars that say anything, as text, by the names as sent."""
+        """Return the scalars that say anything, words for nothing too, as text, by the names as sent."""
         return {name: text for name, value in islice(self.entries.items(), _ENTRIES) if (text := text_of(value))}
+
+
+def is_nothing(text: str) -> bool:
+    """Whether a text is a word for nothing."""
+    return text.lower() in _WORDS_FOR_NOTHING
 
 
 def leaves(value: object) -> Iterator[tuple[str, str]]:

@@ -97,6 +97,7 @@ def _from_metric(context: Section, part: Section) -> CommonData:
         "alertContext": {
             "conditionType": context.text("conditionType", "conditionTypes"),
             "condition": condition.entries if condition.has("allOf") else _classic_condition(condition),
+            "portalLink": context.text("portalLink"),
         },
         "customProperties": part.value("properties"),
     }

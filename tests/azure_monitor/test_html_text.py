@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itsm_bridge.azure_monitor.html_text import from_html
+from itsm_bridge.azure_monitor.html_text import from_html, from_sent_html
 
 TAGS = ("<p", "<p>", "</p>", "<a href=", "</a>", "<script>", "</script>", "<br/>", "<x>", "<!--", "-->", "<![", "<?")
 MARKS = ("<", ">", "/", "!", "--", "]]>", "&", "&lt;", "&amp", ";", "=", '"', "'", " ", "\n", "word", "https://x")
@@ -97,3 +97,59 @@ def test_any_text_is_read_and_nothing_of_our_own_is_in_what_comes_out(text: str)
 @given(HOSTILE)
 def test_what_is_escaped_is_shown_as_it_is(text: str) -> None:
     assert from_html(html.escape(text)).split() == text.split()
+
+
+PAGE = (
+    "<p><strong>Impact:</strong>&nbsp;sign-in &amp; more</p><ul><li>Retry</li></ul>"
+    '<p>See <a href="https://aka.ms/x?a=1&amp;b=2">it</a>.</p>'
+)
+
+
+@pytest.mark.parametrize("times", range(4))
+def test_html_that_was_escaped_more_often_than_expected_is_read(times: int) -> None:
+    text = PAGE
+    for _ in range(times):
+        text = html.escape(text)
+
+    assert from_sent_html(text) == from_html(PAGE)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<p>&lt;strong&gt;Impact:&lt;/strong&gt; &amp;nbsp;none</p>", "Impact: none"),
+        ("one&lt;br&gt;two&lt;br /&gt;three", "one\ntwo\nthree"),
+        ("It&amp;#39;s &amp;quot;fixed&amp;quot;&amp;nbsp;&amp; done", 'It\'s "fixed" & done'),
+        ("no markup &amp; &quot;entities&quot;", 'no markup & "entities"'),
+        ("if a &lt; b and c &gt; d", "if a < b and c > d"),
+        ("write &amp;lt; for it", "write &lt; for it"),
+        ("List&lt;int&gt; and &lt;none&gt;", "List<int> and <none>"),
+        ("end it with &lt;/p&gt;", "end it with </p>"),
+        ("an &lt;a&gt; of many", "an <a> of many"),
+        ("https://x/?a=1&amp;copy;=2", "https://x/?a=1©=2"),
+        ("", ""),
+    ],
+)
+def test_what_was_escaped_once_is_read_once(text: str, expected: str) -> None:
+    assert from_sent_html(text) == expected
+
+
+@settings(derandomize=True, max_examples=1000, deadline=None)
+@given(HOSTILE, st.integers(0, 5))
+def test_any_text_escaped_any_number_of_times_is_read(text: str, times: int) -> None:
+    for _ in range(times):
+        text = html.escape(text)
+
+    assert isinstance(from_sent_html(text), str)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<", "<p></p>", "&lt;", "&lt;p&gt;&lt;/p&gt;", "&amp;lt;b&amp;gt;&amp;lt;/b&amp;gt;", "&amp;amp;amp;", "<!--"],
+)
+def test_the_work_of_reading_what_was_escaped_grows_with_the_length_and_no_faster(text: str) -> None:
+    many = text * (100_000 // len(text))
+    began = time.perf_counter()
+    from_sent_html(many)
+
+    assert time.perf_counter() - began < 30

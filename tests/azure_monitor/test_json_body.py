@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor import json_body as document
-from itsm_bridge.azure_monitor.json_body import Section, digest_of, leaves, load
+from itsm_bridge.azure_monitor.json_body import Section, digest_of, leaves, load, text_of
 from itsm_bridge.errors import InvalidAlert
 
 
@@ -139,3 +139,26 @@ def test_the_leaves_are_the_scalars_in_their_order() -> None:
 
 def test_only_so_many_values_are_looked_through() -> None:
     assert list(leaves([{}] * 10_000 + ["last"])) == []
+
+
+@pytest.mark.parametrize("word", ["None", "null", "N/A", "-", " none ", "NULL", "n/a"])
+def test_a_word_for_nothing_reads_as_empty(word: str) -> None:
+    section = Section({"a": word, "b": "x", "list": [word, "x"]})
+
+    assert section.text("a") == ""
+    assert section.text("a", "b") == "x"
+    assert section.texts("list") == ("x",)
+    assert not section.has("a")
+    assert section.has("a", "b")
+
+
+@pytest.mark.parametrize("word", ["None of them", "nullable", "--", "N", "no", "Na", "0", "false"])
+def test_a_word_that_only_looks_like_nothing_is_read(word: str) -> None:
+    assert Section({"a": word}).text("a") == word
+    assert Section({"a": word}).has("a")
+
+
+def test_a_word_for_nothing_is_a_value_where_the_sender_says_what_it_is_of() -> None:
+    assert text_of("None") == "None"
+    assert Section({"Team": "None"}).scalars() == {"Team": "None"}
+    assert list(leaves({"a": "-"})) == [("a", "-")]

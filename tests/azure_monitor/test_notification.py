@@ -248,5 +248,6 @@ def test_an_address_that_could_be_more_than_a_link_is_left_out() -> None:
     description = notified(changed("log-search.fired", mislead)).content.fields["description"]
 
     assert "Investigation" not in description
-    assert "Search results" not in description
+    assert "code" not in description
+    assert "/q/eJwAll/" in description
     assert "\nAlert: https://portal.azure.com/#view/" in description

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor.alert import Kind
+from itsm_bridge.azure_monitor.criteria import criteria_of
 from itsm_bridge.azure_monitor.wording.by_kind import _BY_KIND, wording_of
 from itsm_bridge.azure_monitor.wording.form import Wording, name_of, sentences, some
 from tests.alert_files import NAMES, alert_of, document_of
@@ -43,6 +44,18 @@ def test_a_headline_is_one_line_without_json(name: str) -> None:
     assert not {"{", "}", '"'} & set(text)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "essentials" in document_of(name).get("data", {})])
+def test_an_alert_that_names_nothing_still_has_a_headline(name: str) -> None:
+    document = document_of(name)
+    document["data"]["essentials"] = {}
+    document["data"]["alertContext"] = {
+        key: {} if isinstance(value, (dict, list)) else None
+        for key, value in (document["data"]["alertContext"] or {}).items()
+    }
+
+    assert headline(document).strip()
+
+
 @pytest.mark.parametrize(
     ("operator", "expected"),
     [
@@ -52,11 +65,47 @@ def test_a_headline_is_one_line_without_json(name: str) -> None:
         ("Less Than", "Percentage CPU below 90 % on vm-web-01"),
         ("LessThanOrEqual", "Percentage CPU at or below 90 % on vm-web-01"),
         ("Equals", "Percentage CPU equal to 90 % on vm-web-01"),
-        ("Circles", "Percentage CPU Circles 90 % on vm-web-01"),
+        ("Circles", "High CPU on web servers: Percentage CPU on vm-web-01"),
+        ("None", "High CPU on web servers: Percentage CPU on vm-web-01"),
     ],
 )
 def test_operators_are_told_in_words(operator: str, expected: str) -> None:
     assert headline(criterion("metric-static.fired", operator=operator)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("metric-static.fired", {"threshold": "10000", "metricName": "Requests"}, "Requests above 10,000 on vm-web-01"),
+        ("metric-static.fired", {"metricName": "Odd", "metricUnit": "Bytes"}, "Odd above 90 bytes on vm-web-01"),
+        (
+            "metric-static.fired",
+            {"timeAggregation": "Count"},
+            "Percentage CPU (count) above 90 on vm-web-01",
+        ),
+        (
+            "log-search.fired",
+            {"threshold": "1000"},
+            "Server sends no heartbeat: number of results below 1,000 on SRV-DB-02.contoso.example",
+        ),
+        (
+            "log-measure.fired",
+            {"metricMeasureColumn": "FreeBytes", "threshold": "1048576"},
+            "Disk is filling up: average of FreeBytes below 1 MiB (1,048,576 bytes) on VM-DB-02 (Disk = F:)",
+        ),
+    ],
+)
+def test_a_threshold_has_its_unit_and_separated_thousands(name: str, changes: dict[str, object], expected: str) -> None:
+    assert headline(criterion(name, **changes)) == expected
+
+
+@pytest.mark.parametrize("change", [{"alertSensitivity": "Low"}, {"operator": "GreaterOrLessThan"}])
+@pytest.mark.parametrize("name", ["metric-static.fired", "log-measure.fired", "log-search.fired"])
+def test_a_threshold_that_follows_the_history_is_no_part_of_the_headline(name: str, change: dict[str, object]) -> None:
+    texts = [headline(criterion(name, **change, threshold=threshold)) for threshold in ("12.5", "13", "0", None)]
+
+    assert "its dynamic threshold" in texts[0]
+    assert len(set(texts)) == 1
 
 
 def test_without_a_condition_the_rule_is_told() -> None:
@@ -64,6 +113,66 @@ def test_without_a_condition_the_rule_is_told() -> None:
     assert headline(criterion("metric-static.fired", operator=None)) == (
         "High CPU on web servers: Percentage CPU on vm-web-01"
     )
+
+
+def test_an_operator_that_nobody_knows_leaves_the_threshold() -> None:
+    sample = criterion("metric-static.fired", operator="Circles")
+
+    assert line(sample, "Condition") == "average of Percentage CPU, threshold 90 %, over 5 minutes"
+
+
+@pytest.mark.parametrize("name", ["metric-static.fired", "log-measure.fired"])
+@pytest.mark.parametrize("aggregation", ["PT5M", "None", "Percentile", "7"])
+def test_an_aggregation_that_nobody_knows_is_left_out(name: str, aggregation: str) -> None:
+    known, unknown = criterion(name, timeAggregation=None), criterion(name, timeAggregation=aggregation)
+
+    assert headline(unknown) == headline(known)
+    assert line(unknown, "Condition") == line(known, "Condition")
+    assert line(unknown, "Measured") == line(known, "Measured")
+
+
+def test_a_sensitivity_that_nobody_knows_is_left_out_and_the_threshold_stays_dynamic() -> None:
+    sample = criterion("metric-dynamic.fired", alertSensitivity="PT5M", operator="LessThan")
+
+    assert headline(sample) == "Egress (total) below its dynamic threshold on stshopprod"
+    assert "sensitivity" not in line(sample, "Condition")
+
+
+@pytest.mark.parametrize("word", ["None", "null", "N/A", "-"])
+def test_a_word_for_nothing_is_no_test_and_no_sensitivity(word: str) -> None:
+    sample = criterion("metric-static.fired", webTestName=word, alertSensitivity=word, metricUnit=word)
+
+    assert headline(sample) == headline("metric-static.fired")
+
+
+def test_a_dimension_without_a_value_is_not_told_and_still_tells_one_series_from_another() -> None:
+    samples = [criterion("metric-static.fired", dimensions=[{"name": "Tier", "value": word}]) for word in ("None", "-")]
+
+    assert {headline(sample) for sample in samples} == {"Percentage CPU above 90 % on vm-web-01"}
+    assert {line(sample, "Condition") for sample in samples} == {line("metric-static.fired", "Condition")}
+    assert len({criteria_of(alert_of(sample)) for sample in samples}) == 2
+
+
+def test_the_column_of_a_log_row_is_told_whatever_word_it_is() -> None:
+    event = [[{"name": "Reason", "value": "None"}, {"name": "User", "value": "-"}]]
+
+    assert line(criterion("log-row.fired", event=event), "User") == "-"
+
+
+@pytest.mark.parametrize("word", ["None", "null", "N/A", "-"])
+def test_an_activity_says_nothing_of_what_has_no_value(word: str) -> None:
+    sample = context(
+        "activity-log-administrative.failed",
+        subStatus=word,
+        caller=word,
+        properties={"statusCode": word, "entity": "x"},
+    )
+
+    lines = wording_of(alert_of(sample)).lines
+
+    assert line(sample, "Status") == "Failed"
+    assert "Entity" in {each.label for each in lines}
+    assert not [each for each in lines if each.text == word]
 
 
 def test_dimensions_tell_which_one_it_is_unless_they_repeat_the_resource() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
-from itsm_bridge.azure_monitor.html_text import from_html
+from itsm_bridge.azure_monitor.html_text import from_sent_html
 from itsm_bridge.azure_monitor.json_body import leaves
 from itsm_bridge.azure_monitor.wording.activity_log import (
     activity_wording,
@@ -27,6 +27,9 @@ _TEXT_LENGTH = 400
 
 #: Names under which bodies that a customer designed tell what happened.
 _TELLING = ("title", "subject", "summary", "text", "message", "description", "name")
+
+#: The trouble of an alert that names none, and no rule either.
+_NOTHING_SAID = "Azure Monitor sent an alert that does not say what is wrong"
 
 #: Names whose values only machines read.
 _UNTOLD = frozenset({"schemaid", "presentationinsighteventrequest", "smartdetectorid"})
@@ -46,12 +49,13 @@ _TOLD = frozenset(
 
 def wording_of(alert: Alert) -> Wording:
     """Return `alert` in words."""
-    return _BY_KIND[alert.kind](alert)
+    wording = _BY_KIND[alert.kind](alert)
+    return wording if one_line(wording.what) else replace(wording, what=_NOTHING_SAID)
 
 
 def _smart_detection(alert: Alert) -> Wording:
     context = alert.context
-    what = one_line(from_html(context.text("DetectionSummary", "SmartDetectorName"))) or rule_of(alert)
+    what = one_line(from_sent_html(context.text("DetectionSummary", "SmartDetectorName"))) or rule_of(alert)
     detected = one_line(context.text("DetectedValue", "DetectedFailureRate"))
     normal = one_line(context.text("NormalValue", "NormalFailureRate"))
     measured = f"{detected}, normal is {normal}" if detected and normal else detected

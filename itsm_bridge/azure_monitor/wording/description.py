@@ -11,26 +11,17 @@ The last line names what was left out or shortened.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
-from itsm_bridge.azure_monitor.affected import Affected, affected_by, is_arm_id
+from itsm_bridge.azure_monitor.affected import Affected, affected_by
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import utc_text
-from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, resources_of, some
+from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, some
+from itsm_bridge.azure_monitor.wording.links import links_of
 from itsm_bridge.text import clip, length, one_line
 
 #: The first paragraph of a test.
 TEST_NOTICE = 'A test: somebody pressed "Test" in an action group. Nothing is wrong, and this incident resolves itself.'
-
-#: The page of one alert in the Azure portal.
-_ALERT_PAGE = "https://portal.azure.com/#view/Microsoft_Azure_Monitoring_Alerts/AlertDetails.ReactView/alertId/"
-#: The page of one resource.
-_RESOURCE_PAGE = "https://portal.azure.com/#resource"
-_ALERT_PROVIDER = "/providers/microsoft.alertsmanagement/alerts/"
-
-#: Addresses that may be shown as links: encrypted, without white space and without what could end a link early.
-_LINK = re.compile(r"https://[^\s<>\"\[\]{}|\\^`]{1,2000}")
 
 _SHOWN_RESOURCES = 5
 _SHOWN_PROPERTIES = 20
@@ -75,7 +66,7 @@ def description_of(alert: Alert, wording: Wording, *, limit: int, is_cut: bool) 
         *_lines(4, helping),
         *_lines(5, (*(line for line in wording.lines if not _names(line, found)), *_places(found))),
         *_lines(6, _common_lines(alert)),
-        *_lines(7, _links(alert, wording), can_be_cut=False),
+        *_lines(7, links_of(alert, wording), can_be_cut=False),
         *_lines(8, [line for line in property_lines(alert) if line not in helping]),
     ]
     return _joined(_fitting(parts, limit)) or clip(wording.headline, limit)
@@ -132,23 +123,6 @@ def _common_lines(alert: Alert) -> tuple[Line, ...]:
             ("Monitoring service", one_line(f"{alert.monitoring_service}{signal}")),
         ]
     )
-
-
-def _links(alert: Alert, wording: Wording) -> tuple[Line, ...]:
-    is_real = _ALERT_PROVIDER in alert.alert_id.lower() and not alert.is_test
-    page = f"{_ALERT_PAGE}{quote(alert.alert_id, safe='')}" if is_real else ""
-    links = (
-        *lines_of([("Alert", page), *_pages(alert)]),
-        *(Line(label=link.label, text=link.text, rank=Rank.EXTRA) for link in wording.links),
-        *lines_of([("Investigation", alert.investigation_link)], rank=Rank.SPARE),
-    )
-    return tuple(link for link in links if _LINK.fullmatch(link.text))
-
-
-def _pages(alert: Alert) -> list[tuple[str, str]]:
-    """Return the page of the first affected resource, which tells its whole ARM id too."""
-    first = next((each for each in resources_of(alert) if is_arm_id(each)), "")
-    return [("Resource", f"{_RESOURCE_PAGE}{quote(first, safe='/-._~()')}")] if first and not alert.is_test else []
 
 
 def _text(paragraph: int, name: str, text: str, rank: Rank = Rank.NORMAL) -> list[_Part]:

@@ -63,7 +63,7 @@ class Wording:
     #: The text that the source itself wrote; "" if it wrote none.
     story: str = ""
     lines: tuple[Line, ...] = ()
-    #: Pages to open, by what they show.
+    #: Pages to open, by what they show; of several with one label people need one, the first if it can be shown.
     links: tuple[Line, ...] = ()
 
     @property

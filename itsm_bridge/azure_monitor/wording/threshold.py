@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.criteria import Criterion, Dimension, criteria_of, window_of
-from itsm_bridge.azure_monitor.json_body import Section, text_of
+from itsm_bridge.azure_monitor.json_body import Section, is_nothing, text_of
 from itsm_bridge.azure_monitor.timestamps import duration_text, parse_timestamp, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, place_of, rule_of, some
+from itsm_bridge.azure_monitor.wording.units import quantity_text, unit_of
 from itsm_bridge.text import clip, number_text, one_line
 
 #: Dimensions that repeat the resource.
@@ -48,8 +49,9 @@ _SHOWN_COLUMNS = 30
 def metric_wording(alert: Alert) -> Wording:
     """Return the words for a metric alert: static, dynamic, availability test, query-based, classic."""
     criteria = criteria_of(alert)
+    links = lines_of([("Portal", alert.context.text("portalLink"))])
     if not criteria:
-        return Wording(what=rule_of(alert), place=place_of(alert))
+        return Wording(what=rule_of(alert), place=place_of(alert), links=links)
     first = criteria[0]
     what = _comparison(first) or ": ".join(filter(None, (rule_of(alert), first.measure)))
     if len(criteria) > 1:
@@ -65,6 +67,7 @@ def metric_wording(alert: Alert) -> Wording:
             *_measured_lines(alert, measured),
             *_query_lines(each.query for each in criteria),
         ),
+        links=links,
     )
 
 
@@ -141,26 +144,46 @@ def _comparison(criterion: Criterion) -> str:
     """Return what is wrong: "Percentage CPU above 90 %"; "" if the alert does not say."""
     if criterion.web_test:
         is_counted = criterion.sign == ">" and criterion.threshold
-        places = f" in more than {criterion.threshold} locations" if is_counted else ""
+        places = f" in more than {number_text(criterion.threshold)} locations" if is_counted else ""
         return f"Availability test {criterion.web_test} failing{places}"
-    aggregation = criterion.aggregation.lower()
+    aggregation = criterion.aggregation
     subject = criterion.measure + (f" ({aggregation})" if aggregation not in ("", "average") else "")
     if not (criterion.measure and criterion.operator):
         return ""
-    if criterion.is_dynamic:
-        return f"{subject} {criterion.word} its dynamic threshold"
-    return f"{subject} {criterion.word} {criterion.threshold}{criterion.unit}".rstrip()
+    return f"{subject} {criterion.word} {_limit(criterion)}".rstrip()
 
 
 def _log_comparison(criterion: Criterion) -> str:
     """Return what is wrong with the results; "" if any result is wrong, because then the rule's name says it."""
-    if not (criterion.operator and criterion.threshold) or (criterion.sign == ">" and criterion.threshold == "0"):
+    if not criterion.operator or not (criterion.threshold or criterion.is_dynamic):
         return ""
-    return f"{_log_subject(criterion)} {criterion.word} {criterion.threshold}{criterion.unit}"
+    if criterion.sign == ">" and number_text(criterion.threshold) == "0" and not criterion.is_dynamic:
+        return ""
+    return f"{_log_subject(criterion)} {criterion.word} {_limit(criterion)}"
+
+
+def _limit(criterion: Criterion) -> str:
+    """Return the threshold, without its number if that changes from one evaluation to the next."""
+    return "its dynamic threshold" if criterion.is_dynamic else _quantity(criterion, criterion.threshold)
+
+
+def _quantity(criterion: Criterion, number: str) -> str:
+    """Return a threshold or value of the criterion with its unit."""
+    unit = unit_of(
+        criterion.measure, namespace=criterion.namespace, sent=criterion.unit, aggregation=criterion.aggregation
+    )
+    return quantity_text(number, unit)
+
+
+def _with_threshold(criterion: Criterion, measured: str) -> str:
+    """Return what was measured, with the threshold of that evaluation if each has its own."""
+    if not (criterion.is_dynamic and criterion.threshold):
+        return measured
+    return f"{measured}, threshold {_quantity(criterion, criterion.threshold)}"
 
 
 def _log_subject(criterion: Criterion) -> str:
-    aggregation, measure = criterion.aggregation.lower(), criterion.measure
+    aggregation, measure = criterion.aggregation, criterion.measure
     if not measure:
         return "number of results" if aggregation in ("", "count") else f"{aggregation} of the results"
     return f"{aggregation} of {measure}" if aggregation else measure
@@ -174,31 +197,32 @@ def _conditions(criteria: Iterable[Criterion], alert: Alert) -> str:
 
 
 def _condition(criterion: Criterion) -> str:
-    if not criterion.operator:
+    if not (criterion.operator or criterion.threshold):
         return ""
-    threshold = "the dynamic threshold" if criterion.is_dynamic else f"{criterion.threshold}{criterion.unit}"
+    threshold = "the dynamic threshold" if criterion.is_dynamic else _quantity(criterion, criterion.threshold)
     dimensions = [f"{name} = {value}" for name, value in _telling(criterion.dimensions)]
     extras = [
-        f"sensitivity {criterion.sensitivity}" if criterion.is_dynamic else "",
+        f"sensitivity {criterion.sensitivity}" if criterion.sensitivity else "",
         f"in {criterion.failing_periods} evaluations" if criterion.failing_periods else "",
         f"for {some(dimensions, most=_SHOWN_DIMENSIONS)}" if dimensions else "",
     ]
-    return ", ".join([f"{_log_subject(criterion)} {criterion.sign} {threshold}", *filter(None, extras)])
+    relation = f" {criterion.sign}" if criterion.operator else ", threshold"
+    return ", ".join([f"{_log_subject(criterion)}{relation} {threshold}", *filter(None, extras)])
 
 
 def _measured(criterion: Criterion, *, named: bool) -> str:
-    value = f"{criterion.value}{criterion.unit}"
+    value = _quantity(criterion, criterion.value)
     if criterion.web_test:
-        value = f"{criterion.value} location{'' if criterion.value == '1' else 's'} failing"
-    if criterion.is_dynamic and criterion.threshold:
-        value = f"{value}, threshold {criterion.threshold}{criterion.unit}"
+        value = f"{value} location{'' if value == '1' else 's'} failing"
+    value = _with_threshold(criterion, value)
     return f"{criterion.measure} {value}" if named else value
 
 
 def _found(criterion: Criterion) -> str:
-    if criterion.measure or criterion.aggregation.lower() not in ("", "count"):
-        return f"{_log_subject(criterion)} = {criterion.value}{criterion.unit}"
-    return f"{criterion.value} result{'' if criterion.value == '1' else 's'}"
+    value = _quantity(criterion, criterion.value)
+    if criterion.measure or criterion.aggregation not in ("", "count"):
+        return _with_threshold(criterion, f"{_log_subject(criterion)} = {value}")
+    return _with_threshold(criterion, f"{value} result{'' if value == '1' else 's'}")
 
 
 def _measured_lines(alert: Alert, measured: str) -> tuple[Line, ...]:
@@ -214,7 +238,9 @@ def _measured_lines(alert: Alert, measured: str) -> tuple[Line, ...]:
 
 
 def _telling(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:
-    return tuple((name, value) for name, value in dimensions if name.lower() not in _RESOURCE_DIMENSIONS)
+    """Return the dimensions that say which one of several it is."""
+    told = (each for each in dimensions if not is_nothing(each[1]))
+    return tuple((name, value) for name, value in told if name.lower() not in _RESOURCE_DIMENSIONS)
 
 
 def _by_name(section: Section) -> list[Dimension]:
@@ -227,7 +253,7 @@ def _columns(event: object) -> list[Dimension]:
     while isinstance(row, list) and row and isinstance(row[0], list):
         row = row[0]
     columns = [Section(column) for column in row[:_SHOWN_COLUMNS]] if isinstance(row, list) else []
-    return [(column.text("name"), column.text("value")) for column in columns if column.text("name")]
+    return [(column.text("name"), text_of(column.value("value"))) for column in columns if column.text("name")]
 
 
 def _result_lines(context: Section) -> tuple[Line, ...]:
@@ -248,7 +274,8 @@ def _row_text(names: list[str], row: list[object]) -> str:
 
 
 def _search_links(context: Section) -> tuple[Line, ...]:
+    """Return the pages that show the results, that with those of this alert alone first."""
     names = ("linkToFilteredSearchResultsUI", "linkToSearchResultsUI", "LinkToSearchResults")
     sections = (*context.section("condition").sections("allOf")[:1], context)
-    address = next((text for section in sections if (text := section.text(*names))), "")
-    return lines_of([("Search results", address)], is_stable=False)
+    addresses = dict.fromkeys(section.text(name) for section in sections for name in names)
+    return lines_of((("Search results", address) for address in addresses), is_stable=False)
