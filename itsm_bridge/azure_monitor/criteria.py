@@ -6,12 +6,15 @@ alerts, metric alerts of every condition type and query-based ones are read into
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-payload-samples
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from operator import eq, ge, gt, le, lt, ne
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
 from itsm_bridge.azure_monitor.json_body import Section, text_of
-from itsm_bridge.azure_monitor.timestamps import duration_text
+from itsm_bridge.azure_monitor.timestamps import duration_text, is_before, parse_timestamp
 from itsm_bridge.text import clip, one_line
 
 Dimension = tuple[str, str]
@@ -29,6 +32,13 @@ _OPERATORS: Mapping[str, tuple[str, str]] = {
     "equalto": ("=", "equal to"),
     "notequals": ("≠", "other than"),
     "greaterorlessthan": ("outside", "outside"),
+}
+
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    name: compare
+    for sign, compare in ((">", gt), ("≥", ge), ("<", lt), ("≤", le), ("=", eq), ("≠", ne))
+    for name, (other, _) in _OPERATORS.items()
+    if other == sign
 }
 
 #: The operator that only thresholds have that follow the history.
@@ -53,6 +63,8 @@ _SENSITIVITIES = frozenset({"high", "medium", "low"})
 _CRITERIA = 20
 _DIMENSIONS = 20
 _LENGTH = 300
+#: Longer than any number is written.
+_NUMBER_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +97,15 @@ class Criterion:
     is_dynamic: bool
 
     @property
+    def holds(self) -> bool | None:
+        """Whether the last measured value meets the condition; None if it cannot be told."""
+        compare = _COMPARE.get(self.operator)
+        value, threshold = _number(self.value), _number(self.threshold)
+        if compare is None or math.isnan(value) or math.isnan(threshold):
+            return None
+        return compare(value, threshold)
+
+    @property
     def sign(self) -> str:
         """The operator as a sign; "" without one."""
         return _OPERATORS.get(self.operator, ("", ""))[0]
@@ -104,6 +125,29 @@ def criteria_of(alert: Alert) -> tuple[Criterion, ...]:
     if condition.has("allOf") or not context.has("SearchQuery", "Threshold"):
         return tuple(_criterion(each, condition) for each in condition.sections("allOf")[:_CRITERIA])
     return (_first_version_criterion(context),)
+
+
+def measured_window(alert: Alert) -> tuple[datetime | None, datetime | None]:
+    """Return from when to when the last value was measured, None where the alert does not say."""
+    context = alert.context
+    condition = context.section("condition")
+    start = condition.text("windowStartTime") or context.text("SearchIntervalStartTimeUtc")
+    end = condition.text("windowEndTime") or context.text("SearchIntervalEndtimeUtc")
+    return parse_timestamp(start), parse_timestamp(end)
+
+
+def is_measured_at_end(alert: Alert) -> bool:
+    """Whether the value of a Resolved was measured when the condition held no more.
+
+    Many a Resolved repeats the value at which the alert fired. That of the end was measured after the alert fired, as
+    far as times are told, and does not meet the condition, as far as that can be told: one of both must be.
+    """
+    criteria = criteria_of(alert)
+    _, end = measured_window(alert)
+    is_later = is_before(alert.fired_date_time, end) if alert.fired_date_time and end else None
+    met = [criterion.holds for criterion in criteria]
+    is_met = False if False in met else True if met and None not in met else None
+    return is_later is not False and is_met is not True and (is_later is True or is_met is False)
 
 
 def window_of(alert: Alert) -> str:
@@ -176,6 +220,13 @@ def _failing_periods(section: Section, condition: Section) -> str:
     failing, of = periods.text("minFailingPeriodsToAlert"), periods.text("numberOfEvaluationPeriods")
     are_numbers = failing.isdecimal() and of.isdecimal()
     return f"{failing} of {of}" if are_numbers and of not in ("0", "1") else ""
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text) if len(text) <= _NUMBER_LENGTH else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _short(text: str) -> str:

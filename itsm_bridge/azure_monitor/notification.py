@@ -13,8 +13,9 @@ from datetime import datetime
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
+from itsm_bridge.azure_monitor.criteria import is_measured_at_end
 from itsm_bridge.azure_monitor.severity import severity_of
-from itsm_bridge.azure_monitor.timestamps import utc_text
+from itsm_bridge.azure_monitor.timestamps import lasting_text, utc_text
 from itsm_bridge.azure_monitor.wording.activity_log import STAGE, event_time
 from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, property_lines
 from itsm_bridge.azure_monitor.wording.form import Wording, name_of, resources_of, sentences
@@ -114,20 +115,41 @@ def _facts(alert: Alert, correlation: Correlation, wording: Wording) -> Mapping[
 
 
 def _note(alert: Alert, wording: Wording) -> str:
-    stage = next((f", stage {line.text}" for line in wording.lines if line.label == STAGE), "")
-    measured = f"Measured: {wording.measured}" if wording.measured else ""
-    first = sentences(f"{_said(alert)}{stage}: {wording.headline}", measured)
+    first = _end(alert, wording) if alert.monitor_condition is MonitorCondition.RESOLVED else _news(alert, wording)
     story = wording.story if alert.kind in _HEALTH else ""
     return clip(plain("\n\n".join(filter(None, (TEST_NOTICE if alert.is_test else "", first, story)))), _NOTE_LENGTH)
 
 
-def _said(alert: Alert) -> str:
-    """Return what Azure Monitor did and when. Many a Resolved knows only when its alert fired."""
-    is_over = alert.monitor_condition is MonitorCondition.RESOLVED
-    if is_over and not alert.resolved_date_time and alert.fired_date_time:
-        return f"Resolved, fired {utc_text(alert.fired_date_time)}"
-    what = "Update" if alert.kind in _HEALTH and not is_over else alert.monitor_condition.value
-    return f"{what} {utc_text(_time_of(alert))}".rstrip()
+def _news(alert: Alert, wording: Wording) -> str:
+    """Return what Azure Monitor says of an alert that goes on."""
+    what = "Update" if alert.kind in _HEALTH else alert.monitor_condition.value
+    measured = f"Measured: {wording.measured}" if wording.measured else ""
+    return sentences(
+        f"{what} {utc_text(_time_of(alert))}".rstrip() + f"{_stage(wording)}: {wording.headline}", measured
+    )
+
+
+def _end(alert: Alert, wording: Wording) -> str:
+    """Return what Azure Monitor says of an alert that is over, without a value that was measured before that.
+
+    Many a Resolved does not say when that was, or repeats the time at which the alert fired.
+    """
+    fired, resolved = alert.fired_date_time, alert.resolved_date_time
+    if resolved is None and alert.kind in _HEALTH:
+        resolved = event_time(alert.context)
+    lasting = lasting_text(fired, resolved)
+    if resolved is None or (fired and not lasting):
+        when = "Azure Monitor reports it resolved and does not say when"
+        since = f"It fired at {utc_text(fired)}" if fired else ""
+    else:
+        when = f"Azure Monitor reports it resolved at {utc_text(resolved)}"
+        since = f"It fired for {lasting}" if lasting else ""
+    measured = f"Last measured: {wording.measured}" if wording.measured and is_measured_at_end(alert) else ""
+    return sentences(f"Resolved{_stage(wording)}: {wording.headline}", when, since, measured)
+
+
+def _stage(wording: Wording) -> str:
+    return next((f", stage {line.text}" for line in wording.lines if line.label == STAGE), "")
 
 
 def _digest(alert: Alert, correlation: Correlation, wording: Wording, facts: Mapping[str, str]) -> str:

@@ -71,12 +71,23 @@ def duration_text(text: str) -> str:
     match = _DURATION.fullmatch(text.upper())
     if not match:
         return text
-    rest = sum(int(match[unit] or 0) * seconds for unit, seconds in _SECONDS.items())
-    words = []
+    return " ".join(_parts(sum(int(match[unit] or 0) * seconds for unit, seconds in _SECONDS.items()))) or text
+
+
+def lasting_text(beginning: datetime | None, end: datetime | None) -> str:
+    """Return how long something lasted in its two largest units; "" if it is unknown or the times cannot tell it."""
+    if beginning is None or end is None or not is_before(beginning, end):
+        return ""
+    return " ".join(_parts(int((end - beginning).total_seconds()))[:2]) or "less than a second"
+
+
+def _parts(rest: int) -> list[str]:
+    """Return a number of seconds by its units, the largest first: "1 hour", "30 minutes"."""
+    parts = []
     for unit, seconds in _SECONDS.items():
         number, rest = divmod(rest, seconds)
-        words.append(f"{number} {unit}{'' if number == 1 else 's'}" if number else "")
-    return " ".join(filter(None, words)) or text
+        parts += [f"{number} {unit}{'' if number == 1 else 's'}"] if number else []
+    return parts
 
 
 def _zone(match: re.Match[str]) -> str:

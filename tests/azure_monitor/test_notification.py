@@ -165,6 +165,85 @@ def test_a_resolution_says_when_and_what_it_was(fired: str, resolved: str) -> No
     assert notified(fired).facts["Alert"] in note
 
 
+def end(name: str, *, criterion: dict[str, Any] | None = None, window: str | None = None, **essentials: object) -> str:
+    """Return the note of an alert that is over, with changes of what it says."""
+
+    def change(sent: dict[str, Any], context: dict[str, Any]) -> None:
+        sent.update({"monitorCondition": "Resolved", **essentials})
+        context["condition"]["allOf"][0].update(criterion or {})
+        context["condition"]["windowEndTime"] = window
+
+    return notified(changed(name, change)).note
+
+
+FIRED, LATER = "2026-03-14T02:41:07Z", "2026-03-14T03:05:00Z"
+BAD, GOOD = {"metricValue": 97.4}, {"metricValue": 41.25}
+
+
+def test_an_end_says_when_it_was_and_how_long_the_alert_fired() -> None:
+    assert end("metric-static.fired", firedDateTime=FIRED, resolvedDateTime="2026-03-14T03:02:19Z") == (
+        "Resolved: Percentage CPU above 90 % on vm-web-01. "
+        "Azure Monitor reports it resolved at 2026-03-14 03:02:19 UTC. It fired for 21 minutes 12 seconds."
+    )
+
+
+@pytest.mark.parametrize("resolved", [None, "", "None", "0001-01-01T00:00:00Z", FIRED, "2026-03-14T02:00:00Z"])
+def test_an_end_that_does_not_say_when_it_was_is_told_so(resolved: str | None) -> None:
+    assert end("metric-static.fired", firedDateTime=FIRED, resolvedDateTime=resolved) == (
+        "Resolved: Percentage CPU above 90 % on vm-web-01. "
+        "Azure Monitor reports it resolved and does not say when. It fired at 2026-03-14 02:41:07 UTC."
+    )
+
+
+def test_an_end_of_an_alert_that_never_said_when_it_fired_says_when_it_was() -> None:
+    assert end("metric-static.fired", firedDateTime=None, resolvedDateTime=LATER) == (
+        "Resolved: Percentage CPU above 90 % on vm-web-01. "
+        "Azure Monitor reports it resolved at 2026-03-14 03:05:00 UTC."
+    )
+    assert end("metric-static.fired", firedDateTime=None, resolvedDateTime=None).endswith("does not say when.")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "window", "is_told"),
+    [
+        (BAD, None, False),
+        (BAD, FIRED, False),
+        (BAD, LATER, False),
+        (GOOD, None, True),
+        (GOOD, LATER, True),
+        (GOOD, FIRED, False),
+        (GOOD | {"operator": "LessThan", "threshold": "40"}, None, True),
+        (GOOD | {"operator": "LessThan", "threshold": "50"}, None, False),
+        (GOOD | {"operator": "Equals", "threshold": "41.25"}, LATER, False),
+        (GOOD | {"operator": "GreaterOrLessThan", "alertSensitivity": "Low"}, None, False),
+        (GOOD | {"operator": "GreaterOrLessThan", "alertSensitivity": "Low"}, LATER, True),
+        (GOOD | {"threshold": None}, None, False),
+        (GOOD | {"operator": "Circles"}, LATER, True),
+        ({"metricValue": None}, LATER, False),
+        ({"metricValue": "NaN"}, None, False),
+    ],
+)
+def test_a_value_is_told_of_an_end_only_if_it_was_measured_then(
+    criterion: dict[str, Any], window: str | None, is_told: bool
+) -> None:
+    note = end("metric-static.fired", criterion=criterion, window=window, firedDateTime=FIRED, resolvedDateTime=LATER)
+
+    assert ("Last measured: " in note) is is_told
+    assert " Measured: " not in note
+
+
+def test_one_condition_that_holds_no_more_ends_an_alert_with_several() -> None:
+    good_and_bad = end("metric-two-conditions.fired", criterion={"metricValue": 12}, firedDateTime=FIRED)
+
+    assert "Last measured: SuccessE2ELatency 12 ms, Availability 98 %." in good_and_bad
+    assert "measured" not in end("metric-two-conditions.fired", firedDateTime=FIRED)
+
+
+@pytest.mark.parametrize("name", ["smart-detection.resolved", "prometheus.resolved", "log-search.resolved"])
+def test_a_value_of_which_nobody_knows_when_it_was_measured_is_not_told_of_an_end(name: str) -> None:
+    assert "measured" not in notified(name).note.lower()
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if "essentials" in document_of(name).get("data", {})])
 def test_no_text_of_an_alert_can_become_markup(name: str) -> None:
     def inject(value: Any) -> Any:

@@ -1,8 +1,8 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from itsm_bridge.azure_monitor.timestamps import duration_text, parse_timestamp, utc_text
+from itsm_bridge.azure_monitor.timestamps import duration_text, lasting_text, parse_timestamp, utc_text
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,34 @@ def test_a_moment_is_shown_in_utc() -> None:
 )
 def test_a_duration_is_told_in_words(text: str, expected: str) -> None:
     assert duration_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("lasted", "text"),
+    [
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(minutes=21, seconds=11.5), "21 minutes 11 seconds"),
+        (timedelta(hours=2), "2 hours"),
+        (timedelta(days=3, hours=1, minutes=7, seconds=9), "3 days 1 hour"),
+        (timedelta(days=1, seconds=5), "1 day 5 seconds"),
+        (timedelta(0), ""),
+        (timedelta(seconds=-5), ""),
+    ],
+)
+def test_how_long_something_lasted_is_told_in_two_units(lasted: timedelta, text: str) -> None:
+    began = datetime(2026, 3, 14, 2, 41, 7, tzinfo=UTC)
+
+    assert lasting_text(began, began + lasted) == text
+
+
+def test_less_than_a_second_is_told_where_the_digits_can_tell_it() -> None:
+    began = datetime(2026, 3, 14, 2, 41, 7, 100000, tzinfo=UTC)
+
+    assert lasting_text(began, began + timedelta(milliseconds=500)) == "less than a second"
+    assert lasting_text(began.replace(microsecond=0), began) == ""
+
+
+def test_without_both_times_it_is_not_known_how_long_something_lasted() -> None:
+    moment = datetime(2026, 3, 14, 2, 41, 7, tzinfo=UTC)
+
+    assert lasting_text(None, moment) == lasting_text(moment, None) == lasting_text(None, None) == ""

@@ -282,6 +282,20 @@ def test_only_so_much_of_an_unknown_alert_is_shown() -> None:
     assert lines[-1].text == "the alert holds more than is shown here"
 
 
+def test_an_unknown_alert_tells_status_code_and_message_first_however_deep_and_far_they_are() -> None:
+    document = document_of("unknown-service")
+    document["data"]["alertContext"] = {
+        **{f"field{number}": number for number in range(100)},
+        "inner": {"error": {"message": "No.", "errorCode": "E1"}},
+        "STATUS": "Failed",
+    }
+
+    labels = [line.label for line in wording_of(alert_of(document)).lines]
+
+    assert labels[:4] == ["STATUS", "inner.error.errorCode", "inner.error.message", "field0"]
+    assert len(labels) == 41
+
+
 @pytest.mark.parametrize(
     ("resource", "name"),
     [

@@ -31,6 +31,9 @@ _TELLING = ("title", "subject", "summary", "text", "message", "description", "na
 #: The trouble of an alert that names none, and no rule either.
 _NOTHING_SAID = "Azure Monitor sent an alert that does not say what is wrong"
 
+#: Names of scalars that tell most, wherever they stand, the most telling first.
+_FIRST = ("status", "state", "errorcode", "code", "errormessage", "message", "error", "reason")
+
 #: Names whose values only machines read.
 _UNTOLD = frozenset({"schemaid", "presentationinsighteventrequest", "smartdetectorid"})
 
@@ -149,9 +152,9 @@ _BY_KIND: Mapping[Kind, Callable[[Alert], Wording]] = {
 
 
 def _shown(alert: Alert) -> tuple[Line, ...]:
-    """Return the first scalars of the context, by their path."""
+    """Return the first scalars of the context, by their path, and before them what tells most."""
     lines: list[Line] = []
-    for path, text in leaves(alert.alert_context):
+    for path, text in sorted(leaves(alert.alert_context), key=_place_of_leaf):
         if path.lower() in _UNTOLD | _TOLD:
             continue
         label, shown = clip(one_line(path), _NAME_LENGTH), clip(one_line(text), _TEXT_LENGTH)
@@ -159,6 +162,11 @@ def _shown(alert: Alert) -> tuple[Line, ...]:
             return (*lines, Line(label="More", text="the alert holds more than is shown here", rank=Rank.EXTRA))
         lines.append(Line(label=label, text=shown, rank=Rank.EXTRA))
     return tuple(lines)
+
+
+def _place_of_leaf(leaf: tuple[str, str]) -> int:
+    name = leaf[0].rsplit(".", 1)[-1].lower()
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _money(amount: str, unit: str) -> str:

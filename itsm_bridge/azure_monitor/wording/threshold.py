@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 
 from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.criteria import Criterion, Dimension, criteria_of, window_of
+from itsm_bridge.azure_monitor.criteria import Criterion, Dimension, criteria_of, measured_window, window_of
 from itsm_bridge.azure_monitor.json_body import Section, is_nothing, text_of
-from itsm_bridge.azure_monitor.timestamps import duration_text, parse_timestamp, utc_text
+from itsm_bridge.azure_monitor.timestamps import duration_text, utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, place_of, rule_of, some
 from itsm_bridge.azure_monitor.wording.units import quantity_text, unit_of
 from itsm_bridge.text import clip, number_text, one_line
@@ -226,10 +226,7 @@ def _found(criterion: Criterion) -> str:
 
 
 def _measured_lines(alert: Alert, measured: str) -> tuple[Line, ...]:
-    context = alert.context
-    condition = context.section("condition")
-    start = parse_timestamp(condition.text("windowStartTime") or context.text("SearchIntervalStartTimeUtc"))
-    end = parse_timestamp(condition.text("windowEndTime") or context.text("SearchIntervalEndtimeUtc"))
+    start, end = measured_window(alert)
     window = f"{utc_text(start)} to {utc_text(end)}" if start and end and start != end else ""
     return (
         *lines_of([("Measured", measured)], rank=Rank.VITAL, is_stable=False),
