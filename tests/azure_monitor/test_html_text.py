@@ -58,10 +58,11 @@ def test_html_becomes_lines(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("<", 1_000_000), ("<!--", 1_000_000)]
-    + [
+    [
         (text, 200_000)
         for text in (
+            "<",
+            "<!--",
             "<!",
             "<!-- -->",
             "<p",
