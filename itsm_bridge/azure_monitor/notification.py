@@ -8,8 +8,8 @@ It knows nothing of what was notified before.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
@@ -30,6 +30,9 @@ _SEVERITY = "Severity"
 #: How long a note may be: a journal entry holds 4000 characters, and others may stand beside it.
 _NOTE_LENGTH = 3000
 _FACT_LENGTH = 200
+
+#: How far a service's clock may be ahead of ours without a word about it.
+_AHEAD = timedelta(minutes=2)
 
 #: Longer than any title.
 _WHOLE = 10_000
@@ -78,6 +81,17 @@ def notification_of(alert: Alert, wording: Wording) -> Notification:
         facts=facts,
         note=_note(alert, wording),
     )
+
+
+def received_at(notification: Notification, now: datetime) -> Notification:
+    """Return the notification as a person should read it who gets it `now`, our clock, aware UTC.
+
+    A time in the future is told as such: clocks differ, and a note at 12:34 about 12:44 reads like a mistake.
+    """
+    if notification.at is None or notification.at - now <= _AHEAD:
+        return notification
+    ahead = f"By the clock of this integration, that time is {lasting_text(now, notification.at)} in the future."
+    return replace(notification, note=clip(f"{notification.note}\n\n{ahead}", _NOTE_LENGTH))
 
 
 def affected_resources(alert: Alert) -> tuple[str, ...]:

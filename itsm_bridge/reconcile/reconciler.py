@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.notification import notification_of
+from itsm_bridge.azure_monitor.notification import notification_of, received_at
 from itsm_bridge.azure_monitor.wording.by_kind import wording_of
 from itsm_bridge.deadline import Clock, Deadline
 from itsm_bridge.errors import Conflict, Damaged, Rejected, TemporaryError, Unavailable
@@ -114,7 +114,8 @@ class Reconciler:
         """Render `alert` and take it in; raises as `take`."""
         wording = wording_of(alert)
         content = self._target.render(alert, wording)
-        return self.take(News.of(notification_of(alert, wording), content), deadline=deadline)
+        notification = received_at(notification_of(alert, wording), self._now())
+        return self.take(News.of(notification, content), deadline=deadline)
 
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.

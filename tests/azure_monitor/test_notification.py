@@ -1,10 +1,11 @@
 import random
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from itsm_bridge.azure_monitor.notification import changed_note
+from itsm_bridge.azure_monitor.notification import changed_note, received_at
 from tests.alert_files import FOLDER, NAMES, PAIRS, as_read, document_of, notified
 
 MARKUP = "[code]<script>alert(1)</script>[/code] [ CODE ]\u202e<b>\x00\ud83d"
@@ -330,3 +331,24 @@ def test_an_address_that_could_be_more_than_a_link_is_left_out() -> None:
     assert "code" not in description
     assert "/q/eJwAll/" in description
     assert "\nAlert: https://portal.azure.com/#view/" in description
+
+
+class TestClock:
+    """Clocks of services differ from ours."""
+
+    def test_a_time_in_the_future_is_told_as_such(self) -> None:
+        said = notified("metric-static.resolved")
+        assert said.at is not None
+
+        early = received_at(said, said.at - timedelta(minutes=10))
+
+        assert early.note.startswith(said.note)
+        assert early.note.endswith("By the clock of this integration, that time is 10 minutes in the future.")
+        assert early.digest == said.digest
+
+    @pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(0), -timedelta(hours=1)])
+    def test_any_other_time_is_told_as_it_is(self, ahead: timedelta) -> None:
+        said = notified("metric-static.resolved")
+        assert said.at is not None
+
+        assert received_at(said, said.at - ahead) is said
