@@ -76,6 +76,9 @@ param servicenowMaxConcurrency int = 4
 @description('Close code that incidents are resolved with; empty takes the most fitting of the instance.')
 param servicenowCloseCode string = ''
 
+@description('Whether a work note says that no configuration item was found.')
+param servicenowNoteMissingItem bool = true
+
 @description('Path of a rules file inside the deployed app. Empty: the built-in rules.')
 param rulesFile string = ''
 
@@ -167,6 +170,7 @@ var settings = {
   SERVICENOW_INSTANCE_URL: servicenowInstanceUrl
   SERVICENOW_MAX_CONCURRENCY: string(servicenowMaxConcurrency)
   SERVICENOW_CLOSE_CODE: servicenowCloseCode
+  SERVICENOW_NOTE_MISSING_ITEM: string(servicenowNoteMissingItem)
   ITSM_RULES_FILE: rulesFile
   RETRY_HORIZON_HOURS: string(retryHorizonHours)
   RETENTION_DAYS: string(retentionDays)

@@ -135,7 +135,7 @@ def _built(threads: int) -> Bridge:
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
-        target=ServiceNow(incidents, Cmdb(table_api)),
+        target=ServiceNow(incidents, Cmdb(table_api), notes_missing_item=instance.notes_missing_item),
         circuit=circuit,
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,

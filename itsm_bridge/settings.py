@@ -57,6 +57,8 @@ class ServiceNowSettings:
     max_concurrency: int
     #: The close code of resolved incidents, if the instance has this choice; "": the most fitting one.
     close_code: str = ""
+    #: Whether a work note says that no configuration item was found, and why.
+    notes_missing_item: bool = True
 
     def __repr__(self) -> str:
         """Name no secret."""
@@ -142,6 +144,12 @@ class _Reader:
             return int(text)
         self.problems.append(f"{name} must be a whole number from {least} to {most}")
         return default
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        text = (self.text(name) or str(default)).lower()
+        if text not in ("true", "false"):
+            self.problems.append(f"{name} must be true or false")
+        return text == "true"
 
     def address(self, name: str, *, default: str = "") -> str:
         """An https address; plain http only to loopback."""
@@ -249,6 +257,7 @@ def _servicenow(reader: _Reader) -> ServiceNowSettings:
         password=reader.text("SERVICENOW_PASSWORD"),
         max_concurrency=reader.number("SERVICENOW_MAX_CONCURRENCY", default=4, least=1, most=64),
         close_code=reader.text("SERVICENOW_CLOSE_CODE"),
+        notes_missing_item=reader.flag("SERVICENOW_NOTE_MISSING_ITEM", default=True),
     )
     for name, other in (("CLIENT_ID", "CLIENT_SECRET"), ("USERNAME", "PASSWORD")):
         if bool(reader.text(f"SERVICENOW_{name}")) != bool(reader.text(f"SERVICENOW_{other}")):

@@ -21,10 +21,17 @@ from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
 class ServiceNow:
     """One instance; safe to share between threads."""
 
-    def __init__(self, incidents: Incidents, cmdb: Cmdb | None = None) -> None:
-        """Use `incidents`, and `cmdb` to find configuration items; without a CMDB there are none."""
+    def __init__(self, incidents: Incidents, cmdb: Cmdb | None = None, *, notes_missing_item: bool = True) -> None:
+        """Use `incidents`, and `cmdb` to find configuration items; without a CMDB there are none.
+
+        Args:
+            incidents: The incidents of the instance.
+            cmdb: Its configuration items.
+            notes_missing_item: Whether a work note says that no configuration item was found.
+        """
         self._incidents = incidents
         self._cmdb = cmdb
+        self._notes_missing_item = notes_missing_item
 
     @property
     def creation_is_repeatable(self) -> bool | None:
@@ -80,7 +87,8 @@ class ServiceNow:
         if self._cmdb is None or name != CONFIGURATION_ITEM:
             return LinkEnd(reason="")
         match = self._cmdb.find(wanted, deadline=deadline)
-        return LinkEnd(id=match.sys_id, reason=match.reason, detail=match.detail)
+        reason = match.reason if match.sys_id or self._notes_missing_item else ""
+        return LinkEnd(id=match.sys_id, reason=reason, detail=match.detail)
 
     def _changed(self, write: Write, changes: Mapping[str, str], deadline: Deadline) -> Incident:
         return self._incidents.update(write.incident_id, changes, deadline=deadline.for_request(REQUEST_BUDGET))
