@@ -69,9 +69,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="POST before intent: the next generation is created before the row knows it",
         file="itsm_bridge/reconcile/attempt.py",
-        before="        # The intent of another incident is written down before it is created.\n"
-        "        self._write(attempt, _as_it_is)\n",
-        after="",
+        before="        if decision.action is Action.SUCCEED:\n",
+        after="        if False:\n",
     ),
     Mutant(
         name="nobody looks for what fell out of the queue",

@@ -88,7 +88,8 @@ def received_at(notification: Notification, now: datetime) -> Notification:
 
     A time in the future is told as such: clocks differ, and a note at 12:34 about 12:44 reads like a mistake.
     """
-    if notification.at is None or notification.at - now <= _AHEAD:
+    # The text of an end is compared with that of the same end by way of another action group, so it is told as it is.
+    if notification.closes or notification.at is None or notification.at - now <= _AHEAD:
         return notification
     ahead = f"By the clock of this integration, that time is {lasting_text(now, notification.at)} in the future."
     return replace(notification, note=clip(f"{notification.note}\n\n{ahead}", _NOTE_LENGTH))

@@ -207,6 +207,9 @@ class Worker:
             return self._doubt(attempt, record, error)
         except TemporaryError as error:
             return self._retry_later(attempt, error)
+        if decision.action is Action.SUCCEED:
+            # The intent of another incident is written down before it is created; a lost lease ends the attempt.
+            self._write(attempt, _as_it_is)
         return None
 
     def _ended(self, attempt: Attempt, record: Record) -> Result | None:
@@ -229,8 +232,6 @@ class Worker:
         attempt.changes.append(partial(Record.succeeded, closed=attempt.observed, now=now))
         attempt.observed = None
         attempt.note("a new incident follows", now)
-        # The intent of another incident is written down before it is created.
-        self._write(attempt, _as_it_is)
 
     def _observe(self, attempt: Attempt, record: Record) -> None:
         """Look at the incident; with its journal if a write of unknown outcome may have reached it."""
@@ -410,7 +411,8 @@ class Worker:
         """Give up on the link alone: the incident says what the alert says, and no person has to act."""
         attempt.note(reason, self._now())
         name = attempt.record.missing_link
-        attempt.changes.append(partial(Record.linked, name=name, end=LinkEnd(reason="")))
+        if name:
+            attempt.changes.append(partial(Record.linked, name=name, end=LinkEnd(reason="")))
         planned = attempt.record
 
         def settled(row: Record) -> Record:

@@ -5,7 +5,7 @@ does. One key may stand for several alerts, so the words of each alert are kept 
 shows one of them, the speaker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, Self
@@ -82,9 +82,10 @@ class Desired:
 
     @property
     def speaker(self) -> Signal:
-        """The signal that the incident shows: the last to speak of those that fire, else of all."""
-        firing = [signal for signal in self.signals.values() if signal.is_firing]
-        return max(firing or self.signals.values(), key=lambda signal: signal.revision, default=_SILENT)
+        """The signal that the incident shows: of those that fire, else of those that did, the one that spoke last."""
+        signals = self.signals.values()
+        firing = [signal for signal in signals if signal.is_firing]
+        return _latest(firing or [signal for signal in signals if signal.fields] or signals)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -104,4 +105,8 @@ class Desired:
     @property
     def closing(self) -> str:
         """Why the incident is over; "" if no end was seen or an alert fires."""
-        return "" if self.is_firing else self.speaker.closing
+        return "" if self.is_firing else _latest(self.signals.values()).closing
+
+
+def _latest(signals: Iterable[Signal]) -> Signal:
+    return max(signals, key=lambda signal: signal.revision, default=_SILENT)

@@ -231,7 +231,7 @@ class Record:
 
     def _links_told(self, incident: Incident) -> tuple[str, ...]:
         journal = incident.journal or ""
-        unknown = (name for name in self.desired.links if name not in self.observed.links)
+        unknown = (name for name in self.desired.speaker.links if name not in self.observed.links)
         return tuple(name for name in unknown if Note(revision=0, link=name, text="").mark(self.key) in journal)
 
     def linked(self, name: str, end: LinkEnd) -> Self:

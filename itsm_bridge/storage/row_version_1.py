@@ -58,7 +58,7 @@ def translated(document: Mapping[str, Any]) -> Mapping[str, Any]:
         "created_at": document["created_at"],
         "desired": {**_renamed(document, _DESIRED), "signals": _signals(document)},
         "observed": {**_renamed(document, _OBSERVED), **_values(document)},
-        "work": {**_renamed(document, _WORK), "notes": [_note(each) for each in document["notes"]]},
+        "work": {**_renamed(document, _WORK), "notes": list(document["notes"])},
     }
 
 
@@ -92,7 +92,3 @@ def _values(document: Mapping[str, Any]) -> dict[str, Any]:
         "confirmed_values": {(_LINK if name == "cmdb_ci" else name): each for name, each in confirmed.items()},
         "unconfirmed_values": document.get("wished", {}),
     }
-
-
-def _note(note: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**note, "link": _LINK if note["revision"] == 0 else ""}

@@ -337,7 +337,7 @@ class TestClock:
     """Clocks of services differ from ours."""
 
     def test_a_time_in_the_future_is_told_as_such(self) -> None:
-        said = notified("metric-static.resolved")
+        said = notified("metric-static.fired")
         assert said.at is not None
 
         early = received_at(said, said.at - timedelta(minutes=10))
@@ -346,9 +346,15 @@ class TestClock:
         assert early.note.endswith("By the clock of this integration, that time is 10 minutes in the future.")
         assert early.digest == said.digest
 
+    def test_the_text_of_an_end_does_not_depend_on_when_it_comes(self) -> None:
+        said = notified("metric-static.resolved")
+        assert said.at is not None
+
+        assert received_at(said, said.at - timedelta(minutes=10)) is said
+
     @pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(0), -timedelta(hours=1)])
     def test_any_other_time_is_told_as_it_is(self, ahead: timedelta) -> None:
-        said = notified("metric-static.resolved")
+        said = notified("metric-static.fired")
         assert said.at is not None
 
         assert received_at(said, said.at - ahead) is said

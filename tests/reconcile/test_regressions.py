@@ -16,7 +16,7 @@ from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.ports import LinkEnd
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.reconcile.record import SETTLE_TIME
-from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
+from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, IncidentState
 from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps, Row, SysIds
 from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notification, resolved
@@ -365,3 +365,58 @@ def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
     assert (outcome, world.store.aside) == ("unchanged", [])
     world.receive(notification(signal="", digest="worse", at=NOW + HOUR))
     assert (len(world.store.aside), world.states) == (1, [1])
+
+
+class TestIntentOfASuccessor:
+    """The row must say that another incident follows before it is created, on an instance that keeps no sys_id."""
+
+    def closed(self) -> tuple[World, Reconciler, Reconciler]:
+        """Return a world whose incident is closed, and two processes of it."""
+        world = World(sys_ids=SysIds.IGNORED)
+        first = world.reconciler
+        world.receive(notification())
+        world.rows[0].state = IncidentState.CLOSED
+        world.pass_time(SECOND)
+        second = world.restart()
+        world.reconciler = first
+        return world, first, second
+
+    def test_a_worker_whose_intent_never_comes_through_creates_nothing(self) -> None:
+        world, first, second = self.closed()
+
+        def raced(number: int) -> Disturbance:
+            def call_after_a_webhook(call: Callable[[], Any]) -> Any:
+                others, world.disturbed["replace"] = world.disturbed["replace"], []
+                world.reconciler = second
+                at = NOW + HOUR + 3 * number * SECOND
+                world.receive(notification(at=at, digest=f"fired {number}", note=f"Fired {number}."))
+                world.disturbed["replace"], world.reconciler = others, first
+                return call()
+
+            return call_after_a_webhook
+
+        world.disturb("replace", lambda call: call(), *(raced(number) for number in range(1, 6)))
+        world.receive(fired_anew(1))
+        assert world.states == [IncidentState.CLOSED]
+
+        world.restart()
+        world.settle()
+
+        assert world.states == [IncidentState.CLOSED, IncidentState.NEW]
+
+    def test_a_worker_whose_lease_was_taken_over_creates_nothing(self) -> None:
+        world, _, second = self.closed()
+        ahead = 20 * SECOND
+        second._now = second._worker._now = lambda: world.now + ahead
+
+        def taken_over(call: Callable[[], Any]) -> Any:
+            row = world.store.read(KEY)
+            assert row is not None
+            second.reconcile(KEY, wake_up_id=row.work.wake_up_id)
+            return call()
+
+        world.disturb("replace", lambda call: call(), taken_over)
+        world.receive(fired_anew(1))
+        world.settle()
+
+        assert world.states == [IncidentState.CLOSED, IncidentState.NEW]
