@@ -17,6 +17,9 @@ from proof.simulator.memory import SysIds
 from proof.simulator.outage import Backlog, Outage, Slow, Waiting
 from tests.builders import changed
 
+#: Histories take as long as the machine takes; only one that never ends is to be stopped.
+pytestmark = pytest.mark.timeout(1200)
+
 HISTORIES = 400
 _EACH = 50
 
