@@ -49,6 +49,9 @@ _T = TypeVar("_T")
 _Part = Desired | Observed | Work | Signal | Note | Step
 
 
+#: What stands in JSON as it is.
+_PLAIN = frozenset({str, int, bool})
+
 #: The fields of each part, and what they hold.
 _KINDS: Mapping[object, Mapping[str, Any]] = {part: get_type_hints(part) for part in get_args(_Part)}
 
@@ -148,6 +151,8 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
 
 def _to_json(value: object) -> object:
     """Return a part of a record as JSON can hold it."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, _Part):
@@ -173,6 +178,8 @@ def _from_json(kind: Callable[..., _T], content: Mapping[str, object]) -> _T:
 
 def _checked(kind: Any, value: object) -> object:  # noqa: ANN401 - type hints have no common type
     """Return the value of a field of this kind, made of its JSON."""
+    if type(value) is kind and kind in _PLAIN:
+        return value
     if isinstance(kind, UnionType):
         kind = next(each for each in get_args(kind) if each is not type(None))
         return None if value is None else _checked(kind, value)
