@@ -35,7 +35,7 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 @app.route(route="alerts", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def receive_alert(req: func.HttpRequest) -> func.HttpResponse:
     """Take one notification of Azure Monitor: the address of the secure webhook."""
-    return _response(answer(lambda: _bridge().webhook, req.headers.get("Authorization"), req.get_body()))
+    return _response(answer(lambda: _bridge().webhook, lambda: (req.headers.get("Authorization"), req.get_body())))
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")

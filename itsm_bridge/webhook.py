@@ -92,18 +92,17 @@ ANSWERS: Final[Mapping[type[BridgeError], tuple[int, str, str, Mapping[str, str]
 }
 
 
-def answer(build: Callable[[], Webhook], authorization: str | None, body: bytes) -> Answer:
+def answer(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, bytes]]) -> Answer:
     """Take one notification; return what the caller is answered, whatever happens.
 
     Args:
         build: Returns the webhook. It may raise, and its time counts towards the time of the answer.
-        authorization: The `Authorization` header; None if there is none.
-        body: As it was sent.
+        read: Returns the `Authorization` header, None if there is none, and the body as it was sent. It may raise too.
     """
     deadline = Deadline.after(INLINE_BUDGET)
     try:
         webhook = build()
-        alert = webhook.alert_of(authorization, body)
+        alert = webhook.alert_of(*read())
         return _answer_to(webhook.reconciler.receive(alert, deadline=deadline))
     except BridgeError as error:
         return _refusal(error)

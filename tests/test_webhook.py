@@ -50,8 +50,8 @@ def test_an_incident_is_named_and_an_alert_that_waits_is_accepted() -> None:
     done = Stub(Result(outcome=Outcome.UPDATED, record=known_record()))
     waits = Stub(Result(outcome=Outcome.ACCEPTED, record=record()))
 
-    first = answer(lambda: webhook(done), "Bearer t", BODY)
-    second = answer(lambda: webhook(waits), "Bearer t", BODY)
+    first = answer(lambda: webhook(done), lambda: ("Bearer t", BODY))
+    second = answer(lambda: webhook(waits), lambda: ("Bearer t", BODY))
 
     known = known_record()
     assert (first.status, first.body["outcome"]) == (200, "updated")
@@ -74,7 +74,7 @@ def test_an_incident_is_named_and_an_alert_that_waits_is_accepted() -> None:
 def test_nothing_is_read_before_the_token_is_verified(error: Exception, status: int, code: str) -> None:
     stub = Stub(verify=raising(error))
 
-    told: Any = answer(lambda: webhook(stub), None, b"not JSON")
+    told: Any = answer(lambda: webhook(stub), lambda: (None, b"not JSON"))
 
     assert (told.status, told.body["error"]["code"]) == (status, code)
     assert ("Retry-After" in told.headers) == (status == 503)
@@ -89,7 +89,7 @@ def test_nothing_is_read_before_the_token_is_verified(error: Exception, status: 
 def test_what_is_refused_never_reaches_the_reconciler(body: bytes, status: int) -> None:
     stub = Stub()
 
-    told = answer(lambda: webhook(stub, "another"), "Bearer t", body)
+    told = answer(lambda: webhook(stub, "another"), lambda: ("Bearer t", body))
 
     assert (told.status, stub.asked) == (status, ["verify Bearer t"])
 
@@ -115,7 +115,7 @@ def test_a_list_of_subscriptions_admits_those_and_by_a_word_the_alerts_that_name
 ) -> None:
     stub = Stub(Result(outcome=Outcome.ACCEPTED, record=record()))
 
-    told = answer(lambda: webhook(stub, *allowed), "Bearer t", json.dumps(document_of(sample)).encode())
+    told = answer(lambda: webhook(stub, *allowed), lambda: ("Bearer t", json.dumps(document_of(sample)).encode()))
 
     assert told.status == status
 
@@ -130,7 +130,7 @@ def test_a_list_of_subscriptions_admits_those_and_by_a_word_the_alerts_that_name
 def test_the_log_names_what_the_list_of_subscriptions_lacks(
     sample: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer(lambda: webhook(Stub(), OTHER), "Bearer t", json.dumps(document_of(sample)).encode())
+    answer(lambda: webhook(Stub(), OTHER), lambda: ("Bearer t", json.dumps(document_of(sample)).encode()))
 
     assert reason in caplog.text
 
@@ -139,8 +139,14 @@ def test_the_log_names_what_the_list_of_subscriptions_lacks(
 def test_a_program_that_cannot_be_built_asks_for_the_alert_again(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: Any = answer(raising(error), "Bearer t", BODY)
+    told: Any = answer(raising(error), lambda: ("Bearer t", BODY))
 
     assert (told.status, told.headers) == (503, {"Retry-After": "10"})
     assert [(line.name, line.levelno) for line in caplog.records] == [("itsm_bridge", logging.ERROR)]
     assert "an alert" not in caplog.text
+
+
+def test_a_request_that_cannot_be_read_is_sent_again() -> None:
+    told: Any = answer(lambda: webhook(Stub()), raising(ValueError("an alert")))
+
+    assert (told.status, told.body["error"]["code"]) == (503, "unavailable")

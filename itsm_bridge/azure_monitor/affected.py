@@ -121,9 +121,10 @@ def _is_scope(resource: str) -> bool:
 
 
 def _each_once(resources: Iterable[str]) -> list[str]:
-    """Return the resources in their order, without those that name one before once more."""
+    """Return the resources in their order, without the names of what an ARM id of a resource names too."""
     unique: dict[str, str] = {}
     for resource in filter(None, map(one_line, resources)):
         unique.setdefault(resource.rstrip("/").lower(), resource)
-    ends = {key.rpartition("/")[2] for key in unique if key.startswith("/")}
+    # A resource group is often called as the machine in it.
+    ends = {key.rpartition("/")[2] for key in unique if key.startswith("/") and not _is_scope(key)}
     return [each for key, each in unique.items() if key.startswith("/") or key.partition(".")[0] not in ends]

@@ -209,7 +209,7 @@ class Worker:
             return self._retry_later(attempt, error)
         if decision.action is Action.SUCCEED:
             # The intent of another incident is written down before it is created; a lost lease ends the attempt.
-            self._write(attempt, _as_it_is)
+            self._write(attempt, orders.as_it_is)
         return None
 
     def _ended(self, attempt: Attempt, record: Record) -> Result | None:
@@ -246,16 +246,14 @@ class Worker:
 
     def _found(self, attempt: Attempt, record: Record) -> Incident | None:
         is_doubtful = record.observed.in_doubt_until is not None
-        ways = orders.ways_to_look(record, creation_is_repeatable=self._target.creation_is_repeatable)
-        found: Incident | None = None
-        for way in ways:
+        for way in orders.ways_to_look(record, creation_is_repeatable=self._target.creation_is_repeatable):
             if way is orders.Way.BY_ID:
                 found = self._target.find(record.incident_id, with_journal=is_doubtful, deadline=attempt.deadline)
             else:
                 found = self._found_by_key(attempt, record)
             if found is not None:
                 return found
-        return found
+        return None
 
     def _found_by_key(self, attempt: Attempt, record: Record) -> Incident | None:
         known, doubles = orders.pick(record, self._target.search(record.key, deadline=attempt.deadline))
@@ -491,10 +489,6 @@ class Worker:
         row = swap(self._store, attempt.row.key, onto, row=attempt.row)
         if row is not None and row is not attempt.row:
             attempt.rebase(row)
-
-
-def _as_it_is(record: Record) -> Record:
-    return record
 
 
 def _in_words(link: str) -> str:

@@ -29,7 +29,7 @@ def intent(
     """
     if decision.action in CHANGES and not row.observed.incident_id:
         # A row that knows no incident can only have a creation in doubt, so it must name the incident first.
-        return _as_it_is
+        return as_it_is
     if decision.action is not Action.CREATE:
         return None
     if record.observed.in_doubt_until is None:
@@ -144,5 +144,6 @@ def _marked(record: Record, notes: Sequence[Note]) -> tuple[str, ...]:
     return tuple(note.marked(record.key) for note in notes)
 
 
-def _as_it_is(record: Record) -> Record:
+def as_it_is(record: Record) -> Record:
+    """Return the record: only what was done so far is to be written."""
     return record

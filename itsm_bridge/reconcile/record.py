@@ -299,6 +299,7 @@ class Record:
             number="",
             confirmed_values={},
             unconfirmed_values={},
+            fields_not_stored=(),
             incident_version="",
             generation_firing_count=self.desired.firing_count,
             generation_since=now,

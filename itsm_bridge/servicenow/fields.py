@@ -43,10 +43,11 @@ def content_of(alert: Alert, wording: Wording) -> Content:
     impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else severity]
     prefix = ("[TEST] " if alert.is_test else "") + (f"{severity}: " if severity else "")
     source = name_of(alert.alert_rule) or alert.monitoring_service
-    title = wording.title(FIELD_LENGTHS["short_description"] - len(prefix))
-    is_cut = title != wording.headline
+    title = f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}"
+    # The title is cut to its length, and to the characters that its column holds.
+    is_cut = _fitted("short_description", title) != f"{prefix}{wording.headline}"
     fields = {
-        "short_description": f"{prefix}{title}",
+        "short_description": title,
         "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"], is_cut=is_cut),
         "impact": impact,
         "urgency": urgency,

@@ -242,25 +242,33 @@ def _span(trip: Trip) -> float | None:
     return max((trip.there or 0.0) + trip.back, 0.001)
 
 
-class _RemoteStore:
-    """The table as a process sees it."""
+class _RemoteStorage:
+    """A part of storage as a process sees it."""
+
+    name: str
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
     def _call(self, what: str, effect: Callable[[], _T]) -> _T:
         process = self._process
-        trip = process.cloud.weather.storage_trip("table")
+        trip = process.cloud.weather.storage_trip(self.name)
         try:
             answer = process.call(what, effect, trip, patience=_STORAGE_PATIENCE)
         except _TimeIsUp as error:
-            raise Unavailable("the table did not answer") from error
+            raise Unavailable(f"the {self.name} did not answer") from error
         except TemporaryError as error:
             process.cloud.tell(f"{process.name}: {what}: {_word(error)} {trip.name}")
             raise
         if trip.name:
             process.cloud.tell(f"{process.name}: {what}: done, {trip.name}")
         return answer
+
+
+class _RemoteStore(_RemoteStorage):
+    """The table as a process sees it."""
+
+    name = "table"
 
     def insert(self, record: Record) -> Record:
         return self._call("insert row", lambda: self._process.cloud.store.insert(record))
@@ -293,25 +301,10 @@ class _RemoteStore:
         return self._call("query rows", lambda: self._process.cloud.store.idle_since(changed_before=changed_before))
 
 
-class _RemoteWakeUps:
+class _RemoteWakeUps(_RemoteStorage):
     """The queue as a process sees it."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def _call(self, what: str, effect: Callable[[], _T]) -> _T:
-        process = self._process
-        trip = process.cloud.weather.storage_trip("queue")
-        try:
-            answer = process.call(what, effect, trip, patience=_STORAGE_PATIENCE)
-        except _TimeIsUp as error:
-            raise Unavailable("the queue did not answer") from error
-        except TemporaryError as error:
-            process.cloud.tell(f"{process.name}: {what}: {_word(error)} {trip.name}")
-            raise
-        if trip.name:
-            process.cloud.tell(f"{process.name}: {what}: done, {trip.name}")
-        return answer
+    name = "queue"
 
     def send(self, key: str, *, delay: timedelta) -> WakeUp:
         what = f"send wake-up of {key[:4]} in {delay.total_seconds():.0f} s"

@@ -37,6 +37,7 @@ def log_alert(*, targets: list[str], items: list[str] | None = None, **dimension
             ("/providers/Microsoft.ContainerService/managedClusters/aks-edge",),
             (MONITOR,),
         ),
+        (log_alert(targets=[GROUP], Computer="shop-prod"), ("shop-prod",), (GROUP,)),
         (log_alert(targets=[], items=[]), (), ()),
         (log_alert(targets=[VM], SvcName="web", Cluster=""), (VM,), ()),
     ],

@@ -1,6 +1,6 @@
 """What does the description of an incident say, and what is left out when it does not fit?
 
-`notification` calls `description_of` with the length that the field holds.
+A target calls `description_of` when it renders an alert, with the length that its field holds.
 It is read by a person who was just woken: what happened, whom and what to ask, what was measured, where, when, links,
 and then the rest. The title is not said again unless it had to be cut.
 The test notice and the condition always stay. If the rest does not fit, the investigation link and the
