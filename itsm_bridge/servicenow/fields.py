@@ -45,7 +45,7 @@ def content_of(alert: Alert, wording: Wording) -> Content:
     source = name_of(alert.alert_rule) or alert.monitoring_service
     title = f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}"
     # The title is cut to its length, and to the characters that its column holds.
-    is_cut = _fitted("short_description", title) != f"{prefix}{wording.headline}"
+    is_cut = _fitted("short_description", title) != plain(f"{prefix}{wording.headline}")
     fields = {
         "short_description": title,
         "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"], is_cut=is_cut),
