@@ -27,7 +27,7 @@ test: setup ## Run all tests.
 	@$(PYTHON_BIN)/python -m pytest $(PARALLEL)
 
 .PHONY: quick
-quick: ## Run the fast half of the tests: no server, no process, no random examples; under ten seconds.
+quick: setup ## Run the fast half of the tests: no server, no process, no random examples; under ten seconds.
 	@$(PYTHON_BIN)/python -m pytest -q --quick -m "not hypothesis"
 
 .PHONY: format
