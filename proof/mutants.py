@@ -71,6 +71,7 @@ MUTANTS: tuple[Mutant, ...] = (
         file="itsm_bridge/reconcile/attempt.py",
         before="        if decision.action is Action.SUCCEED:\n",
         after="        if False:\n",
+        suite=_pytest("tests/reconcile/test_regressions.py"),
     ),
     Mutant(
         name="nobody looks for what fell out of the queue",
