@@ -117,7 +117,8 @@ def _answer_to(result: Result) -> Answer:
     body: dict[str, object] = {"alert_key": result.record.key, "outcome": str(result.outcome)}
     if result.outcome is Outcome.ACCEPTED:
         return Answer(status=202, body=body)
-    body["incident"] = {"number": seen.number, "sys_id": seen.incident_id} if seen.incident_id else None
+    is_there = seen.incident_id and result.outcome is not Outcome.IGNORED
+    body["incident"] = {"number": seen.number, "sys_id": seen.incident_id} if is_there else None
     return Answer(status=200, body=body)
 
 

@@ -12,19 +12,27 @@ from typing import Any, Final, Self
 
 from itsm_bridge.azure_monitor.notification import Notification
 from itsm_bridge.reconcile.ports import Content
+from itsm_bridge.rules.ruling import Lifecycle
+
+_AS_BUILT_IN: Final = Lifecycle()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News(Notification):
-    """One notification about one key, and how the target shows it."""
+    """One notification about one key, how the target shows it, and what the rules say of it."""
 
     content: Content
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    #: The rule that wants no incident of it; "" if none does.
+    ignored_by: str = ""
 
     @classmethod
-    def of(cls, notification: Notification, content: Content) -> Self:
-        """Return `notification` together with the `content` that the target rendered of it."""
+    def of(
+        cls, notification: Notification, content: Content, *, lifecycle: Lifecycle = _AS_BUILT_IN, ignored_by: str = ""
+    ) -> Self:
+        """Return `notification` together with the `content` that the target rendered of it, and what rules say."""
         said = {each.name: getattr(notification, each.name) for each in fields(notification)}
-        return cls(**said, content=content)
+        return cls(**said, content=content, lifecycle=lifecycle, ignored_by=ignored_by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,12 @@ class Signal:
     links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: The text of its end; "" before it ended.
     closing: str = ""
+    #: How the rules want its incident to begin and end, as of its last notification.
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    #: The rule that wants no incident of its present firing; "" if none does.
+    ignored_by: str = ""
+    #: Whether it was ended by our clock, because Azure never ends it.
+    is_expired: bool = False
     #: Fields that a newer version of this program wrote here; they are kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -73,12 +87,37 @@ class Desired:
     revision: int
     #: When a notification was last accepted, our clock.
     changed_at: datetime
+    #: Until when the firing that goes on must last before there is an incident of it; None if it need not.
+    held_until: datetime | None = None
+    #: The `firing_count` whose firing ended while it was on hold: nobody is told of it.
+    cleared_firing_count: int = 0
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_firing(self) -> bool:
         """Whether any of the key's alerts is firing."""
         return any(signal.is_firing for signal in self.signals.values())
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether rules want no incident of anything that was said."""
+        return self.firing_count == 0 and any(signal.ignored_by for signal in self.signals.values())
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """How the rules want the incident to begin and end: what they said of the signal that spoke last."""
+        return _latest(self.signals.values()).lifecycle
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether our clock had the last word, because Azure never ends the alert."""
+        return _latest(self.signals.values()).is_expired
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When our clock ends what fires; None if it never does."""
+        close_after = self.lifecycle.close_after
+        return self.changed_at + close_after if self.is_firing and close_after is not None else None
 
     @property
     def speaker(self) -> Signal:

@@ -53,6 +53,8 @@ class Incident:
     links: Mapping[str, str] = field(default_factory=dict)
     #: When the target says that it was created, aware UTC; None if it does not say.
     created_at: datetime | None = None
+    #: When it was last resolved, aware UTC; None if it is not, or the target does not say.
+    resolved_at: datetime | None = None
     #: Differs after every change of the incident; "" if the target does not tell.
     version: str = ""
     #: Its notes as one text, the newest first; None if they were not asked for or are hidden from us.
@@ -271,6 +273,9 @@ class Store(Protocol):
 
     def waiting(self, *, due_before: datetime, limit: int) -> "Sequence[Record]":
         """Return the records that wait without a wake-up until before `due_before`, by their place in line."""
+
+    def expired(self, *, before: datetime) -> "Iterator[Record]":
+        """Yield the settled records whose alert fires and that our clock ends before `before`."""
 
     def idle_since(self, *, changed_before: datetime) -> "Iterator[Record]":
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`."""

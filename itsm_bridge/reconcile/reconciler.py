@@ -36,7 +36,7 @@ from itsm_bridge.reconcile.attempt import LOOK_BUDGET, Attempt, Outcome, Result,
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
-from itsm_bridge.reconcile.merge import first_record, merge
+from itsm_bridge.reconcile.merge import expire, first_record, merge
 from itsm_bridge.reconcile.ports import Store, Target, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
@@ -133,9 +133,9 @@ class Reconciler:
             row, is_news = self._remember(news, holder=holder, lease_until=lease_until, deadline=deadline)
             _check_storage(deadline)
             if not is_news:
-                return self._repeated(row)
+                return self._repeated(row, news)
             is_ours = bool(holder) and row.work.lease_holder == holder
-            due = lease_until + timedelta(seconds=1) if is_ours else row.work.free_at(self._now())
+            due = lease_until + timedelta(seconds=1) if is_ours else self._next_look(row)
             wake_up = self._wakeups.send(row.key, delay=due - self._now())
             if not is_ours:
                 return Result(outcome=Outcome.ACCEPTED, record=row)
@@ -185,7 +185,7 @@ class Reconciler:
             Unavailable: storage did not answer for some of it.
         """
         now = self._now()
-        parts = [self._wake_overdue, self._try_waiting]
+        parts = [self._wake_overdue, self._try_waiting, self._expire]
         if now.minute < _PURGING_MINUTES:
             parts += [self._purge_settled, self._purge_never_ending]
         failures = []
@@ -254,6 +254,12 @@ class Reconciler:
         if waiting:
             log.warning("%d alerts that waited for %s are woken", len(waiting), self._circuit.name)
 
+    def _expire(self) -> None:
+        """End what fires by our clock where Azure never ends it and a rule wants it closed."""
+        now = self._now()
+        expired = list(islice(self._store.expired(before=now), RESYNC_LIMIT))
+        self._each_alone(expired, lambda row: self._postpone(expire(row, now), LEAST_DELAY))
+
     def _each_alone(self, rows: Iterable[Record], change: Callable[[Record], None]) -> None:
         """Change each row, even if another cannot be changed; give up if storage fails for several in a row.
 
@@ -315,7 +321,7 @@ class Reconciler:
 
         def leased(row: Record) -> Record:
             now = self._now()
-            may_lease = holder and not row.work.is_leased(now)
+            may_lease = holder and not row.work.is_leased(now) and row.rests_until(now) <= now
             return row.leased(holder=holder, now=now, until=lease_until) if may_lease else row
 
         def told(row: Record | None) -> Record | None:
@@ -323,8 +329,8 @@ class Reconciler:
             _check_storage(deadline)
             now = self._now()
             merged = first_record(news, now) if row is None else merge(row, news, now)
-            is_news = merged.desired.revision != (row.desired.revision if row else 0)
-            if row is None and not is_news:
+            is_news = merged.desired.revision != (row.desired.revision if row else 0) and not merged.is_settled
+            if row is None and merged.desired.revision == 0:
                 return None
             return leased(merged) if is_news else merged
 
@@ -339,15 +345,17 @@ class Reconciler:
             except Damaged as error:
                 _check_storage(deadline)
                 first = first_record(news, self._now())
-                if first.is_settled:
+                if first.desired.revision == 0:
                     return first, False
                 log.error("%s; it is set aside, and its key goes on", error)
                 with suppress(Conflict):
                     return self._store.restore(leased(first.restored(self._now()))), True
         raise Conflict(f"the row {news.key} keeps changing")
 
-    def _repeated(self, row: Record) -> Result:
+    def _repeated(self, row: Record, news: News) -> Result:
         """Answer a notification that said nothing new; it may repeat one that was not answered."""
+        if news.ignored_by:
+            return Result(outcome=Outcome.IGNORED, record=row)
         if row.is_settled and not row.work.is_parked:
             return Result(outcome=Outcome.UNCHANGED, record=row)
         now = self._now()
@@ -356,8 +364,13 @@ class Reconciler:
             with suppress(Conflict):
                 row = self._store.replace(row.replayed(now))
         if not row.work.wake_up_id or now >= row.work.wake_up_at + WAKE_UP_GRACE:
-            self._wakeups.send(row.key, delay=row.work.free_at(now) - now)
+            self._wakeups.send(row.key, delay=self._next_look(row) - now)
         return Result(outcome=Outcome.ACCEPTED, record=row)
+
+    def _next_look(self, row: Record) -> datetime:
+        """Return when a worker may look at a row: now, unless it is leased or on hold."""
+        now = self._now()
+        return max(row.work.free_at(now), row.rests_until(now))
 
     # Working.
 

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 #: The fields that are read of every incident.
 FIELDS = (
     *("number", "state", "correlation_id", *OWNED_FIELDS),
-    *("close_code", "close_notes", "cmdb_ci", "sys_created_on", "sys_mod_count"),
+    *("close_code", "close_notes", "cmdb_ci", "resolved_at", "sys_created_on", "sys_mod_count"),
 )
 
 #: Journals: a write appends to them, and they are read as "".
@@ -360,13 +360,14 @@ def _incident(row: Row) -> Incident | None:
         state=state,
         fields={name: value for name, value in row.items() if name not in _JOURNALS},
         links={CONFIGURATION_ITEM: row.get(CI_FIELD, "")},
-        created_at=_created_at(row.get("sys_created_on", "")),
+        created_at=_moment(row.get("sys_created_on", "")),
+        resolved_at=_moment(row.get("resolved_at", "")),
         version=row.get("sys_mod_count", ""),
         journal=row.get("work_notes"),
     )
 
 
-def _created_at(text: str) -> datetime | None:
+def _moment(text: str) -> datetime | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:

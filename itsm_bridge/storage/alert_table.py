@@ -162,6 +162,14 @@ class AlertTable:
         found = self._query("awaits_work eq true and is_waiting eq true")
         return nsmallest(limit, (row for row in found if row.work.wake_up_at < due_before), key=place_in_line)
 
+    def expired(self, *, before: datetime) -> Iterator[Record]:
+        """Yield the settled records whose alert fires and that our clock ends before `before`.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        return self._query("awaits_work eq false and is_parked eq false and expires_at lt @before", before=before)
+
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`.
 

@@ -71,6 +71,9 @@ class MemoryStore:
         rows = self._query(lambda row: row["awaits_work"] and row["is_waiting"])
         return sorted((row for row in rows if row.work.wake_up_at < due_before), key=place_in_line)[:limit]
 
+    def expired(self, *, before: datetime) -> Iterator[Record]:
+        return self._query(lambda row: not (row["awaits_work"] or row["is_parked"]) and row["expires_at"] < before)
+
     def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
         return self._query(
             lambda row: (

@@ -294,6 +294,9 @@ class _RemoteStore(_RemoteStorage):
             "query rows", lambda: store.idle_firing(changed_before=changed_before, looked_before=looked_before)
         )
 
+    def expired(self, *, before: datetime) -> Iterator[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.expired(before=before))
+
     def restore(self, record: Record) -> Record:
         return self._call("restore row", lambda: self._process.cloud.store.restore(record))
 

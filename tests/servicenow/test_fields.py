@@ -30,7 +30,7 @@ def test_a_next_generation_names_the_one_before() -> None:
 
     sent = fields.creation(write(Action.CREATE, row))
 
-    assert sent["work_notes"] == "INC0010001 is closed; this incident follows it."
+    assert sent["work_notes"] == "INC0010001 is over; this incident follows it."
 
 
 def test_an_update_writes_what_differs_and_the_notes() -> None:
