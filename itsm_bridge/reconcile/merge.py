@@ -17,12 +17,15 @@ Azure promises no order of delivery, so the times that it sends decide, as far a
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-overview (stateful alerts)
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from itsm_bridge.azure_monitor.notification import changed_note
 from itsm_bridge.azure_monitor.timestamps import is_before, utc_text
+from itsm_bridge.reconcile.crowd import crowded
 from itsm_bridge.reconcile.desired import Desired, News, Signal
+from itsm_bridge.reconcile.gathering import Group
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.record import Record, fingerprint
 from itsm_bridge.reconcile.work import Note, Work
@@ -40,22 +43,50 @@ NOTES_LENGTH = 40_000
 _SAID_KEPT = 24
 
 
-def first_record(news: News, now: datetime) -> Record:
-    """Return the record that a key begins with; settled if rules ignore it."""
+def first_record(news: News, now: datetime, *, key: str = "") -> Record:
+    """Return the record that a key begins with; settled if rules ignore it.
+
+    `key` is that of a group that the alert shares its incident with; "" if it has an incident of its own.
+    """
     if news.ignored_by:
         desired = Desired(signals={news.signal: _ignored(news, None)}, firing_count=0, revision=1, changed_at=now)
         return Record(
             key=news.key, created_at=now, desired=desired, observed=Observed(revision=1), work=Work(wake_up_at=now)
         )
     says_anything = _says_anything(news)
+    is_shared = key not in ("", news.key)
+    group = _group_of(news, key) if is_shared else None
     desired = Desired(
-        signals={news.signal: _signal_of(news, None, revision=1)} if says_anything else {},
+        signals={_name_of(news, key or news.key): _signal_of(news, None, revision=1)} if says_anything else {},
+        shared=group.shared if group else None,
+        shared_name=group.name if group else "",
         firing_count=1 if news.opens else 0,
         revision=1 if says_anything else 0,
         changed_at=now,
         held_until=_held_until(None, news, now),
     )
-    return Record(key=news.key, created_at=now, desired=desired, work=Work(wake_up_at=desired.held_until or now))
+    work = Work(wake_up_at=desired.held_until or now)
+    return Record(key=key or news.key, created_at=now, desired=desired, work=work)
+
+
+def _count(desired: Desired) -> str:
+    """Return the sentence that ends a note about one of several alerts."""
+    if not desired.stands_for_several:
+        return ""
+    fire = {0: "none fires", 1: "1 fires"}.get(desired.firing, f"{desired.firing} fire")
+    return f"\nOf the {desired.count} alerts of this incident, {fire} now."
+
+
+def _group_of(news: News, key: str) -> Group | None:
+    """Return the group of `news` whose incident has this key."""
+    if news.group is not None and (news.storm is None or key == news.group.key):
+        return news.group
+    return news.storm or news.group
+
+
+def _name_of(news: News, key: str) -> str:
+    """Return how the row of `key` names the signal that speaks: in a group, a single voice has its own key for one."""
+    return news.signal or ("" if news.key == key else news.key)
 
 
 def merge(record: Record, news: News, now: datetime) -> Record:
@@ -64,7 +95,7 @@ def merge(record: Record, news: News, now: datetime) -> Record:
     A repetition says nothing new, nor does a notification that is older than the last one of its signal. The same words
     at a later time are no news either (`revision` stays), but from then on a notification older than they is outdated.
     """
-    known = record.desired.signals.get(news.signal)
+    known = record.desired.signals.get(_name_of(news, record.key))
     if known is None and not _says_anything(news):
         return record
     if _is_ignored(known, news):
@@ -111,7 +142,8 @@ def _with_news(record: Record, known: Signal | None, news: News, now: datetime) 
     note = _note_for(record, known, news, revision=revision, fires_anew=fires_anew)
     told = _with_signal(record, news, _signal_of(news, known, revision=revision))
     if note:
-        told = told.with_work(replace(told.work, notes=_newest((*told.work.notes, note))))
+        counted = replace(note, text=f"{note.text}{_count(told.desired)}")
+        told = told.with_work(replace(told.work, notes=_newest((*told.work.notes, counted))))
     return _on_hold(_anew(told, firing_count=desired.firing_count + (1 if fires_anew else 0), now=now), record, news)
 
 
@@ -190,8 +222,9 @@ def _ignored(news: News, known: Signal | None) -> Signal:
 
 
 def _with_signal(record: Record, notification: News, signal: Signal) -> Record:
-    signals = {**record.desired.signals, notification.signal: signal}
-    return replace(record, desired=replace(record.desired, signals=signals))
+    signals = {**record.desired.signals, _name_of(notification, record.key): signal}
+    desired = replace(record.desired, signals=signals)
+    return replace(record, desired=desired if desired.shared is None else crowded(desired))
 
 
 def _newest(notes: tuple[Note, ...]) -> tuple[Note, ...]:
@@ -319,9 +352,18 @@ def _note_for(
         return None
     if notification.closes and notification.lifecycle.auto_resolve is AutoResolve.OFF:
         return None
-    facts = (known or desired.speaker).facts
+    # Of an alert that is not one of the newest in a crowd, the facts were forgotten, and nothing can be compared.
+    facts = (known or desired.speaker).facts or notification.facts
     text = notification.note if fires_anew or notification.closes else changed_note(facts, notification)
     tells_of_end = notification.closes and not notification.opens and not desired.is_firing
     if not text or (tells_of_end and text == desired.closing):
         return None
     return Note(revision=revision, text=text, after_end=tells_of_end)
+
+
+def shown(record: Record, fields: Mapping[str, str]) -> Record:
+    """Return the record of several alerts whose incident is to have these fields."""
+    if record.desired.combined == fields:
+        return record
+    changed = replace(record, desired=replace(record.desired, combined=fields))
+    return changed if record.work.leased_until is None else changed.asking()

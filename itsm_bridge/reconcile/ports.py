@@ -22,6 +22,8 @@ from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
 
 if TYPE_CHECKING:
+    from itsm_bridge.reconcile.desired import Desired
+    from itsm_bridge.reconcile.gathering import Gathering
     from itsm_bridge.reconcile.record import Record
 
 
@@ -133,6 +135,9 @@ class Target(Protocol):
     def render(self, alert: Alert, wording: Wording) -> Content:
         """Return what an incident says of `alert`, which `wording` has put into words. Pure."""
 
+    def combine(self, desired: "Desired") -> Mapping[str, str]:
+        """Return the fields of an incident that stands for several alerts. Pure."""
+
     def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
         """Return the incident, or None if there is none.
 
@@ -225,14 +230,15 @@ class WakeUps(Protocol):
 
 
 class Store(Protocol):
-    """The rows, one per correlation key."""
+    """The rows, one per correlation key; a row of an alert may lead to that of a group of alerts."""
 
     def read(self, key: str) -> "Record | None":
-        """Return the record of `key`, or None if there is none.
+        """Return the record of `key`, or that of the group where its row leads to, or None if there is no such row.
 
         Raises:
             Unavailable: the table did not answer.
             Damaged: the row cannot be read; `restore` lets its key go on.
+            LeadsNowhere: the row leads to a group that has no row.
             NewerVersion: only a newer version of this program may write the row.
         """
 
@@ -265,6 +271,35 @@ class Store(Protocol):
 
         Raises:
             Conflict: another process wrote first.
+            Unavailable: the table did not answer.
+        """
+
+    def lead(self, key: str, *, to: str) -> str:
+        """Let the row of `key` lead to that of the group `to`, if `key` has no row yet; return where it leads then.
+
+        Raises:
+            Unavailable: the table did not answer; the row may or may not have been written.
+        """
+
+    def gathering(self, group: str) -> "Gathering | None":
+        """Return who joined a group lately, None if nobody did.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+
+    def gather(self, gathering: "Gathering") -> None:
+        """Write who joined a group lately, unless that changed since it was read.
+
+        Raises:
+            Conflict: another process wrote first; read again and decide again.
+            Unavailable: the table did not answer; the write may or may not have happened.
+        """
+
+    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:
+        """Delete at most `limit` of the rows that lead to a group without a row and of the old gatherings.
+
+        Raises:
             Unavailable: the table did not answer.
         """
 

@@ -45,7 +45,7 @@ def content_of(alert: Alert, wording: Wording) -> Content:
     source = name_of(alert.alert_rule) or alert.monitoring_service
     title = f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}"
     # The title is cut to its length, and to the characters that its column holds.
-    is_cut = _fitted("short_description", title) != plain(f"{prefix}{wording.headline}")
+    is_cut = fitted("short_description", title) != plain(f"{prefix}{wording.headline}")
     fields = {
         "short_description": title,
         "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"], is_cut=is_cut),
@@ -53,10 +53,10 @@ def content_of(alert: Alert, wording: Wording) -> Content:
         "urgency": urgency,
         "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),
     }
-    fitted = {name: _fitted(name, text) for name, text in fields.items()}
+    texts = {name: fitted(name, text) for name, text in fields.items()}
     return Content(
-        fields={name: fitted[name] for name in OWNED_FIELDS},
-        fields_at_creation={name: text for name, text in fitted.items() if name not in OWNED_FIELDS},
+        fields={name: texts[name] for name in OWNED_FIELDS},
+        fields_at_creation={name: text for name, text in texts.items() if name not in OWNED_FIELDS},
         links={CONFIGURATION_ITEM: affected_resources(alert)},
     )
 
@@ -122,7 +122,8 @@ def _noted(notes: Sequence[str], *, before: str = "") -> str:
     return _joined(before, *kept)
 
 
-def _fitted(name: str, text: str) -> str:
+def fitted(name: str, text: str) -> str:
+    """Return `text` without markup, in the characters and the length that the column `name` holds."""
     limit = FIELD_LENGTHS.get(name, _SHORT_COLUMN)
     return clip(plain(text) if limit > _SHORT_COLUMN else narrow(plain(text)), limit)
 

@@ -10,9 +10,11 @@ from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Rejected
+from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
 from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
+from itsm_bridge.servicenow.combined import combined_content
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
@@ -41,6 +43,10 @@ class ServiceNow:
     def render(self, alert: Alert, wording: Wording) -> Content:
         """Return what the incident of `alert` says."""
         return fields.content_of(alert, wording)
+
+    def combine(self, desired: Desired) -> Mapping[str, str]:
+        """Return the fields of an incident that stands for several alerts."""
+        return combined_content(desired)
 
     def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
         """Return the incident with this sys_id, or None; raises as `Target.find`."""

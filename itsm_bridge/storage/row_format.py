@@ -48,6 +48,8 @@ _PIECE = 30_000
 #: In the column of a row that counts on no wake-up: a query for overdue wake-ups does not find it.
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
+_SILENT = Signal(is_firing=False, at=None, digest="")
+
 #: How incidents begin and end where no rule of an operator says otherwise.
 _NO_RULES = Lifecycle()
 
@@ -60,6 +62,15 @@ _PLAIN = frozenset({str, int, bool})
 
 #: The fields of each part, and what they hold.
 _KINDS: Mapping[object, Mapping[str, Any]] = {part: get_type_hints(part) for part in get_args(_Part)}
+
+#: Of the parts that a row may hold many times, the fields that have a default.
+_NO_DEFAULT = object()
+_DEFAULTS: Mapping[type, Mapping[str, object]] = {
+    Lifecycle: {name: getattr(Lifecycle(), name) for name in _KINDS[Lifecycle]},
+    Signal: {
+        name: getattr(_SILENT, name) for name in _KINDS[Signal] if name not in ("is_firing", "at", "digest", "unknown")
+    },
+}
 
 
 def is_key(text: str) -> bool:
@@ -169,11 +180,17 @@ def _to_json(value: object) -> object:
     if isinstance(value, datetime | timedelta | StrEnum):
         return _scalar_to_json(value)
     if isinstance(value, _Part):
-        told = {name: _to_json(getattr(value, name)) for name in _KINDS[type(value)] if name != "unknown"}
+        held = {name: getattr(value, name) for name in _KINDS[type(value)] if name != "unknown"}
+        told = {name: _to_json(each) for name, each in held.items() if not _goes_without_saying(value, name, each)}
         return {**getattr(value, "unknown", {}), **told}
     if isinstance(value, Mapping):
         return {name: _to_json(each) for name, each in value.items()}
     return [_to_json(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _goes_without_saying(part: _Part, name: str, value: object) -> bool:
+    """Whether a field is at its default: a row of many alerts has no room for what says nothing."""
+    return isinstance(part, Signal | Lifecycle) and value == _DEFAULTS[type(part)].get(name, _NO_DEFAULT)
 
 
 def _scalar_to_json(value: datetime | timedelta | StrEnum) -> object:

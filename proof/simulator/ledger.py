@@ -12,6 +12,7 @@ from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
+from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
 
 _REQUEST_BUDGET = timedelta(seconds=10)
@@ -43,6 +44,9 @@ class Ledger:
             fields={"title": wording.title(_TITLE_LENGTH), "weight": severity_of(alert).severity or "none"},
             fields_at_creation={"kind": alert.kind.value},
         )
+
+    def combine(self, desired: Desired) -> Mapping[str, str]:
+        return {**desired.speaker.fields, "title": f"{desired.firing} of {desired.count} alerts fire"}
 
     def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
         return self._pages.find(incident_id, with_notes=with_journal, deadline=deadline.for_request(_REQUEST_BUDGET))

@@ -14,7 +14,8 @@ from itertools import count
 from typing import Any
 
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.gathering import Gathering
 from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.record import Record, place_in_line
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
@@ -35,18 +36,42 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows: dict[str, tuple[dict[str, Any], str]] = {}
         self._etags = count(1)
+        self._gatherings: dict[str, Gathering] = {}
+        #: By the own key of an alert, the group that its row leads to.
+        self.leads: dict[str, str] = {}
         self.aside: list[dict[str, Any]] = []
         #: The keys whose rows cannot be written, because their part of the table is in trouble.
         self.unwritable: set[str] = set()
 
     def insert(self, record: Record) -> Record:
-        if record.key in self._rows:
+        if record.key in self._rows or record.key in self.leads:
             raise Conflict(f"the row {record.key} exists")
         return self._commit(record)
 
     def read(self, key: str) -> Record | None:
+        if group := self.leads.get(key):
+            if group not in self._rows:
+                raise LeadsNowhere(group)
+            key = group
         found = self._rows.get(key)
         return from_entity(found[0], etag=found[1]) if found else None
+
+    def lead(self, key: str, *, to: str) -> str:
+        if key in self._rows:
+            return key
+        return self.leads.setdefault(key, to)
+
+    def gathering(self, group: str) -> Gathering | None:
+        return self._gatherings.get(group)
+
+    def gather(self, gathering: Gathering) -> None:
+        known = self._gatherings.get(gathering.group)
+        if (known.etag if known else "") != gathering.etag:
+            raise Conflict(f"the gathering {gathering.group} changed since it was read")
+        self._gatherings[gathering.group] = replace(gathering, etag=f'W/"{next(self._etags)}"')
+
+    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:  # noqa: ARG002 - no history is so long
+        return 0
 
     def replace(self, record: Record) -> Record:
         if not record.etag:
