@@ -122,6 +122,11 @@ class Rules:
         self._defaults = defaults
         self._rules = rules
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in the order in which they apply."""
+        return self._rules
+
     def apply(self, alert: Alert, now: datetime) -> Ruling:
         """Return what the rules say of `alert`, which came at `now`, aware. Never raises."""
         subject = Subject(alert, wording_of(alert), now)

@@ -182,8 +182,8 @@ class _Not:
 
 
 def _words(name: str, patterns: Said, fold: Callable[[str], str], words: Words, *, anywhere: bool = False) -> _Words:
-    wanted = tuple(map(fold, _listed(patterns)))
-    return _Words(name, wanted, fits_any(wanted, anywhere=anywhere), words)
+    wanted = _listed(patterns)
+    return _Words(name, tuple(wanted), fits_any([*map(fold, wanted)], anywhere=anywhere), words)
 
 
 def _named(name: str, said: Mapping[str, Said] | UnsetType, words: WordsByName) -> Iterable[Criterion]:
@@ -208,8 +208,8 @@ def _resource(said: ResourceMatch) -> _Resource:
     for part, name in enumerate(("id", "type", "name")):
         patterns = getattr(said, name)
         if patterns is not UNSET:
-            wanted = tuple(map(folded, _listed(patterns)))
-            found.append((name, part, wanted, fits_any(wanted)))
+            wanted = _listed(patterns)
+            found.append((name, part, tuple(wanted), fits_any([*map(folded, wanted)])))
     return _Resource(tuple(found))
 
 

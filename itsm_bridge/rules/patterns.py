@@ -4,7 +4,7 @@
 There is no other sign than `*`, and each text is walked through once, so that no pattern can take long.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 #: The sign for any run of characters, also for none.
@@ -28,7 +28,7 @@ def is_glob(pattern: str) -> bool:
     return ANY in pattern
 
 
-def fits_any(patterns: Iterable[str], *, anywhere: bool = False) -> Fits:
+def fits_any(patterns: Sequence[str], *, anywhere: bool = False) -> Fits:
     """Return what tells whether a text fits any of the patterns; both are folded the same way before.
 
     Args:

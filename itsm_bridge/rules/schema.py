@@ -17,6 +17,9 @@ from itsm_bridge.rules.model import RulesFile
 def schema() -> Mapping[str, Any]:
     """Return the JSON Schema of a rules file."""
     made = msgspec.json.schema(RulesFile)
+    for each in made["$defs"].values():
+        # The names of classes are not what editors should show.
+        each.pop("title", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rules of itsm-bridge",
