@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itsm_bridge import __version__
@@ -33,6 +34,7 @@ from itsm_bridge.threads import ensure_threads, requests_at_once
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
+    from itsm_bridge.rules.engine import Rules
     from itsm_bridge.storage.listing import Listing
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
@@ -100,6 +102,29 @@ def stored(environ: Mapping[str, str]) -> Stored:
 
 
 @functools.cache
+def built_in_rules() -> "Rules":
+    """Return the rules that ship with the program, compiled at first use."""
+    return compile_rules(None)
+
+
+def compile_rules(source: str | bytes | None) -> "Rules":
+    """Return the rules in force with a file of an operator, its text or its bytes; None for the built-in rules alone.
+
+    Raises:
+        InvalidRules: the file has faults; none of it is taken.
+    """
+    # What reads rules is imported here, because cold starts are measured, and the first alert is soon enough.
+    from itsm_bridge.rules.compiling import compiled  # noqa: PLC0415
+
+    return compiled(source, built_in=built_in_text())
+
+
+def built_in_text() -> str:
+    """Return the file of the rules that ship with the program."""
+    return (Path(__file__).parent / "rules" / "built_in.yaml").read_text(encoding="utf-8")
+
+
+@functools.cache
 def _verifier(entra: EntraSettings) -> TokenVerifier:
     """Return the verifier and begin to fetch keys: meanwhile the other parts are made.
 
@@ -141,7 +166,12 @@ def _built(threads: int) -> Bridge:
         retention=settings.retention,
         now=_now,
     )
-    webhook = Webhook(verifier=verifier, allowed_subscriptions=settings.allowed_subscriptions, reconciler=reconciler)
+    webhook = Webhook(
+        verifier=verifier,
+        allowed_subscriptions=settings.allowed_subscriptions,
+        reconciler=reconciler,
+        rules=lambda alert: built_in_rules().apply(alert, _now()),
+    )
     health = Health(
         Check(name="entra", run=verifier.warm),
         Check(name="table", run=store.check),
@@ -149,7 +179,7 @@ def _built(threads: int) -> Bridge:
         servicenow_check(incidents, circuit),
         now=_now,
     )
-    _begin(store.check, wakeups.check, table_api.sign_in)
+    _begin(store.check, wakeups.check, table_api.sign_in, built_in_rules)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
 
 

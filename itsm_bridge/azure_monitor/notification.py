@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
 from itsm_bridge.azure_monitor.criteria import is_measured_at_end
-from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import lasting_text, utc_text
 from itsm_bridge.azure_monitor.wording.activity_log import STAGE, event_time
 from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, property_lines
@@ -122,7 +121,7 @@ def _facts(alert: Alert, correlation: Correlation, wording: Wording) -> Mapping[
     rule = "" if alert.kind is Kind.SERVICE_HEALTH else name_of(alert.alert_rule)
     facts = {
         HEADLINE: wording.headline,
-        SEVERITY: (severity_of(alert).severity or "") if has_severity else "",
+        SEVERITY: (alert.severity or "") if has_severity else "",
         "Rule": rule,
         **{line.label: line.text for line in wording.lines if line.is_fact},
     }

@@ -5,6 +5,9 @@
     cli            the words after `python -m itsm_bridge`, and where settings come from
       alerts       status, show, replay
         show       how is a row shown?     pure
+      preview      what would become of an alert?
+        preview_text  how is that shown?      pure
+      rules_commands  check, show
       exit_status  what does a command return to its caller?
     health         which part is down?
 

@@ -17,9 +17,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
+from itsm_bridge.rules.ruling import Ruling
 
 if TYPE_CHECKING:
     from itsm_bridge.reconcile.desired import Desired
@@ -132,8 +131,8 @@ class Target(Protocol):
     def creation_is_repeatable(self) -> bool | None:
         """Whether a creation that names its id can be repeated without doubling; None if it is not known yet."""
 
-    def render(self, alert: Alert, wording: Wording) -> Content:
-        """Return what an incident says of `alert`, which `wording` has put into words. Pure."""
+    def render(self, ruling: Ruling) -> Content:
+        """Return what an incident says of an alert, as the rules want it. Pure."""
 
     def combine(self, desired: "Desired") -> Mapping[str, str]:
         """Return the fields of an incident that stands for several alerts. Pure."""

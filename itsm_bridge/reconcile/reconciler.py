@@ -27,9 +27,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.notification import notification_of, received_at
-from itsm_bridge.azure_monitor.wording.by_kind import wording_of
 from itsm_bridge.deadline import Clock, Deadline
 from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, Rejected, TemporaryError, Unavailable
 from itsm_bridge.reconcile.attempt import LOOK_BUDGET, Attempt, Outcome, Result, Worker
@@ -42,6 +40,7 @@ from itsm_bridge.reconcile.ports import Store, Target, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
+from itsm_bridge.rules.ruling import Ruling
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +110,11 @@ class Reconciler:
             store=store, wakeups=wakeups, target=target, circuit=circuit, retry_horizon=retry_horizon, now=now
         )
 
-    def receive(self, alert: Alert, *, deadline: Deadline) -> Result:
-        """Render `alert` and take it in; raises as `take`."""
-        wording = wording_of(alert)
-        content = self._target.render(alert, wording)
-        notification = received_at(notification_of(alert, wording), self._now())
-        return self.take(News.of(notification, content), deadline=deadline)
+    def receive(self, ruling: Ruling, *, deadline: Deadline) -> Result:
+        """Render an alert as the rules want it and take it in; raises as `take`."""
+        content = self._target.render(ruling)
+        notification = received_at(notification_of(ruling.alert, ruling.wording), self._now())
+        return self.take(News.of(notification, content, ruling), deadline=deadline)
 
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.

@@ -6,12 +6,11 @@ The decisions come in; here they are spelled in fields and sent. Incidents and t
 
 from collections.abc import Mapping, Sequence
 
-from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Rejected
 from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
+from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.combined import combined_content
@@ -40,9 +39,9 @@ class ServiceNow:
         """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
         return self._incidents.honours_sys_id
 
-    def render(self, alert: Alert, wording: Wording) -> Content:
-        """Return what the incident of `alert` says."""
-        return fields.content_of(alert, wording)
+    def render(self, ruling: Ruling) -> Content:
+        """Return what the incident of an alert says, as the rules want it."""
+        return fields.content_of(ruling)
 
     def combine(self, desired: Desired) -> Mapping[str, str]:
         """Return the fields of an incident that stands for several alerts."""

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.severity import severity_of
-from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
+from itsm_bridge.rules.ruling import Ruling
 
 _REQUEST_BUDGET = timedelta(seconds=10)
 _TITLE_LENGTH = 80
@@ -39,10 +37,10 @@ class Ledger:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
 
-    def render(self, alert: Alert, wording: Wording) -> Content:
+    def render(self, ruling: Ruling) -> Content:
         return Content(
-            fields={"title": wording.title(_TITLE_LENGTH), "weight": severity_of(alert).severity or "none"},
-            fields_at_creation={"kind": alert.kind.value},
+            fields={"title": ruling.wording.title(_TITLE_LENGTH), "weight": ruling.alert.severity or "none"},
+            fields_at_creation={"kind": ruling.alert.kind.value},
         )
 
     def combine(self, desired: Desired) -> Mapping[str, str]:

@@ -4,17 +4,12 @@ from itsm_bridge.reconcile.ports import Incident, Write
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Note
 from itsm_bridge.servicenow import fields
-from itsm_bridge.servicenow.fields import IMPACT_AND_URGENCY
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from tests.builders import FIELDS, KEY, NOW, changed, incident, known_record, notification, record, resolved, told
 
 
 def write(action: Action, row: Record, seen: Incident | None = None) -> Write:
     return write_for(Decision(action=action, reason=""), row, seen, creation_is_repeatable=True)
-
-
-def test_every_severity_has_an_impact_and_an_urgency() -> None:
-    assert len(IMPACT_AND_URGENCY) == 6
 
 
 def test_a_new_incident_has_its_identity_and_what_the_alert_says() -> None:
