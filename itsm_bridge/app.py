@@ -23,6 +23,7 @@ from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
+from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
 from itsm_bridge.settings import EntraSettings, Settings
@@ -135,7 +136,12 @@ def _built(threads: int) -> Bridge:
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
-        target=ServiceNow(incidents, Cmdb(table_api), notes_missing_item=instance.notes_missing_item),
+        target=ServiceNow(
+            incidents,
+            Cmdb(table_api),
+            references=References(table_api),
+            notes_missing_item=instance.notes_missing_item,
+        ),
         circuit=circuit,
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,
