@@ -26,9 +26,10 @@ from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings
+from itsm_bridge.settings import EntraSettings, Settings, storage_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
 from itsm_bridge.webhook import Webhook
@@ -98,6 +99,15 @@ def stored(environ: Mapping[str, str]) -> Stored:
     settings = Settings.from_environ(environ).storage
     table = connect_table(settings)
     return Stored(listing=Listing(table), store=AlertTable(table), wakeups=WakeUpQueue(connect_queue(settings)))
+
+
+def stored_rules(environ: Mapping[str, str]) -> StoredRules:
+    """Return the rules that were pushed; nothing is sent yet.
+
+    Raises:
+        InvalidSettings: the settings of the storage account are missing or malformed.
+    """
+    return StoredRules(connect_table(storage_from(environ)))
 
 
 @functools.cache

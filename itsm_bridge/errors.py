@@ -14,7 +14,6 @@ Every room raises these errors; the webhook, the worker and the commands catch t
         ├── Forbidden       the caller is genuine, and not allowed
         ├── InvalidAlert    the body is not a JSON object
         ├── TooLarge        the body is larger than an alert can be
-        ├── InvalidRules    a text is no good rules file
         ├── InvalidSettings app settings are missing or malformed
         └── Rejected        ServiceNow understood the request and said no
 
@@ -24,8 +23,6 @@ Messages name the attempt, its object and its result: no secret, no header, no b
 """
 
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -87,29 +84,6 @@ class TooLarge(PermanentError):
 
 class InvalidSettings(PermanentError):
     """App settings are missing or malformed; the message names all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a rules file; line and column count from 1."""
-
-    line: int
-    column: int
-    message: str
-    #: What to write instead; "" if nobody can tell.
-    hint: str = ""
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        return f"line {self.line}, column {self.column}: {self.message}" + f" ({self.hint})" * bool(self.hint)
-
-
-class InvalidRules(PermanentError):
-    """A text is no good rules file; the message names all of its faults."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(map(str, faults)))
-        self.faults = tuple(faults)
 
 
 class Rejected(PermanentError):

@@ -18,10 +18,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from itsm_bridge.errors import BridgeError, Damaged, InvalidRules, NewerVersion, place_of
+from itsm_bridge.errors import BridgeError, Damaged, NewerVersion, place_of
 from itsm_bridge.storage.stored_rules import KEPT, LARGEST_TEXT, StoredRules, digest_of
 
 log = logging.getLogger(__name__)
@@ -226,13 +227,16 @@ class Choice(Generic[_R]):
 
     def _rules_of(self, text: str, source: str) -> tuple[_R | None, str]:
         """Return the rules that a text makes; None if it makes none, and why. A bad text is compiled once."""
+        from itsm_bridge.rules.faults import InvalidRules  # noqa: PLC0415 - no text, no faults; and imports are timed
+
         digest = digest_of(text)
         if digest in self._bad:
             return None, self._bad[digest]
         try:
             return self._compiled(text), ""
         except InvalidRules as error:
-            told = "; ".join(str(fault) for fault in error.faults[:_TOLD_FAULTS])
+            places = (f"line {fault.line}, column {fault.column}: {fault.message}" for fault in error.faults)
+            told = "; ".join(islice(places, _TOLD_FAULTS))
             more = f"; {len(error.faults) - _TOLD_FAULTS} more" if len(error.faults) > _TOLD_FAULTS else ""
             trouble = f"{source} cannot be taken: {told}{more}"
         except Exception as error:  # noqa: BLE001 - whatever a text makes of the compiler, no alert is lost to it

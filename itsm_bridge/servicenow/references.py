@@ -19,6 +19,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cachetools import TLRUCache
@@ -82,6 +83,11 @@ _QUOTED: Final = 80
 _Key = tuple[str, str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAsked(LinkEnd):
+    """No record, because the instance or the name does not let us look: there may be one."""
+
+
 class References:
     """The records of one instance that fields of an incident may point to; safe to share between threads."""
 
@@ -129,9 +135,10 @@ class References:
         try:
             table = TABLES.get(name) or self._table_of(name, deadline)
         except NotAllowed:
-            return _none(name, "our account may not read sys_dictionary, which tells where the field points to")
+            why = "our account may not read sys_dictionary, which tells where the field points to"
+            return _none(name, why, kind=NotAsked)
         except Rejected:
-            return _none(name, "ServiceNow refuses to tell where the field points to")
+            return _none(name, "ServiceNow refuses to tell where the field points to", kind=NotAsked)
         if not table:
             return _none(name, "an incident has no reference field of this name")
         return self._record_in(table, name, Reference(field=reference.field, value=value), deadline)
@@ -154,7 +161,8 @@ class References:
                 deadline=deadline.for_request(REQUEST_BUDGET),
             )
         except (NotAllowed, NoSuchTable, OtherRows, Rejected) as error:
-            return _none(name, _WHY[_kind_of(error)].format(table=table, field=reference.field, kinds=kinds), where)
+            why = _WHY[_kind_of(error)].format(table=table, field=reference.field, kinds=kinds)
+            return _none(name, why, where, kind=NotAsked if isinstance(error, _NOT_ASKED) else LinkEnd)
         meant = _meant(rows, reference)
         live = [row for row in meant if _is_live(row)]
         if len(live) > 1 or len(rows) >= _MOST_ROWS:
@@ -176,6 +184,10 @@ _WHY: Final[Mapping[type[BridgeError], str]] = {
 }
 
 
+#: The errors after which nobody knows whether there is such a record.
+_NOT_ASKED: Final = (NotAllowed, NoSuchTable)
+
+
 def _kind_of(error: BridgeError) -> type[BridgeError]:
     return next(kind for kind in _WHY if isinstance(error, kind))
 
@@ -192,10 +204,10 @@ def _is_live(row: Mapping[str, str]) -> bool:
     return row.get("active") != "false" and row.get("install_status") not in _GONE
 
 
-def _none(name: str, why: str, where: str = "") -> LinkEnd:
+def _none(name: str, why: str, where: str = "", *, kind: type[LinkEnd] = LinkEnd) -> LinkEnd:
     """Return that the field stays empty, as a sentence for people."""
     label = plain(one_line(name.removesuffix("_id").replace("_", " "))).capitalize()
-    return LinkEnd(reason=f"{label} not set: {why}.", detail=where)
+    return kind(reason=f"{label} not set: {why}.", detail=where)
 
 
 def _quoted(value: str) -> str:

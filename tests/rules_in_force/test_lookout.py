@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
-from itsm_bridge.errors import Fault, InvalidRules, Unavailable
+from itsm_bridge.errors import Unavailable
+from itsm_bridge.rules.faults import Fault, InvalidRules
 from itsm_bridge.rules_in_force.choice import Choice, InForce, Origin
 from itsm_bridge.rules_in_force.lookout import BELIEVED, LOOK_AGAIN, PATIENCE, RulesInForce
 from itsm_bridge.storage.stored_rules import StoredRules
