@@ -5,6 +5,7 @@
          │             ├─▶ entra          who is calling?                                     (Entra ID)
          │             ├─▶ azure_monitor  what does the alert say, and how is it told?        (pure)
          │             ├─▶ rules          what do operators want of it?                       (pure)
+         │             ├─▶ rules_in_force   and which of their rules count now?
          ▼             ▼
       reconcile        the loop: what do we remember, what is the next step, did it work?     (plan: pure, a table)
          ├─▶ storage         the table row, the queue                                         (Azure Storage)

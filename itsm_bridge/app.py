@@ -24,11 +24,13 @@ from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
+from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings
+from itsm_bridge.settings import EntraSettings, Settings, storage_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
 from itsm_bridge.webhook import Webhook
@@ -101,6 +103,15 @@ def stored(environ: Mapping[str, str]) -> Stored:
     return Stored(listing=Listing(table), store=AlertTable(table), wakeups=WakeUpQueue(connect_queue(settings)))
 
 
+def stored_rules(environ: Mapping[str, str]) -> StoredRules:
+    """Return the rules that were pushed; nothing is sent yet.
+
+    Raises:
+        InvalidSettings: the settings of the storage account are missing or malformed.
+    """
+    return StoredRules(connect_table(storage_from(environ)))
+
+
 @functools.cache
 def built_in_rules() -> "Rules":
     """Return the rules that ship with the program, compiled at first use."""
@@ -160,7 +171,12 @@ def _built(threads: int) -> Bridge:
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
-        target=ServiceNow(incidents, Cmdb(table_api), notes_missing_item=instance.notes_missing_item),
+        target=ServiceNow(
+            incidents,
+            Cmdb(table_api),
+            references=References(table_api),
+            notes_missing_item=instance.notes_missing_item,
+        ),
         circuit=circuit,
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,

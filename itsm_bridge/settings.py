@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from itsm_bridge.errors import InvalidSettings
@@ -27,6 +27,8 @@ _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
 _SUBSCRIPTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STORAGE = "AzureWebJobsStorage"
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,9 @@ class Settings:
     allowed_subscriptions: frozenset[str]
     retry_horizon: timedelta
     retention: timedelta
+    #: The rules file, from the app's root; "" for the rules that were pushed. Whether it is there is not known here,
+    #: because no alert may be refused over it.
+    rules_file: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -103,12 +108,29 @@ class Settings:
             allowed_subscriptions=_subscriptions(reader),
             retry_horizon=timedelta(hours=reader.number("RETRY_HORIZON_HOURS", default=72, least=1, most=24 * 365)),
             retention=timedelta(days=reader.number("RETENTION_DAYS", default=90, least=1, most=3650)),
+            rules_file=reader.text("ITSM_RULES_FILE"),
         )
-        if reader.text("ITSM_RULES_FILE"):
-            reader.problems.append("ITSM_RULES_FILE is set, and this version has no rules yet")
-        if reader.problems:
-            raise InvalidSettings("; ".join(reader.problems))
-        return settings
+        return reader.checked(settings)
+
+
+def storage_from(environ: Mapping[str, str]) -> StorageSettings:
+    """Read where the storage account is, and nothing else.
+
+    Raises:
+        InvalidSettings: that is missing or malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_storage(reader))
+
+
+def servicenow_from(environ: Mapping[str, str]) -> ServiceNowSettings:
+    """Read where the instance is and how to sign in there, and nothing else.
+
+    Raises:
+        InvalidSettings: that is missing or malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_servicenow(reader))
 
 
 class _Reader:
@@ -124,6 +146,16 @@ class _Reader:
             self._note(f"{name} is a Key Vault reference that the platform could not resolve")
             return ""
         return text
+
+    def checked(self, settings: _T) -> _T:
+        """Return what was read.
+
+        Raises:
+            InvalidSettings: some of it is missing or malformed; the message names all of that, and no value.
+        """
+        if self.problems:
+            raise InvalidSettings("; ".join(self.problems))
+        return settings
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:

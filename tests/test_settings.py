@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.settings import Settings
+from itsm_bridge.settings import Settings, servicenow_from, storage_from
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,7 +99,6 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("AzureWebJobsStorage", "AccountName=x"),
         ("AzureWebJobsStorage", "AccountName=x;AccountKey=not base 64"),
         ("SERVICENOW_API_KEY", "umläut"),
-        ("ITSM_RULES_FILE", "rules.yaml"),
         ("SERVICENOW_USERNAME", "only-half"),
         ("SERVICENOW_CLIENT_SECRET", "only-half"),
     ],
@@ -185,3 +184,22 @@ def test_the_example_lists_every_setting_and_no_other() -> None:
 
     of_the_host = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"}
     assert environ.asked == set(example) - of_the_host
+
+
+def test_a_rules_file_is_named_and_not_looked_at() -> None:
+    assert Settings.from_environ(LEAST).rules_file == ""
+    assert (
+        Settings.from_environ({**LEAST, "ITSM_RULES_FILE": " no/such/rules.yaml "}).rules_file == "no/such/rules.yaml"
+    )
+
+
+def test_a_command_needs_only_the_settings_of_what_it_touches() -> None:
+    storage = {name: value for name, value in LEAST.items() if name.startswith("AzureWebJobsStorage")}
+    instance = {name: value for name, value in LEAST.items() if name.startswith("SERVICENOW_")}
+
+    assert storage_from(storage) == Settings.from_environ(LEAST).storage
+    assert servicenow_from(instance) == Settings.from_environ(LEAST).servicenow
+    with pytest.raises(InvalidSettings, match=r"^AzureWebJobsStorage is missing"):
+        storage_from(instance)
+    with pytest.raises(InvalidSettings, match=r"^SERVICENOW_INSTANCE_URL is missing"):
+        servicenow_from(storage)

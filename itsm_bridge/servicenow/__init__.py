@@ -8,6 +8,8 @@
       incidents    what is there, and what was stored of what we sent?
         incident   states, owned fields, lengths                      pure
       cmdb/        which configuration item is the resource?
+      references   which record does a rule mean that names one?
+    dictionary     which fields and choices does an incident have here?
     table_api      how are rows of any table read and written?
       verdicts     what has come of a request?                        pure: one table
       credentials  how do we prove who we are?

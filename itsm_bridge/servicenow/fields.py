@@ -1,9 +1,11 @@
 """How is an alert, or a write that was decided, spelled in the fields of an incident?
 
 The target calls this; nothing is decided here but lengths and markup.
-Of an incident that is there only the fields of `OWNED_FIELDS`, the state with its close code and close notes, work
-notes and the configuration item are written, because its other fields belong to people. Priority is never sent, because
+Of an incident that is there only the fields and links that the loop decided to write, the state with its close code and
+close notes, and work notes are written, because its other fields belong to people. Priority is never sent, because
 ServiceNow computes it from impact and urgency.
+The link `configuration_item`, which an alert has by its resource, is the field `cmdb_ci`; any other link is the field
+of its name, `cmdb_ci` included, which then wins because an operator asked for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,9 +115,16 @@ def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
     }
 
 
+def links_of(write: Write) -> Sequence[str]:
+    """Return the fields that hold the links of a write, but for the one that every incident is read with."""
+    return tuple(name for name in write.links if name != CONFIGURATION_ITEM)
+
+
 def _beside(write: Write) -> Mapping[str, str]:
-    notes = _noted(write.notes, before=write.preface)
-    return _unless_empty(**{CI_FIELD: write.links.get(CONFIGURATION_ITEM, ""), "work_notes": notes})
+    """Return the links by their fields, and the notes."""
+    links = {CI_FIELD: write.links.get(CONFIGURATION_ITEM, "")}
+    links |= {name: end for name, end in write.links.items() if name != CONFIGURATION_ITEM and end}
+    return _unless_empty(**links, work_notes=_noted(write.notes, before=write.preface))
 
 
 def _noted(notes: Sequence[str], *, before: str = "") -> str:

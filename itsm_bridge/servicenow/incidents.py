@@ -19,7 +19,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -86,10 +86,13 @@ class Incidents:
         """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
         return self._honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:
+    def find(
+        self, sys_id: str, *, with_notes: bool = False, more_fields: Collection[str] = (), deadline: Deadline
+    ) -> Incident | None:
         """Return the incident, or None if there is none.
 
         With notes, `journal` holds the work notes, of a very long one the newest part; None if it is hidden from us.
+        `more_fields` are read besides those of `FIELDS`; those that the instance does not have or hides are absent.
 
         Raises:
             Unavailable: ServiceNow did not answer.
@@ -97,19 +100,22 @@ class Incidents:
             Rejected: it refuses the question for good.
         """
         try:
-            return self._found(sys_id, displayed=("work_notes",) if with_notes else (), deadline=deadline)
+            displayed = ("work_notes",) if with_notes else ()
+            return self._found(sys_id, more_fields, displayed=displayed, deadline=deadline)
         except TooLargeAnswer:
             if not with_notes:
                 raise
-        incident = self._found(sys_id, displayed=(), deadline=deadline)
+        incident = self._found(sys_id, more_fields, displayed=(), deadline=deadline)
         return incident and replace(incident, journal=self._newest_notes(sys_id, deadline=deadline))
 
-    def _found(self, sys_id: str, *, displayed: Sequence[str], deadline: Deadline) -> Incident | None:
+    def _found(
+        self, sys_id: str, more_fields: Collection[str], *, displayed: Sequence[str], deadline: Deadline
+    ) -> Incident | None:
         try:
             rows = self._table_api.query(
                 "incident",
                 {"sys_id": sys_id},
-                fields=FIELDS,
+                fields=_asked(more_fields),
                 displayed=displayed,
                 limit=1,
                 must_see_all=True,
@@ -119,7 +125,7 @@ class Incidents:
             raise Unavailable("ServiceNow answered a row without sys_id") from error
         if not rows:
             return None
-        incident = _incident(rows[0])
+        incident = _incident(rows[0], more_fields)
         if incident is None or incident.id != sys_id:
             raise Unavailable("ServiceNow answered a row that is not the incident asked for")
         return incident
@@ -171,10 +177,10 @@ class Incidents:
         incidents = [incident for row in rows if (incident := _incident(row))]
         return tuple(sorted(incidents, key=lambda each: (each.fields.get("sys_created_on", ""), each.number)))
 
-    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
+    def create(self, fields: Mapping[str, str], *, more_fields: Collection[str] = (), deadline: Deadline) -> Incident:
         """Create an incident; `fields` name its `correlation_id` and, unless the instance is to choose, its `sys_id`.
 
-        Repeating it is harmless on an instance that honours our sys_id.
+        Repeating it is harmless on an instance that honours our sys_id. The answer has `more_fields` too, as in `find`.
 
         Raises:
             Unavailable: ServiceNow did not take the request; there is no new incident.
@@ -183,20 +189,24 @@ class Incidents:
             Rejected: ServiceNow refuses it for good.
         """
         try:
-            row = self._table_api.insert("incident", fields, fields=_told(fields), deadline=deadline)
+            row = self._table_api.insert("incident", fields, fields=_asked((*fields, *more_fields)), deadline=deadline)
         except Rejected as error:
             if "sys_id" in fields:
                 self._look_behind(error, fields["sys_id"], deadline)
             raise
-        incident = _incident(row)
+        incident = _incident(row, more_fields)
         if incident is None:
             raise Unconfirmed("ServiceNow created an incident and does not show it to us")
         if "sys_id" in fields:
             self._learn(honours_sys_id=incident.id == fields["sys_id"])
         return self._compared(incident, fields)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
+    def update(
+        self, sys_id: str, fields: Mapping[str, str], *, more_fields: Collection[str] = (), deadline: Deadline
+    ) -> Incident:
         """Change an incident. A repetition appends work notes once more.
+
+        The answer has `more_fields` too, as in `find`.
 
         Raises:
             Unavailable: ServiceNow did not take the request; nothing has changed.
@@ -205,13 +215,14 @@ class Incidents:
             Rejected: ServiceNow refuses the change for good.
         """
         try:
-            row = self._table_api.patch("incident", sys_id, fields, fields=_told(fields), deadline=deadline)
+            asked = _asked((*fields, *more_fields))
+            row = self._table_api.patch("incident", sys_id, fields, fields=asked, deadline=deadline)
         except Rejected as error:
             found = self.find(sys_id, deadline=deadline)
             if found is None or found.is_closed:
                 raise Conflict("the incident was closed or deleted meanwhile") from error
             raise
-        incident = _incident(row)
+        incident = _incident(row, more_fields)
         if incident is None or incident.id != sys_id:
             raise Unconfirmed("ServiceNow changed an incident and shows us another one or none")
         return self._compared(incident, fields)
@@ -343,13 +354,13 @@ class Incidents:
             log.warning(message, *arguments)
 
 
-def _told(sent: Mapping[str, str]) -> Sequence[str]:
-    """Return the fields to ask for in the answer to a write."""
-    return (*FIELDS, *(name for name in sent if name not in _JOURNALS))
+def _asked(more_fields: Collection[str]) -> Sequence[str]:
+    """Return the fields to ask for: those of every incident and `more_fields`, of which journals are read as ""."""
+    return (*FIELDS, *(name for name in more_fields if name not in _JOURNALS))
 
 
-def _incident(row: Row) -> Incident | None:
-    """Return the incident that a row shows; None if it shows none."""
+def _incident(row: Row, more_fields: Collection[str] = ()) -> Incident | None:
+    """Return the incident that a row shows, with `more_fields` among its links by their own names; None if none."""
     sys_id, number, state = row.get("sys_id", ""), row.get("number", ""), row.get("state", "")
     if not (sys_id and number and re.fullmatch("-?[0-9]{1,9}", state)):
         return None
@@ -359,7 +370,7 @@ def _incident(row: Row) -> Incident | None:
         status=status_of(int(state)),
         state=state,
         fields={name: value for name, value in row.items() if name not in _JOURNALS},
-        links={CONFIGURATION_ITEM: row.get(CI_FIELD, "")},
+        links={name: row[name] for name in more_fields if name in row} | {CONFIGURATION_ITEM: row.get(CI_FIELD, "")},
         created_at=_moment(row.get("sys_created_on", "")),
         resolved_at=_moment(row.get("resolved_at", "")),
         version=row.get("sys_mod_count", ""),

@@ -3,8 +3,8 @@
 `incidents` and `cmdb.lookup` call this with names of tables and fields. The meaning of a row is not known here.
 
 1. A query that ServiceNow does not understand returns all rows, and a value with `^` or `javascript:` makes a query
-   mean what the sender of that value wants. So only plain values get into a query, and each row that comes back is
-   compared with it.
+   mean what the sender of that value wants. So only plain values get into a query, and names that an operator wrote
+   (`Named`) if nothing in them can end or extend a condition; and each row that comes back is compared with them.
 2. A read that got no answer is repeated once if its connection was dropped. A write is repeated after 401 alone, which
    says that ServiceNow did not look at it.
 3. `verdicts` judges what has come of a request; here its verdict becomes one of the errors.
@@ -35,6 +35,11 @@ Row = Mapping[str, str]
 
 #: The values that may stand in a query. Hash any other value, or do not ask.
 _PLAIN_VALUE = re.compile(r"(?!javascript:)[A-Za-z0-9._:/-]+", re.IGNORECASE)
+#: What no name may hold that stands in a query: `^` begins another condition, `javascript:` a script that the instance
+#: runs, and control characters are in nobody's name.
+_NOT_ASKABLE = re.compile(r"\^|javascript:|[\x00-\x1f\x7f-\x9f\u2028\u2029]", re.IGNORECASE)
+#: Characters of a name; columns that hold names keep 255 at most.
+_LONGEST_NAME = 255
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -62,6 +67,17 @@ class UnknownField(Rejected):
     """The table has no such field, or hides it, so that a query by it says nothing."""
 
 
+class OtherRows(Unavailable):
+    """Nothing came back but rows that were not asked for: the query was read as another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name that an operator wrote, as the value of a condition; it must be `is_askable`."""
+
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     method: str
@@ -85,7 +101,7 @@ class TableApi:
     def query(  # noqa: PLR0913 - all that one question can say
         self,
         table: str,
-        conditions: Mapping[str, str | Collection[str]],
+        conditions: Mapping[str, str | Named | Collection[str]],
         *,
         fields: Sequence[str],
         limit: int,
@@ -99,7 +115,8 @@ class TableApi:
 
         Args:
             table: The table, or one that it extends.
-            conditions: The value that each field must have, or several of which it must have one, in any case.
+            conditions: The value or name that each field must have, or several values of which it must have one, in any
+                case.
             fields: The fields to return, besides those of the conditions and `sys_id`.
             limit: How many rows. ServiceNow counts to it before it hides those that we may not read.
             deadline: By when the answer must be there.
@@ -115,11 +132,12 @@ class TableApi:
             NotAllowed: rows are hidden from us, and all must be seen.
             Rejected: it refuses the question for good.
             UnknownField: the rows lack a field of the conditions.
+            OtherRows: all must be seen, and nothing came but rows that were not asked for.
             ValueError: there is no condition, or one without a value, or a value that is not plain. A bug.
         """
-        wanted = {name: (values,) if isinstance(values, str) else tuple(values) for name, values in conditions.items()}
-        params = {
-            "sysparm_query": _encoded(wanted, order_by, newest_first=newest_first),
+        params = {"sysparm_query": _encoded(conditions, order_by, newest_first=newest_first)}
+        wanted = {name: _values(value) for name, value in conditions.items()}
+        params |= {
             "sysparm_fields": _listed("sys_id", *fields, *wanted, *displayed),
             "sysparm_limit": str(limit),
             "sysparm_no_count": "false" if must_see_all else "true",
@@ -138,7 +156,7 @@ class TableApi:
             raise UnknownField(f"{request}: the rows lack a field that was asked for")
         found = tuple(row for row in rows if _fulfils(row, wanted))
         if must_see_all and rows and not found:
-            raise Unavailable(f"{request}: nothing but rows that were not asked for")
+            raise OtherRows(f"{request}: nothing but rows that were not asked for")
         return found
 
     def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline) -> Row:
@@ -250,21 +268,33 @@ def _shown(row: Mapping[str, object], displayed: Sequence[str]) -> Row:
     return {name: _text(value, "display_value" if name in displayed else "value") for name, value in row.items()}
 
 
-def _encoded(conditions: Mapping[str, tuple[str, ...]], order_by: str, *, newest_first: bool) -> str:
+def is_askable(name: str) -> bool:
+    """Return whether `name` may stand in a query as the one value of a condition: nothing in it changes the query."""
+    return bool(name) and name == name.strip() and len(name) <= _LONGEST_NAME and not _NOT_ASKABLE.search(name)
+
+
+def _values(value: str | Named | Collection[str]) -> tuple[str, ...]:
+    if isinstance(value, Named):
+        return (value.name,)
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _encoded(conditions: Mapping[str, str | Named | Collection[str]], order_by: str, *, newest_first: bool) -> str:
     """Return conditions as an encoded query.
 
     Raises:
         ValueError: the query would ask for something else.
     """
-    if not conditions or not all(conditions.values()):
+    if not conditions or not all(_values(value) for value in conditions.values()):
         raise ValueError("a query without a condition asks for the whole table")
-    for value in (value for values in conditions.values() for value in values):
-        if not is_plain(value):
-            raise ValueError(f"{value!r} must not stand in a query")
-    terms = [
-        f"{_name(name)}={values[0]}" if len(values) == 1 else f"{_name(name)}IN{','.join(values)}"
-        for name, values in conditions.items()
-    ]
+    terms = []
+    for name, value in conditions.items():
+        values = _values(value)
+        is_allowed = is_askable if isinstance(value, Named) else is_plain
+        for each in values:
+            if not is_allowed(each):
+                raise ValueError(f"{each!r} must not stand in a query")
+        terms.append(f"{_name(name)}={values[0]}" if len(values) == 1 else f"{_name(name)}IN{','.join(values)}")
     keyword = "ORDERBYDESC" if newest_first else "ORDERBY"
     return "^".join([*terms, *([f"{keyword}{_name(order_by)}"] if order_by else [])])
 

@@ -10,28 +10,38 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Rejected
 from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
-from itsm_bridge.rules.ruling import Ruling
+from itsm_bridge.rules.ruling import Reference, Ruling
 from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.combined import combined_content
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from itsm_bridge.servicenow.incidents import Incidents
+from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
 
 
 class ServiceNow:
     """One instance; safe to share between threads."""
 
-    def __init__(self, incidents: Incidents, cmdb: Cmdb | None = None, *, notes_missing_item: bool = True) -> None:
-        """Use `incidents`, and `cmdb` to find configuration items; without a CMDB there are none.
+    def __init__(
+        self,
+        incidents: Incidents,
+        cmdb: Cmdb | None = None,
+        *,
+        references: References | None = None,
+        notes_missing_item: bool = True,
+    ) -> None:
+        """Use `incidents`, and `cmdb` and `references` to find what they link to; without them there are no links.
 
         Args:
             incidents: The incidents of the instance.
             cmdb: Its configuration items.
+            references: Its other records that rules name.
             notes_missing_item: Whether a work note says that no configuration item was found.
         """
         self._incidents = incidents
         self._cmdb = cmdb
+        self._references = references
         self._notes_missing_item = notes_missing_item
 
     @property
@@ -58,7 +68,8 @@ class ServiceNow:
 
     def create(self, write: Write, *, deadline: Deadline) -> Incident:
         """Create an incident; raises as `Target.create`."""
-        return self._incidents.create(fields.creation(write), deadline=deadline.for_request(REQUEST_BUDGET))
+        request = deadline.for_request(REQUEST_BUDGET)
+        return self._incidents.create(fields.creation(write), more_fields=fields.links_of(write), deadline=request)
 
     def update(self, write: Write, *, deadline: Deadline) -> Incident:
         """Write fields, links and notes; raises as `Target.update`."""
@@ -88,12 +99,32 @@ class ServiceNow:
         self._incidents.update(kept.id, told, deadline=deadline.for_request(REQUEST_BUDGET))
 
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
-        """Return the configuration item, the only link that ServiceNow has; raises as `Target.find_link`."""
-        if self._cmdb is None or name != CONFIGURATION_ITEM:
+        """Return where a link leads; raises as `Target.find_link`.
+
+        The link `configuration_item` leads to the item of the first of the resources `wanted` that has one. Any other
+        link is a field of the incident, and leads to the record that the first of `wanted` names that names one: as
+        `FIELD=VALUE`, a field of that record and the value that it has.
+        """
+        if name != CONFIGURATION_ITEM:
+            return self._record(name, wanted, deadline)
+        if self._cmdb is None:
             return LinkEnd(reason="")
         match = self._cmdb.find(wanted, deadline=deadline)
         reason = match.reason if match.sys_id or self._notes_missing_item else ""
         return LinkEnd(id=match.sys_id, reason=reason, detail=match.detail)
 
+    def _record(self, name: str, wanted: Sequence[str], deadline: Deadline) -> LinkEnd:
+        first = LinkEnd(reason="")
+        if self._references is None:
+            return first
+        for text in wanted:
+            field, _, value = text.partition("=")
+            end = self._references.find(name, Reference(field=field, value=value), deadline=deadline)
+            if end.id:
+                return end
+            first = first if first.reason else end
+        return first
+
     def _changed(self, write: Write, changes: Mapping[str, str], deadline: Deadline) -> Incident:
-        return self._incidents.update(write.incident_id, changes, deadline=deadline.for_request(REQUEST_BUDGET))
+        request = deadline.for_request(REQUEST_BUDGET)
+        return self._incidents.update(write.incident_id, changes, more_fields=fields.links_of(write), deadline=request)

@@ -2,12 +2,14 @@
 
 One Azure Storage account: the table `alerts` and the queue `alert-wakeups`. `app` makes an `AlertTable` and a
 `WakeUpQueue` per process; the reconciler calls them as its `Store` and `WakeUps`, the commands read through `listing`.
+`rules_in_force` reads the rules that operators pushed through `stored_rules`.
 The content of a record is decided in `reconcile`.
 
     alert_table    rows: read, and written unless another process wrote first
       group_rows   which alerts are kept together?
       row_format   how is a record laid out in a row?          pure; version 3
         row_version_1   how does a row of version 1 read?      pure
+    stored_rules   which rules were pushed, and which before them?
     listing        which rows are there for operators to look at?
     wakeup_queue   when is a key to be looked at again?
     account        where is the account, and who are we there?

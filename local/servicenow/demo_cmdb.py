@@ -1,9 +1,10 @@
-"""Which configuration items does the demonstration know?
+"""Which configuration items, groups, users and services does the demonstration know?
 
-The instance fills itself with them unless it is told not to; the demonstration sends an alert for each.
-They are the resources of a small web shop, as Cloud Discovery leaves them: the ARM id is in `object_id` of the class
-table, in the case that Azure happened to use. Three of them are traps: a retired duplicate, two items with the same
-ARM id, and a database that has no `object_id` at all and is known by `sys_object_source` alone.
+The instance fills itself with them unless it is told not to; the demonstration sends an alert for each item.
+The items are the resources of a small web shop, as Cloud Discovery leaves them: the ARM id is in `object_id` of the
+class table, in the case that Azure happened to use. Three of them are traps: a retired duplicate, two items with the
+same ARM id, and a database that has no `object_id` at all and is known by `sys_object_source` alone.
+The groups have two more: one that is not active any more, and two of one name.
 
 Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/markdown/servicenow-platform/service-graph-connectors/cmdb-azure-classes.md
 """
@@ -61,6 +62,7 @@ def ci_sys_id(name: str) -> str:
 def fill(glide: Glide, *, by: User) -> None:
     """Insert the demonstration's group and items."""
     group = glide.insert("sys_user_group", {"sys_id": ci_sys_id("group"), "name": "Shop Operations"}, by=by)
+    _insert_people(glide, by=by)
     for table, name, within_group in _RESOURCES:
         values = {"sys_id": ci_sys_id(name), "name": name, "object_id": arm_id(within_group)}
         glide.insert(table, {**values, "support_group": group["sys_id"], "discovery_source": "ServiceNow"}, by=by)
@@ -78,8 +80,21 @@ def _insert_account(glide: Glide, *, by: User) -> None:
     glide.insert("cmdb_ci_resource_group", group, by=by)
     region = {"sys_id": ci_sys_id("westeurope"), "name": "westeurope", "region": "westeurope"}
     glide.insert("cmdb_ci_azure_datacenter", region, by=by)
-    offering = {"sys_id": ci_sys_id("Web shop"), "name": "Web shop"}
-    glide.insert("cmdb_ci_service", offering, by=by)
+    service = {"sys_id": ci_sys_id("Web shop"), "name": "Web shop"}
+    glide.insert("cmdb_ci_service", service, by=by)
+    offering = {"sys_id": ci_sys_id("Web shop, gold"), "name": "Web shop, gold"}
+    glide.insert("service_offering", offering, by=by)
+
+
+def _insert_people(glide: Glide, *, by: User) -> None:
+    caller = {"sys_id": ci_sys_id("azure.monitor"), "user_name": "azure.monitor", "name": "Azure Monitor"}
+    glide.insert("sys_user", {**caller, "email": "azure.monitor@example.com"}, by=by)
+    leaver = {"sys_id": ci_sys_id("left.long.ago"), "user_name": "left.long.ago", "name": "Left Long Ago"}
+    glide.insert("sys_user", {**leaver, "active": "false"}, by=by)
+    for name in ("Network", "Network (import)"):
+        glide.insert("sys_user_group", {"sys_id": ci_sys_id(f"group {name}"), "name": "Network"}, by=by)
+    former = {"sys_id": ci_sys_id("group Data centre"), "name": "Data centre", "active": "false"}
+    glide.insert("sys_user_group", former, by=by)
 
 
 def _insert_traps(glide: Glide, *, by: User) -> None:

@@ -199,6 +199,8 @@ class Node:
         if not request.table:
             raise Refused(400, _NO_RESOURCE, None)
         self._glide.columns(request.table)
+        if request.table in self._switches.forbidden_tables:
+            raise Refused(403, "User Not Authorized", "Failed API level ACL Validation")
         match request.method, bool(request.sys_id):
             case (("GET" | "HEAD"), True):
                 return from_node(200, {"result": self._render(request, self._readable_row(request))})

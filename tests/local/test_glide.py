@@ -452,3 +452,52 @@ class TestBusinessRules:
             insert(glide, B)
 
         assert [row["short_description"] for row in glide.copies("incident")] == ["before"]
+
+
+def test_a_data_policy_may_insist_on_a_caller_whenever_an_incident_is_written(glide: Glide) -> None:
+    glide.switches.mandatory_always = ("caller_id",)
+
+    with pytest.raises(Refused) as refused:
+        insert(glide)
+    assert refused.value.status == 403
+    assert refused.value.detail == "Data Policy Exception: \n\tThe following fields are mandatory: Caller"
+    assert glide.copies("incident") == []
+
+    insert(glide, caller_id=PERSON.sys_id)
+    with pytest.raises(Refused):
+        glide.update("incident", A, {"caller_id": ""}, by=ACCOUNT)
+    assert glide.copies("incident")[0]["caller_id"] == PERSON.sys_id
+
+
+def test_a_reference_keeps_any_sys_id_and_a_display_value_must_be_asked_for(glide: Glide) -> None:
+    group = glide.insert("sys_user_group", {"name": "Shop Operations"}, by=PERSON)["sys_id"]
+
+    assert insert(glide, A, assignment_group="0" * 32)["assignment_group"] == "0" * 32
+    assert insert(glide, B, assignment_group="Shop Operations")["assignment_group"] == "Shop Operations"
+    shown = {"sys_id": C, "assignment_group": "Shop Operations", "caller_id": "Nobody"}
+    row = glide.insert("incident", shown, by=ACCOUNT, as_display_values=True)
+    assert (row["assignment_group"], row["caller_id"]) == (group, "")
+
+
+def test_groups_and_users_are_active_unless_they_are_not(glide: Glide) -> None:
+    glide.insert("sys_user_group", {"name": "Shop Operations"}, by=PERSON)
+    glide.insert("sys_user_group", {"name": "Data centre", "active": "false"}, by=PERSON)
+
+    assert [row["name"] for row in glide.select("sys_user_group", "active=true")] == ["Shop Operations"]
+
+
+def test_inactive_users_may_be_hidden_from_queries(glide: Glide) -> None:
+    glide.insert("sys_user", {"user_name": "left.long.ago", "active": "false"}, by=PERSON)
+
+    assert len(glide.select("sys_user", "user_name=left.long.ago")) == 1
+    glide.switches.hides_inactive_users = True
+    assert glide.select("sys_user", "user_name=left.long.ago") == []
+
+
+def test_the_dictionary_tells_type_target_length_and_whether_the_form_insists(glide: Glide) -> None:
+    [caller] = glide.select("sys_dictionary", "name=incident^element=caller_id")
+    [title] = glide.select("sys_dictionary", "name=task^element=short_description")
+
+    assert (caller["internal_type"], caller["reference"], caller["mandatory"]) == ("reference", "sys_user", "true")
+    assert (title["max_length"], title["mandatory"], title["reference"]) == ("160", "true", "")
+    assert insert(glide)["caller_id"] == ""

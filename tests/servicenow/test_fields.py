@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from itsm_bridge.reconcile.orders import write_for
 from itsm_bridge.reconcile.plan import Action, Decision
 from itsm_bridge.reconcile.ports import Incident, Write
@@ -78,3 +80,16 @@ def test_what_a_person_edited_is_not_overwritten() -> None:
     row = told(known_record(), notification(digest="new", at=NOW, fields={**FIELDS, "impact": "3"}))
 
     assert "impact" not in fields.change(write(Action.UPDATE, row, incident(fields={"impact": "2"})))
+
+
+def test_a_link_is_the_field_of_its_name_and_the_configuration_item_that_of_an_operator_first() -> None:
+    def linked(**links: str) -> dict[str, str]:
+        return dict(fields.change(replace(write(Action.UPDATE, known_record(), incident()), links=links, notes=())))
+
+    assert linked(configuration_item="1" * 32) == {"cmdb_ci": "1" * 32}
+    assert linked(configuration_item="1" * 32, assignment_group="2" * 32, caller_id="") == {
+        "cmdb_ci": "1" * 32,
+        "assignment_group": "2" * 32,
+    }
+    assert linked(configuration_item="1" * 32, cmdb_ci="3" * 32) == {"cmdb_ci": "3" * 32}
+    assert linked(configuration_item="1" * 32, cmdb_ci="") == {"cmdb_ci": "1" * 32}

@@ -89,6 +89,59 @@ def calls(instance: ServiceNowStandIn) -> list[tuple[str, str]]:
     return [(call.method, call.table) for call in instance.calls]
 
 
+class TestMoreFields:
+    """What rules set beside the fields that every incident is read with."""
+
+    MORE = ("category", "assignment_group", "u_nothing", "work_notes")
+
+    def test_a_creation_shows_them_as_stored(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
+        group = instance.insert("sys_user_group", {"name": "Shop operations"})
+        sent = fields(assignment_group=group, category="software")
+
+        created = servicenow.create(sent, more_fields=("subcategory", *self.MORE), deadline=in_time())
+
+        assert (created.fields["category"], created.fields["subcategory"]) == ("software", "")
+        assert (created.links["assignment_group"], created.links[CONFIGURATION_ITEM]) == (group, "")
+        assert created.not_stored == ()
+
+    def test_a_look_shows_them_and_leaves_out_those_that_do_not_exist(
+        self, instance: ServiceNowStandIn, servicenow: Incidents
+    ) -> None:
+        servicenow.create(fields(category="software"), deadline=in_time())
+        instance.switches.unreadable_columns.add("assignment_group")
+
+        plain = servicenow.find(SYS_ID, deadline=in_time())
+        more = servicenow.find(SYS_ID, more_fields=self.MORE, deadline=in_time())
+        noted = servicenow.find(SYS_ID, with_notes=True, more_fields=self.MORE, deadline=in_time())
+
+        assert plain is not None
+        assert "category" not in plain.fields
+        for found in (more, noted):
+            assert found is not None
+            assert found.fields["category"] == "software"
+            assert {"u_nothing", "assignment_group", "work_notes"} & found.fields.keys() == set()
+
+    def test_a_change_shows_them_as_stored_and_what_was_dropped(
+        self, instance: ServiceNowStandIn, servicenow: Incidents
+    ) -> None:
+        servicenow.create(fields(category="software"), deadline=in_time())
+
+        changed = servicenow.update(SYS_ID, {"category": "no such choice"}, more_fields=self.MORE, deadline=in_time())
+
+        assert (changed.fields["category"], changed.not_stored) == ("software", ("category",))
+        assert instance.incidents[0]["category"] == "software"
+
+    def test_a_long_journal_does_not_lose_them(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
+        servicenow.create(fields(category="software"), deadline=in_time())
+        for _ in range(70):
+            instance.edit(SYS_ID, {"work_notes": "x" * 65_000})
+
+        found = servicenow.find(SYS_ID, with_notes=True, more_fields=("category",), deadline=in_time())
+
+        assert found is not None
+        assert found.fields["category"] == "software"
+
+
 class TestCreate:
     def test_an_incident_is_created_with_one_call(self, instance: ServiceNowStandIn, servicenow: Incidents) -> None:
         created = servicenow.create(fields(), deadline=in_time())

@@ -13,12 +13,14 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.credentials import Header, OAuth
 from itsm_bridge.servicenow.table_api import (
+    Named,
     NoSuchTable,
     NotAllowed,
     Row,
     TableApi,
     TooLargeAnswer,
     UnknownField,
+    is_askable,
     is_plain,
 )
 from local.servicenow import faults
@@ -188,6 +190,26 @@ class TestQuery:
     @pytest.mark.parametrize("value", [ARM_ID, ARM_ID.upper(), "a1-b2_c3.d4", "12:30", "xjavascript:y"])
     def test_ids_and_hashes_are_plain(self, value: str) -> None:
         assert is_plain(value)
+
+    @pytest.mark.parametrize(
+        "name", ["", " ", "x ", "a^b", "JAVASCRIPT:x", "x javascript:y", "a\nb", "a\x00", "x" * 256]
+    )
+    def test_a_name_that_could_change_the_query_never_leaves(
+        self, instance: ServiceNowStandIn, api: TableApi, name: str
+    ) -> None:
+        with pytest.raises(ValueError, match="query"):
+            api.query("sys_user_group", {"name": Named(name)}, fields=[], limit=1, deadline=long())
+
+        assert not is_askable(name)
+        assert instance.calls == []
+
+    def test_a_name_is_one_value_whatever_is_in_it(self, instance: ServiceNowStandIn, api: TableApi) -> None:
+        for name in ("a,b", "IN a", "=", "ORDERBYname", "@x", "ä (b) & c"):
+            sys_id = instance.insert("sys_user_group", {"name": name})
+
+            rows = api.query("sys_user_group", {"name": Named(name)}, fields=[], limit=5, deadline=long())
+
+            assert [row["sys_id"] for row in rows] == [sys_id]
 
     @pytest.mark.parametrize("conditions", [{}, {"state": ()}, {"correlation_id": "a", "state": []}])
     def test_a_query_for_everything_is_a_bug(self, api: TableApi, conditions: dict[str, Any]) -> None:
