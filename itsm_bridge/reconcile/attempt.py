@@ -253,7 +253,9 @@ class Worker:
         is_doubtful = record.observed.in_doubt_until is not None
         for way in orders.ways_to_look(record, creation_is_repeatable=self._target.creation_is_repeatable):
             if way is orders.Way.BY_ID:
-                found = self._target.find(record.incident_id, with_journal=is_doubtful, deadline=attempt.deadline)
+                found = self._target.find(
+                    record.incident_id, with_journal=is_doubtful, names=record.names, deadline=attempt.deadline
+                )
             else:
                 found = self._found_by_key(attempt, record)
             if found is not None:
@@ -263,7 +265,9 @@ class Worker:
     def _found_by_key(self, attempt: Attempt, record: Record) -> Incident | None:
         known, doubles = orders.pick(record, self._target.search(record.key, deadline=attempt.deadline))
         # A search shows no journal.
-        incident = known and self._target.find(known.id, with_journal=True, deadline=attempt.deadline)
+        incident = known and self._target.find(
+            known.id, with_journal=True, names=record.names, deadline=attempt.deadline
+        )
         if incident is not None:
             for double in doubles:
                 log.error("%s: %s is a double of %s", record.key, double.number, incident.number)

@@ -11,7 +11,7 @@ Each method says what it raises. An adapter translates its own failures into `er
 here: the adapters are in `servicenow` and `storage`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -137,8 +137,10 @@ class Target(Protocol):
     def combine(self, desired: "Desired") -> Mapping[str, str]:
         """Return the fields of an incident that stands for several alerts. Pure."""
 
-    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
-        """Return the incident, or None if there is none.
+    def find(
+        self, incident_id: str, *, with_journal: bool, names: Collection[str] = (), deadline: Deadline
+    ) -> Incident | None:
+        """Return the incident, or None if there is none; with the fields and links of these `names`.
 
         Raises:
             Unavailable: the target did not answer, or hides it.

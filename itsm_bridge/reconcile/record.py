@@ -80,6 +80,11 @@ class Record:
         return not self.work.is_parked and (not self.is_settled or self.work.links_later)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields and links that the incident should have."""
+        return (*self.desired.fields, *self.desired.links)
+
+    @property
     def missing_link(self) -> str:
         """The name of the first link that no worker has looked for yet; "" if there is none."""
         return next(iter(self.missing_links), "")

@@ -356,7 +356,7 @@ class Incidents:
 
 def _asked(more_fields: Collection[str]) -> Sequence[str]:
     """Return the fields to ask for: those of every incident and `more_fields`, of which journals are read as ""."""
-    return (*FIELDS, *(name for name in more_fields if name not in _JOURNALS))
+    return tuple(dict.fromkeys((*FIELDS, *(name for name in more_fields if name not in _JOURNALS))))
 
 
 def _incident(row: Row, more_fields: Collection[str] = ()) -> Incident | None:

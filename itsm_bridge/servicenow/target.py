@@ -4,7 +4,7 @@
 The decisions come in; here they are spelled in fields and sent. Incidents and the CMDB each have a module of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Rejected
@@ -57,10 +57,13 @@ class ServiceNow:
         """Return the fields of an incident that stands for several alerts."""
         return combined_content(desired)
 
-    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
+    def find(
+        self, incident_id: str, *, with_journal: bool, names: Collection[str] = (), deadline: Deadline
+    ) -> Incident | None:
         """Return the incident with this sys_id, or None; raises as `Target.find`."""
+        more = tuple(name for name in names if name != CONFIGURATION_ITEM)
         request = deadline.for_request(REQUEST_BUDGET)
-        return self._incidents.find(incident_id, with_notes=with_journal, deadline=request)
+        return self._incidents.find(incident_id, with_notes=with_journal, more_fields=more, deadline=request)
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:
         """Return the incidents with this correlation id, the oldest first; raises as `Target.search`."""

@@ -4,7 +4,7 @@ A second target, as small as one can be: `processes` gives it to the reconciler 
 names of its own, keeps every id that we choose, and has nothing to link incidents to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -46,7 +46,14 @@ class Ledger:
     def combine(self, desired: Desired) -> Mapping[str, str]:
         return {**desired.speaker.fields, "title": f"{desired.firing} of {desired.count} alerts fire"}
 
-    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
+    def find(
+        self,
+        incident_id: str,
+        *,
+        with_journal: bool,
+        names: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,
+    ) -> Incident | None:
         return self._pages.find(incident_id, with_notes=with_journal, deadline=deadline.for_request(_REQUEST_BUDGET))
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:

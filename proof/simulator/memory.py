@@ -5,7 +5,7 @@ Nothing fails here on its own account, because the processes let calls fail as `
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -370,7 +370,7 @@ class MemoryInstance:
             status=status_of(row.state),
             state=str(int(row.state)),
             fields={**dict.fromkeys(_READ, ""), **row.fields},
-            links={CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
+            links={**row.fields, CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
             created_at=row.created_at.replace(microsecond=0),
             version=str(row.mod_count),
             journal="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
@@ -400,7 +400,14 @@ class MemoryIncidents:
     def honours_sys_id(self) -> bool | None:
         return self._honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:  # noqa: ARG002 - the adapter's
+    def find(
+        self,
+        sys_id: str,
+        *,
+        with_notes: bool = False,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,  # noqa: ARG002 - the adapter's
+    ) -> Incident | None:
         row = self._instance.rows.get(sys_id)
         if row and self._instance.is_hidden:
             raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
@@ -412,7 +419,13 @@ class MemoryIncidents:
             raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
         return tuple(self._instance.shown(row) for row in found[-_SEARCH_LIMIT:])
 
-    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:  # noqa: ARG002 - the adapter's
+    def create(
+        self,
+        fields: Mapping[str, str],
+        *,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,  # noqa: ARG002 - the adapter's
+    ) -> Incident:
         try:
             row = self._instance.insert(fields)
         except Duplicate as error:
@@ -427,7 +440,14 @@ class MemoryIncidents:
             self._honours_sys_id = incident.id == fields["sys_id"]
         return incident
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:  # noqa: ARG002 - the adapter's
+    def update(
+        self,
+        sys_id: str,
+        fields: Mapping[str, str],
+        *,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,  # noqa: ARG002 - the adapter's
+    ) -> Incident:
         return self._instance.shown(self._instance.change(sys_id, fields))
 
     def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's

@@ -8,7 +8,7 @@ connection, and a while later another process takes its place.
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -366,7 +366,14 @@ class _RemoteIncidents:
     def honours_sys_id(self) -> bool | None:
         return self._adapter.honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:
+    def find(
+        self,
+        sys_id: str,
+        *,
+        with_notes: bool = False,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,
+    ) -> Incident | None:
         def effect() -> Incident | None:
             return self._adapter.find(sys_id, with_notes=with_notes, deadline=deadline)
 
@@ -377,7 +384,7 @@ class _RemoteIncidents:
             "search", correlation_id, lambda: self._adapter.search(correlation_id, deadline=deadline), deadline
         )
 
-    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
+    def create(self, fields: Mapping[str, str], *, more_fields: Collection[str] = (), deadline: Deadline) -> Incident:  # noqa: ARG002 - as above
         # The process learns from an answer when it arrives, not when the instance makes it.
         adapter = MemoryIncidents(self._process.cloud.instance)
 
@@ -386,7 +393,14 @@ class _RemoteIncidents:
 
         return self._adapter.learnt(self._call("create", fields["correlation_id"], effect, deadline), fields)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
+    def update(
+        self,
+        sys_id: str,
+        fields: Mapping[str, str],
+        *,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - as above
+        deadline: Deadline,
+    ) -> Incident:
         def effect() -> Incident:
             return self._adapter.update(sys_id, fields, deadline=deadline)
 
