@@ -21,6 +21,8 @@ from itsm_bridge.errors import BridgeError
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.reconciler import Reconciler
+from itsm_bridge.rules_in_force.choice import Choice
+from itsm_bridge.rules_in_force.lookout import RulesInForce
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
@@ -158,7 +160,9 @@ def _built(threads: int) -> Bridge:
     settings = Settings.from_environ(os.environ)
     instance = settings.servicenow
     verifier = _verifier(settings.entra)
-    store = AlertTable(connect_table(settings.storage))
+    table = connect_table(settings.storage)
+    store = AlertTable(table)
+    rules = _rules_in_force(StoredRules(table), settings.rules_file)
     wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance))
     incidents = Incidents(table_api, close_code=instance.close_code)
@@ -186,17 +190,24 @@ def _built(threads: int) -> Bridge:
         verifier=verifier,
         allowed_subscriptions=settings.allowed_subscriptions,
         reconciler=reconciler,
-        rules=lambda alert: built_in_rules().apply(alert, _now()),
+        rules=lambda alert: rules.current().rules.apply(alert, _now()),
     )
     health = Health(
         Check(name="entra", run=verifier.warm),
         Check(name="table", run=store.check),
         Check(name="queue", run=wakeups.check),
+        Check(name="rules", run=rules.check),
         servicenow_check(incidents, circuit),
         now=_now,
     )
-    _begin(store.check, wakeups.check, table_api.sign_in, built_in_rules)
+    _begin(store.check, wakeups.check, table_api.sign_in, rules.look)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
+
+
+def _rules_in_force(pushed: StoredRules, file: str) -> "RulesInForce[Rules]":
+    """Return the rules of this process; nothing is read yet. `file` is a path from the app's root, "" for none."""
+    path = Path(__file__).parents[1] / file if file else None
+    return RulesInForce(Choice(pushed, compiled=compile_rules, built_in=built_in_rules, file=path))
 
 
 def _begin(*parts: Callable[[], object]) -> None:

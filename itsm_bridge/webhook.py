@@ -106,7 +106,10 @@ def answer(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, by
     try:
         webhook = build()
         alert = webhook.alert_of(*read())
-        return _answer_to(webhook.reconciler.receive(webhook.rules(alert), deadline=deadline))
+        ruling = webhook.rules(alert)
+        for fault in ruling.faults:
+            log.warning("rules: %s; the text of the program stands", fault)
+        return _answer_to(webhook.reconciler.receive(ruling, deadline=deadline))
     except BridgeError as error:
         return _refusal(error)
     except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert

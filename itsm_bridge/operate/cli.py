@@ -139,7 +139,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         name="rules",
-        summary="check a rules file, show the rules",
+        summary="check, show, push and restore rules",
         add_arguments=rules_commands.add_arguments,
         run=lambda asked: rules_commands.run(asked, environment()),
     ),

@@ -1,10 +1,10 @@
 """What can an operator do with rules at the command line?
 
-`cli` calls the command `rules`, whose second word says what. Each needs files alone; what is kept in storage has
-commands of its own, which find their place in `COMMANDS`.
+`cli` calls the command `rules`, whose second word says what. The first two need files alone, the others storage.
 
     rules check FILE    every fault of a file, as editors read it: FILE:line:column: message (hint)
     rules show [FILE]   the built-in rules, and all rules in their order if there is a file
+    rules push FILE, rules history, rules restore N     see `rules_versions`
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from itsm_bridge import app
+from itsm_bridge.operate import rules_versions
 from itsm_bridge.operate.exit_status import DONE, WRONG
 from itsm_bridge.operate.preview import Unreadable, bytes_of, rules_of, rules_path
 
@@ -81,6 +82,16 @@ def show(asked: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return DONE
 
 
+def _desk(asked: argparse.Namespace, environ: Mapping[str, str]) -> rules_versions.RulesDesk:
+    return rules_versions.desk_of(
+        environ,
+        app.compile_rules,
+        out=sys.stdout,
+        as_json=asked.json,
+        is_offline=getattr(asked, "offline", False),
+    )
+
+
 def _tell(asked: argparse.Namespace, text: str, content: object) -> None:
     sys.stdout.write(f"{json.dumps(content, indent=2, ensure_ascii=False) if asked.json else text}\n")
 
@@ -97,4 +108,22 @@ def _add_any_file(parser: argparse.ArgumentParser) -> None:
 COMMANDS: Final[tuple[RulesCommand, ...]] = (
     RulesCommand(name="check", summary="every fault of a rules file", add_arguments=_add_file, run=check),
     RulesCommand(name="show", summary="the rules, in their order", add_arguments=_add_any_file, run=show),
+    RulesCommand(
+        name="push",
+        summary="check a rules file and put it in force, without a deployment",
+        add_arguments=rules_versions.add_push,
+        run=lambda asked, environ: rules_versions.push(_desk(asked, environ), asked.file),
+    ),
+    RulesCommand(
+        name="history",
+        summary="the versions that were pushed",
+        add_arguments=lambda _: None,
+        run=lambda asked, environ: rules_versions.history(_desk(asked, environ)),
+    ),
+    RulesCommand(
+        name="restore",
+        summary="put an older version in force again",
+        add_arguments=rules_versions.add_restore,
+        run=lambda asked, environ: rules_versions.restore(_desk(asked, environ), asked.number),
+    ),
 )

@@ -109,20 +109,17 @@ def _instance_of(environ: Mapping[str, str]) -> tuple[Dictionary, References] | 
 def add_push(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rules push`."""
     parser.add_argument("file", metavar="FILE", type=Path, help="the rules, in YAML")
-    add_history(parser)
-    parser.add_argument("--offline", action="store_true", help="do not ask the ServiceNow instance")
+    _add_offline(parser)
 
 
 def add_restore(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rules restore`."""
     parser.add_argument("number", metavar="N", type=_number, help="a version of `rules history`; 0: the built-in rules")
-    add_history(parser)
+    _add_offline(parser)
+
+
+def _add_offline(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="do not ask the ServiceNow instance")
-
-
-def add_history(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `rules history`."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _number(text: str) -> int:
