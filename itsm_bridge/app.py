@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
+from itsm_bridge.operate.advice import parts_down
 from itsm_bridge.operate.health import Check, Health, servicenow_check
+from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
@@ -25,11 +27,13 @@ from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings
+from itsm_bridge.settings import EntraSettings, Settings, storage_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
+from itsm_bridge.troubles import Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ class Stored:
     listing: "Listing"
     store: AlertTable
     wakeups: WakeUpQueue
+    troubles: TroubleTable
 
 
 def prepare(environ: Mapping[str, str]) -> int:
@@ -90,13 +95,18 @@ def stored(environ: Mapping[str, str]) -> Stored:
     """Return the table and the queue; nothing is sent yet.
 
     Raises:
-        InvalidSettings: some settings are missing or malformed, be it of other parts.
+        InvalidSettings: settings of the storage account are missing or malformed.
     """
     from itsm_bridge.storage.listing import Listing  # noqa: PLC0415 - commands alone need it, and imports are timed
 
-    settings = Settings.from_environ(environ).storage
+    settings = storage_from(environ)
     table = connect_table(settings)
-    return Stored(listing=Listing(table), store=AlertTable(table), wakeups=WakeUpQueue(connect_queue(settings)))
+    return Stored(
+        listing=Listing(table),
+        store=AlertTable(table),
+        wakeups=WakeUpQueue(connect_queue(settings)),
+        troubles=TroubleTable(table),
+    )
 
 
 @functools.cache
@@ -122,10 +132,13 @@ def _built(threads: int) -> Bridge:
     settings = Settings.from_environ(os.environ)
     instance = settings.servicenow
     verifier = _verifier(settings.entra)
-    store = AlertTable(connect_table(settings.storage))
+    table = connect_table(settings.storage)
+    store = AlertTable(table)
+    troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
+    Recorder(troubles, trouble_table.add)
     wakeups = WakeUpQueue(connect_queue(settings.storage))
-    table_api = TableApi(instance.instance_url, credentials_of(instance))
-    incidents = Incidents(table_api, close_code=instance.close_code)
+    table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
+    incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
     slots = requests_at_once(instance.max_concurrency, threads=threads)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
@@ -141,13 +154,19 @@ def _built(threads: int) -> Bridge:
         retention=settings.retention,
         now=_now,
     )
-    webhook = Webhook(verifier=verifier, allowed_subscriptions=settings.allowed_subscriptions, reconciler=reconciler)
+    webhook = Webhook(
+        verifier=verifier,
+        allowed_subscriptions=settings.allowed_subscriptions,
+        reconciler=reconciler,
+        troubles=troubles,
+    )
     health = Health(
         Check(name="entra", run=verifier.warm),
         Check(name="table", run=store.check),
         Check(name="queue", run=wakeups.check),
         servicenow_check(incidents, circuit),
         now=_now,
+        standing=lambda: parts_down(trouble_table.known(), _now()),
     )
     _begin(store.check, wakeups.check, table_api.sign_in)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)

@@ -1,6 +1,7 @@
 """How is this app configured?
 
-The composition root calls `Settings.from_environ`; no other part reads app settings.
+The composition root calls `Settings.from_environ`; no other part reads app settings. Commands that touch one party read
+the settings of that party alone: `storage_from`, `entra_from`, `servicenow_from`.
 App settings are environment variables, read once. `local.settings.json.example` lists all of them.
 """
 
@@ -9,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from itsm_bridge.errors import InvalidSettings
@@ -27,6 +28,8 @@ _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
 _SUBSCRIPTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STORAGE = "AzureWebJobsStorage"
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +109,42 @@ class Settings:
         )
         if reader.text("ITSM_RULES_FILE"):
             reader.problems.append("ITSM_RULES_FILE is set, and this version has no rules yet")
-        if reader.problems:
-            raise InvalidSettings("; ".join(reader.problems))
-        return settings
+        return reader.checked(settings)
+
+
+def storage_from(environ: Mapping[str, str]) -> StorageSettings:
+    """Read where the storage account is, and nothing else.
+
+    Raises:
+        InvalidSettings: that is missing or malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_storage(reader))
+
+
+def entra_from(environ: Mapping[str, str]) -> EntraSettings:
+    """Read whose tokens are accepted, and nothing else.
+
+    Raises:
+        InvalidSettings: that is missing or malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_entra(reader))
+
+
+def servicenow_from(environ: Mapping[str, str]) -> ServiceNowSettings:
+    """Read where the instance is and how to sign in there, and nothing else.
+
+    Raises:
+        InvalidSettings: that is missing or malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_servicenow(reader))
+
+
+def account_settings(name: str) -> Mapping[str, str]:
+    """Return the settings that name a storage account of the public cloud, for a person who is signed in."""
+    return {f"{_STORAGE}__accountName": name}
 
 
 class _Reader:
@@ -121,9 +157,22 @@ class _Reader:
     def text(self, name: str, *, default: str = "") -> str:
         text = self._environ.get(name, default).strip()
         if text.startswith("@Microsoft.KeyVault("):
-            self._note(f"{name} is a Key Vault reference that the platform could not resolve")
+            self._note(
+                f"{name} is a Key Vault reference that was not resolved: in Azure the app's identity needs the role"
+                " Key Vault Secrets User on the vault, and anywhere else the value itself has to be set"
+            )
             return ""
         return text
+
+    def checked(self, settings: _T) -> _T:
+        """Return what was read.
+
+        Raises:
+            InvalidSettings: some of it is missing or malformed; the message names all of that, and no value.
+        """
+        if self.problems:
+            raise InvalidSettings("; ".join(self.problems))
+        return settings
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
