@@ -16,6 +16,7 @@ from dataclasses import dataclass
 _LENGTHS = {"reference": 32, "GUID": 32, "journal_input": 65000}
 
 _LABELS = {
+    "caller_id": "Caller",
     "close_code": "Resolution code",
     "cmdb_ci": "Configuration item",
     "sys_mod_count": "Updates",
@@ -37,6 +38,8 @@ class Column:
     reference: str = ""
     #: Whether the database refuses a second row with the same value.
     unique: bool = False
+    #: Whether the form insists on a value. The Table API does not.
+    mandatory: bool = False
 
     @property
     def label(self) -> str:
@@ -57,14 +60,15 @@ class Table:
 
 
 def column(text: str) -> Column:
-    """Read `name`, `name:type`, `name:length` or `name:reference:table`; a trailing `!` means unique."""
-    name, *rest = text.removesuffix("!").split(":")
+    """Read `name`, `name:type`, `name:length` or `name:reference:table`; `!` at the end means unique, `*` mandatory."""
+    name, *rest = text.rstrip("!*").split(":")
+    is_unique, is_mandatory = "!" in text, "*" in text
     kind = rest[0] if rest else "string"
     if kind.isdigit():
-        return Column(name=name, length=int(kind), unique=text.endswith("!"))
+        return Column(name=name, length=int(kind), unique=is_unique, mandatory=is_mandatory)
     reference = rest[1] if kind == "reference" else ""
     length = _LENGTHS.get(kind, 40)
-    return Column(name=name, type=kind, length=length, reference=reference, unique=text.endswith("!"))
+    return Column(name=name, type=kind, length=length, reference=reference, unique=is_unique, mandatory=is_mandatory)
 
 
 def columns(text: str) -> dict[str, Column]:
@@ -81,7 +85,7 @@ _ROOT = """
 _TASK = """
     sys_class_name:80 sys_domain:32 sys_domain_path:255 parent:reference:task number active:boolean
     approval approval_history approval_set:glide_date_time upon_approval upon_reject
-    short_description:160 description:4000 work_notes:journal_input comments:journal_input
+    short_description:160* description:4000 work_notes:journal_input comments:journal_input
     comments_and_work_notes:journal_input work_notes_list watch_list group_list additional_assignee_list
     state:integer impact:integer urgency:integer priority:integer escalation:integer order:integer
     opened_at:glide_date_time opened_by:reference:sys_user closed_at:glide_date_time closed_by:reference:sys_user
@@ -96,7 +100,7 @@ _TASK = """
 """
 
 _INCIDENT = """
-    caller_id:reference:sys_user category subcategory notify:integer severity:integer incident_state:integer
+    caller_id:reference:sys_user* category subcategory notify:integer severity:integer incident_state:integer
     hold_reason:integer close_code cause:4000 caused_by rfc parent_incident:reference:incident problem_id
     child_incidents:integer business_impact:4000 business_stc:integer calendar_stc:integer origin_id origin_table
     resolved_at:glide_date_time resolved_by:reference:sys_user
@@ -121,7 +125,8 @@ _TABLES: tuple[tuple[str, str | None, str, str], ...] = (
     (
         "sys_dictionary",
         None,
-        "name:80 element:80 internal_type column_label:80 max_length:integer reference unique:boolean active:boolean",
+        """name:80 element:80 internal_type column_label:80 max_length:integer reference unique:boolean active:boolean
+        mandatory:boolean read_only:boolean""",
         "element",
     ),
     ("sys_journal_field", None, "name:80 element:80 element_id:32 value:65000", "element"),

@@ -126,6 +126,8 @@ _DEFAULTS: Mapping[str, Row] = {
         "upon_reject": "cancel",
     },
     "cmdb_ci": {"install_status": "1", "operational_status": "1", "sys_domain": "global"},
+    "sys_user": {"active": "true"},
+    "sys_user_group": {"active": "true"},
 }
 
 #: Columns that the platform alone writes.
@@ -197,6 +199,12 @@ class Switches:
     queries_match_case: bool = True
     #: glide.rest.choice.allow_non_existing_value
     allow_non_existing_choices: bool = False
+    #: Tables that the account is refused as a whole.
+    forbidden_tables: set[str] = field(default_factory=set)
+    #: Whether the business rule "user query" hides inactive users, as instances ship it.
+    hides_inactive_users: bool = False
+    #: Columns without which a data policy refuses an incident, new or changed; instances ship no such policy.
+    mandatory_always: tuple[str, ...] = ()
     #: Columns without which an incident is neither resolved nor closed.
     mandatory_to_close: tuple[str, ...] = ("close_code", "close_notes")
     #: Whether a business rule aborts updates of closed and canceled incidents.
@@ -207,6 +215,13 @@ class Switches:
     allows_basic_authentication: bool = True
     #: Whether the OAuth grant client_credentials was switched on.
     allows_client_credentials: bool = True
+    #: Tables that the account may read and not insert into, or not change.
+    uninsertable_tables: set[str] = field(default_factory=set)
+    unchangeable_tables: set[str] = field(default_factory=set)
+    #: How far the clock of the instance is ahead; it shows in the Date header.
+    clock_ahead: timedelta = timedelta(0)
+    #: Whether there is the Batch API.
+    has_batch_api: bool = True
     #: Seconds that an access token is valid.
     token_lifetime: float = 1800
     #: A rate limit rule for the Table API; None if there is none.
@@ -316,7 +331,7 @@ class Glide:
     def _describe(self, name: str, column: Column) -> None:
         entry = {"name": name, "element": column.name, "internal_type": column.type, "column_label": column.label}
         entry |= {"max_length": str(column.length), "reference": column.reference, "active": "true"}
-        entry |= {"unique": "true" if column.unique else "false"}
+        entry |= {"unique": _as_text(column.unique), "mandatory": _as_text(column.mandatory), "read_only": "false"}
         row = self._new_row("sys_dictionary", uuid.uuid4().hex, self._platform) | entry
         self._rows["sys_dictionary"][row["sys_id"]] = row
 
@@ -343,7 +358,12 @@ class Glide:
         self.widened += query.ignored
         if query.ignored and self.switches.invalid_query_returns_no_rows:
             return []
-        return self._ordered(name, query, [row for row in self._all(name) if self._matches(name, row, query)])
+        rows = [row for row in self._all(name) if self._matches(name, row, query) and not self._is_hidden(name, row)]
+        return self._ordered(name, query, rows)
+
+    def _is_hidden(self, name: str, row: Row) -> bool:
+        """Whether a business rule keeps the row out of queries: then it is not counted either."""
+        return name == "sys_user" and self.switches.hides_inactive_users and row["active"] == "false"
 
     def value(self, name: str, row: Row, path: str) -> str:
         """Return the raw value at a dot-walked path; "" where a reference leads nowhere."""
@@ -436,7 +456,7 @@ class Glide:
             row |= accepted
             if name == "incident":
                 self._derive(None, row, by)
-                self._check_close_fields(row)
+                self._check_data_policies(row)
             for rule in self.rules:
                 rule(name, None, row)
             if self.find(name, row["sys_id"]):
@@ -468,7 +488,7 @@ class Glide:
             if name == "incident":
                 self._check_closed(row, by)
                 self._derive(row, after, by)
-                self._check_close_fields(after)
+                self._check_data_policies(after)
             for rule in self.rules:
                 rule(name, row, after)
             self._check_unique(name, after)
@@ -602,11 +622,11 @@ class Glide:
                 f"Business Rule Stack:{_CLOSED_RULE}",
             )
 
-    def _check_close_fields(self, row: Row) -> None:
-        if row["state"] not in (_RESOLVED, _CLOSED):
-            return
+    def _check_data_policies(self, row: Row) -> None:
         columns = self.columns("incident")
-        missing = [columns[key].label for key in self.switches.mandatory_to_close if not row.get(key)]
+        is_ending = row["state"] in (_RESOLVED, _CLOSED)
+        mandatory = (*self.switches.mandatory_always, *(self.switches.mandatory_to_close if is_ending else ()))
+        missing = [columns[key].label for key in mandatory if not row.get(key)]
         if missing:
             detail = f"Data Policy Exception: \n\tThe following fields are mandatory: {', '.join(missing)}"
             raise Refused(403, "Operation Failed", detail)
