@@ -204,7 +204,7 @@ _ENDS = ("resolved", "deactivated", "available")
 _LONGEST_ANSWER = 5.0  # seconds: the promise
 
 #: Columns of what was sent, the answer, and the incident; with `calls` and the verdict they fit into 80.
-_WIDTHS = (33, 21, 17)
+_WIDTHS = (30, 23, 20)
 _HEADINGS = ("what Azure Monitor sent", "the answer", "the incident")
 
 
