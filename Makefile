@@ -9,14 +9,14 @@ help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: ## Start the local world, send alerts through it, print what came of them.
+demo: ## Start the local world, send alerts through it, print what came of them; ALL=1 lists every incident.
 	@local/setup.sh requirements.txt
-	@$(PYTHON_BIN)/python -m local.demo
+	@$(PYTHON_BIN)/python -m local.demo $(if $(ALL),--all)
 
 .PHONY: run
-run: ## Start the local world and keep it up; HOST=func uses Azure's own host.
+run: ## Start the local world and keep it up; HOST=func uses Azure's own host, SERVICENOW=URL a real instance.
 	@local/setup.sh requirements.txt
-	@$(PYTHON_BIN)/python -m local.run --host $(or $(HOST),local)
+	@$(PYTHON_BIN)/python -m local.run --host $(or $(HOST),local) --servicenow "$(SERVICENOW)"
 
 .PHONY: setup
 setup: ## Install everything, tools included.

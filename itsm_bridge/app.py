@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
+from itsm_bridge.operate.advice import parts_down
 from itsm_bridge.operate.health import Check, Health, servicenow_check
+from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.rules_in_force.choice import Choice
@@ -33,8 +35,10 @@ from itsm_bridge.settings import EntraSettings, Settings, storage_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.stored_rules import StoredRules
+from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
+from itsm_bridge.troubles import Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -67,6 +71,7 @@ class Stored:
     listing: "Listing"
     store: AlertTable
     wakeups: WakeUpQueue
+    troubles: TroubleTable
 
 
 def prepare(environ: Mapping[str, str]) -> int:
@@ -96,13 +101,18 @@ def stored(environ: Mapping[str, str]) -> Stored:
     """Return the table and the queue; nothing is sent yet.
 
     Raises:
-        InvalidSettings: some settings are missing or malformed, be it of other parts.
+        InvalidSettings: settings of the storage account are missing or malformed.
     """
     from itsm_bridge.storage.listing import Listing  # noqa: PLC0415 - commands alone need it, and imports are timed
 
-    settings = Settings.from_environ(environ).storage
+    settings = storage_from(environ)
     table = connect_table(settings)
-    return Stored(listing=Listing(table), store=AlertTable(table), wakeups=WakeUpQueue(connect_queue(settings)))
+    return Stored(
+        listing=Listing(table),
+        store=AlertTable(table),
+        wakeups=WakeUpQueue(connect_queue(settings)),
+        troubles=TroubleTable(table),
+    )
 
 
 def stored_rules(environ: Mapping[str, str]) -> StoredRules:
@@ -163,9 +173,11 @@ def _built(threads: int) -> Bridge:
     table = connect_table(settings.storage)
     store = AlertTable(table)
     rules = _rules_in_force(StoredRules(table), settings.rules_file)
+    troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
+    Recorder(troubles, trouble_table.add)
     wakeups = WakeUpQueue(connect_queue(settings.storage))
-    table_api = TableApi(instance.instance_url, credentials_of(instance))
-    incidents = Incidents(table_api, close_code=instance.close_code)
+    table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
+    incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
     slots = requests_at_once(instance.max_concurrency, threads=threads)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
@@ -191,6 +203,7 @@ def _built(threads: int) -> Bridge:
         allowed_subscriptions=settings.allowed_subscriptions,
         reconciler=reconciler,
         rules=lambda alert: rules.current().rules.apply(alert, _now()),
+        troubles=troubles,
     )
     health = Health(
         Check(name="entra", run=verifier.warm),
@@ -199,6 +212,7 @@ def _built(threads: int) -> Bridge:
         Check(name="rules", run=rules.check),
         servicenow_check(incidents, circuit),
         now=_now,
+        standing=lambda: parts_down(trouble_table.known(), _now()),
     )
     _begin(store.check, wakeups.check, table_api.sign_in, rules.look)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)

@@ -73,6 +73,11 @@ class NewerVersion(TemporaryError):
 class PermanentError(BridgeError):
     """No retry can help; a person has to act."""
 
+    def __init__(self, message: str, *, trouble: str = "") -> None:
+        super().__init__(message)
+        #: The kind of trouble, as `troubles` names it; "" if it is of no kind that is counted.
+        self.trouble = trouble
+
 
 class InvalidToken(PermanentError):
     """The caller did not prove who it is."""

@@ -1,6 +1,7 @@
 """How is this app configured?
 
-The composition root calls `Settings.from_environ`; no other part reads app settings.
+The composition root calls `Settings.from_environ`; no other part reads app settings. Commands that touch one party read
+the settings of that party alone: `storage_from`, `entra_from`, `servicenow_from`.
 App settings are environment variables, read once. `local.settings.json.example` lists all of them.
 """
 
@@ -123,6 +124,16 @@ def storage_from(environ: Mapping[str, str]) -> StorageSettings:
     return reader.checked(_storage(reader))
 
 
+def entra_from(environ: Mapping[str, str]) -> EntraSettings:
+    """Read whose tokens are accepted, and nothing else.
+
+    Raises:
+        InvalidSettings: that is missing or malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_entra(reader))
+
+
 def servicenow_from(environ: Mapping[str, str]) -> ServiceNowSettings:
     """Read where the instance is and how to sign in there, and nothing else.
 
@@ -131,6 +142,11 @@ def servicenow_from(environ: Mapping[str, str]) -> ServiceNowSettings:
     """
     reader = _Reader(environ)
     return reader.checked(_servicenow(reader))
+
+
+def account_settings(name: str) -> Mapping[str, str]:
+    """Return the settings that name a storage account of the public cloud, for a person who is signed in."""
+    return {f"{_STORAGE}__accountName": name}
 
 
 class _Reader:
@@ -143,7 +159,10 @@ class _Reader:
     def text(self, name: str, *, default: str = "") -> str:
         text = self._environ.get(name, default).strip()
         if text.startswith("@Microsoft.KeyVault("):
-            self._note(f"{name} is a Key Vault reference that the platform could not resolve")
+            self._note(
+                f"{name} is a Key Vault reference that was not resolved: in Azure the app's identity needs the role"
+                " Key Vault Secrets User on the vault, and anywhere else the value itself has to be set"
+            )
             return ""
         return text
 

@@ -21,6 +21,7 @@ from itsm_bridge.errors import (
     Forbidden,
     InvalidAlert,
     InvalidToken,
+    PermanentError,
     TemporaryError,
     TooLarge,
     place_of,
@@ -29,6 +30,7 @@ from itsm_bridge.reconcile.attempt import Outcome, Result
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.settings import TENANT
+from itsm_bridge.troubles import Trouble, Troubles
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
 log = logging.getLogger("itsm_bridge")
@@ -58,6 +60,25 @@ class Webhook:
     reconciler: Reconciler
     #: What the rules in force say of an alert.
     rules: Callable[[Alert], Ruling]
+    #: Where refused calls are counted, because Azure Monitor tells nobody of them.
+    troubles: Troubles = field(default_factory=Troubles)
+
+    def take(self, read: Callable[[], tuple[str | None, bytes]], deadline: Deadline) -> Result:
+        """Take one notification in, and count an error that nobody foresaw.
+
+        Raises:
+            BridgeError: it is not taken in; `ANSWERS` has a line for every such error.
+        """
+        try:
+            ruling = self.rules(self.alert_of(*read()))
+            for fault in ruling.faults:
+                log.warning("rules: %s; the text of the program stands", fault)
+            return self.reconciler.receive(ruling, deadline=deadline)
+        except BridgeError:
+            raise
+        except Exception as error:
+            self.troubles.count(Trouble.UNEXPECTED, f"{type(error).__name__} at {place_of(error)}")
+            raise
 
     def alert_of(self, authorization: str | None, body: bytes) -> Alert:
         """Return the alert that was sent with this `Authorization` header, if its caller may send it.
@@ -65,6 +86,14 @@ class Webhook:
         Raises:
             BridgeError: it is not taken in; `ANSWERS` has a line for every such error.
         """
+        try:
+            return self._taken(authorization, body)
+        except PermanentError as error:
+            trouble = Trouble.BODY if isinstance(error, (InvalidAlert, TooLarge)) else error.trouble
+            self.troubles.count(Trouble(trouble or Trouble.TOKEN), str(error))
+            raise
+
+    def _taken(self, authorization: str | None, body: bytes) -> Alert:
         self.verifier.verify(authorization)
         if len(body) > LARGEST_BODY:
             raise TooLarge("The body is larger than 1 MiB; an alert is at most 256 KB.")
@@ -76,8 +105,13 @@ class Webhook:
         if not self.allowed_subscriptions or (subscription or TENANT) in self.allowed_subscriptions:
             return
         if not subscription:
-            raise Forbidden(f"it names no subscription, and ALLOWED_SUBSCRIPTIONS lacks the word {TENANT}")
-        raise Forbidden(f"subscription {subscription!a:.80} is not in ALLOWED_SUBSCRIPTIONS")
+            raise Forbidden(
+                f"it names no subscription, and ALLOWED_SUBSCRIPTIONS lacks the word {TENANT}",
+                trouble=Trouble.SUBSCRIPTION,
+            )
+        raise Forbidden(
+            f"subscription {subscription!a:.80} is not in ALLOWED_SUBSCRIPTIONS", trouble=Trouble.SUBSCRIPTION
+        )
 
 
 #: Status, code, sentence ("" for the error's own), and headers. The first class that fits.
@@ -104,12 +138,7 @@ def answer(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, by
     """
     deadline = Deadline.after(INLINE_BUDGET)
     try:
-        webhook = build()
-        alert = webhook.alert_of(*read())
-        ruling = webhook.rules(alert)
-        for fault in ruling.faults:
-            log.warning("rules: %s; the text of the program stands", fault)
-        return _answer_to(webhook.reconciler.receive(ruling, deadline=deadline))
+        return _answer_to(build().take(read, deadline))
     except BridgeError as error:
         return _refusal(error)
     except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert

@@ -15,6 +15,9 @@ imports nothing from here.
     azurite        runs Microsoft's emulator of Azure Storage
     demo           plays alerts through the world and says what came of each
     run, send      keep the world up, and send alerts to it by hand
+    break          breaks it and mends it by hand, to practise
+    breakages      what can be broken, and how is it mended?
+    world_file     how do other commands find a world that is up?
     http_server    serves HTTP for the host, for Graph and for the proof's proxies
     child_process  starts a server, waits until it is ready, and stops it
 """

@@ -1,15 +1,20 @@
 """Does the app do what it promises? A demonstration: alerts through signed calls, and what became of each.
 
-`make demo` runs it. It exits with 0 only if every line came out as promised.
+`make demo` runs it. It exits with 0 only if every line came out as promised, and fits a terminal of 80 columns.
 """
 
+import argparse
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
+from itsm_bridge.operate.terminal import Screen
 from local.alerts import MetricAlert, samples
 from local.azurite import AzuriteMissing
 from local.child_process import NotReady
@@ -41,15 +46,16 @@ class Demo:
         self._world = world
         self._cpu = MetricAlert()
 
-    def lines(self) -> Iterator[Line]:
-        """Play scene after scene, yielding a line for each."""
-        yield from self._life_of_an_alert()
-        yield from self._callers()
-        yield from self._people()
-        yield from self._storm_of_one()
-        yield from self._outage()
-        yield from self._configuration_items()
-        yield from self._every_kind()
+    def parts(self) -> Iterable[tuple[str, Iterator[Line]]]:
+        """Return the scenes with their titles; each is played as its lines are taken."""
+        return (
+            ("The life of an alert", self._life_of_an_alert()),
+            ("Callers who may not", self._callers()),
+            ("People and repetitions", chain(self._people(), self._storm_of_one())),
+            ("ServiceNow hangs, goes and comes back", self._outage()),
+            ("Configuration items", self._configuration_items()),
+            ("One alert of every kind", self._every_kind()),
+        )
 
     def _life_of_an_alert(self) -> Iterator[Line]:
         first = MetricAlert(rule="first-alert")
@@ -161,7 +167,7 @@ class Demo:
         told = f"{got.status} {got.outcome}"
         return Line(
             sent=sent,
-            answer=f"{told}, {got.seconds * 1000:.0f} ms",
+            answer=f"{told} {got.seconds * 1000:.0f} ms",
             incident=incident,
             calls=str(made),
             is_as_promised=told == answer
@@ -197,54 +203,92 @@ _ENDS = ("resolved", "deactivated", "available")
 
 _LONGEST_ANSWER = 5.0  # seconds: the promise
 
-_WIDTHS = (41, 28, 30, 7)
-_HEADINGS = ("what Azure Monitor sent", "what we answered", "the incident", "calls")
+#: Columns of what was sent, the answer, and the incident; with `calls` and the verdict they fit into 80.
+_WIDTHS = (30, 23, 20)
+_HEADINGS = ("what Azure Monitor sent", "the answer", "the incident")
 
 
 def main() -> int:
-    """Play the demonstration; return 0 if every line came out as promised."""
+    """Play the demonstration; return 0 if every line came out as promised, 130 if it was interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description="Play alerts through the local world.")
+    parser.add_argument("--all", action="store_true", help="list the incidents that ServiceNow then holds")
+    asked = parser.parse_args()
     LOG_FILE.parent.mkdir(exist_ok=True)
     LOG_FILE.unlink(missing_ok=True)
-    began = time.monotonic()
+    screen = Screen.of(sys.stdout)
     try:
-        with World(log_file=LOG_FILE) as world:
-            took = time.monotonic() - began
-            print(
-                f"The local world is up after {took:.1f} s: Functions host, Azurite, Entra, ServiceNow.\n", flush=True
-            )
-            lines = _print_table(Demo(world).lines())
-            _print_incidents(world)
+        return _played(screen, lists_all=asked.all)
     except (AzuriteMissing, NotReady) as error:
         print(error, file=sys.stderr)
         return 1
-    broken = sum(not line.is_as_promised for line in lines)
-    print(f"\n{len(lines) - broken} of {len(lines)} lines came out as promised. ", end="")
-    print("`calls` counts requests to ServiceNow. `make run` keeps this world up, with ServiceNow's page to look at.")
+    except KeyboardInterrupt:
+        print("\nInterrupted; the world is gone.")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _played(screen: Screen, *, lists_all: bool) -> int:
+    began = time.monotonic()
+    print("Starting a Functions host, Azurite, Entra ID and ServiceNow on this machine …", flush=True)
+    with World(log_file=LOG_FILE) as world:
+        print(f"They are up after {time.monotonic() - began:.1f} s.\n", flush=True)
+        lines = _print_table(Demo(world).parts(), screen)
+        broken = [line for line in lines if not line.is_as_promised]
+        verdict = _verdict(lines, broken, screen)
+        print(f"\n{verdict}")
+        for line in broken:
+            print(screen.bad(f"  not as promised: {line.sent}: {line.answer}, {line.incident}"))
+        if lists_all:
+            _print_incidents(world, screen)
+        else:
+            counts = Counter(STATES[row["state"]] for row in world.servicenow.incidents)
+            told = ", ".join(f"{count} {state}" for state, count in counts.items())
+            print(
+                f"ServiceNow holds {len(world.servicenow.incidents)} incidents: {told}. `make demo ALL=1` lists them."
+            )
+    print("`make run` keeps this world up, with ServiceNow's page to look at.")
     if broken:
         print(f"What the host said is in {LOG_FILE.relative_to(ROOT)}.")
+    if broken or lists_all:
+        print(verdict)
     return 1 if broken else 0
 
 
-def _print_table(lines: Iterator[Line]) -> list[Line]:
-    print("  " + "".join(name.ljust(width) for name, width in zip(_HEADINGS, _WIDTHS, strict=True)) + "as promised")
-    print("  " + "─" * (sum(_WIDTHS) + 11))
+def _verdict(lines: Sequence[Line], broken: Sequence[Line], screen: Screen) -> str:
+    if broken:
+        return screen.bad(f"{len(broken)} of {len(lines)} did NOT come out as promised.")
+    return screen.good(f"All {len(lines)} came out as promised.")
+
+
+def _print_table(parts: Iterable[tuple[str, Iterator[Line]]], screen: Screen) -> list[Line]:
+    cells = "".join(name.ljust(width) for name, width in zip(_HEADINGS, _WIDTHS, strict=True))
+    print(screen.faint(f"{cells}calls"))
     shown = []
-    for line in lines:
-        cells = (line.sent, line.answer, line.incident, line.calls)
-        text = "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
-        print(f"  {text}{'yes' if line.is_as_promised else 'NO'}", flush=True)
-        shown.append(line)
+    for title, lines in parts:
+        print(screen.bold(f"\n{title}"))
+        for line in lines:
+            cells = "".join(
+                _cut(cell, width - 1).ljust(width)
+                for cell, width in zip((line.sent, line.answer, line.incident), _WIDTHS, strict=True)
+            )
+            ending = screen.good("ok") if line.is_as_promised else screen.bad("NO")
+            print(f"{cells}{line.calls:>3}  {ending}", flush=True)
+            shown.append(line)
     return shown
 
 
-def _print_incidents(world: World) -> None:
-    print("\n  ServiceNow now holds:")
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _print_incidents(world: World, screen: Screen) -> None:
+    print(screen.bold("\nServiceNow now holds"))
     for row in world.servicenow.incidents:
         notes = len(world.servicenow.notes(row["sys_id"]))
-        print(
-            f"  {row['number']}  {STATES[row['state']]:<12} priority {row['priority']}  "
-            f"{notes} work note{'' if notes == 1 else 's'}  {row['short_description']}"
-        )
+        first = f"{row['number']}  {STATES[row['state']]:<11}  P{row['priority']}  {notes} notes  "
+        print(_cut(first + row["short_description"], 80))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,17 @@ A person starts it beside `make run`, which keeps the world up.
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from itsm_bridge.errors import BridgeError
+from itsm_bridge.operate.sources import local_world
 from local.alerts import MetricAlert, samples
 from local.entra.authority import AZURE_MONITOR
-from local.run import WORLD_FILE
+from local.world import ROOT
 
 #: The same alert in every call, so that `resolved` ends what `fired` began.
 SAMPLE = MetricAlert(guid="d3adbeef-0000-4000-8000-000000000001")
@@ -27,8 +30,11 @@ def main() -> int:
     parser.add_argument("alert", help="fired, resolved, samples (one of each kind), or a file with an alert as JSON")
     asked = parser.parse_args()
     try:
-        world = json.loads(WORLD_FILE.read_text())
-    except FileNotFoundError:
+        world = local_world(ROOT)
+    except BridgeError as error:
+        print(f"{error}.", file=sys.stderr)
+        return 2
+    if world is None:
         print("No world is up: start one with `make run`.", file=sys.stderr)
         return 1
     try:
@@ -36,7 +42,11 @@ def main() -> int:
     except OSError as error:
         print(f"{asked.alert} cannot be read: {error.strerror}.", file=sys.stderr)
         return 1
-    is_taken = [_sent(world, name, body) for name, body in bodies.items()]
+    try:
+        is_taken = [_sent(world, name, body) for name, body in bodies.items()]
+    except requests.RequestException as error:
+        print(f"The world does not answer: {type(error).__name__}.", file=sys.stderr)
+        return 3
     return 0 if all(is_taken) else 1
 
 
@@ -50,7 +60,7 @@ def _bodies(name: str) -> dict[str, bytes]:
     return {name: Path(name).read_bytes()}
 
 
-def _sent(world: dict[str, Any], name: str, body: bytes) -> bool:
+def _sent(world: Mapping[str, Any], name: str, body: bytes) -> bool:
     answer = requests.post(
         world["webhook"],
         data=body,
@@ -61,7 +71,7 @@ def _sent(world: dict[str, Any], name: str, body: bytes) -> bool:
     return answer.ok
 
 
-def _token(world: dict[str, Any]) -> str:
+def _token(world: Mapping[str, Any]) -> str:
     form = {
         "grant_type": "client_credentials",
         "client_id": AZURE_MONITOR,

@@ -113,7 +113,7 @@ def test_what_is_malformed_is_named_without_its_value(name: str, value: str) -> 
 def test_a_secret_that_the_platform_could_not_fetch_is_not_sent_in_its_place() -> None:
     message = problems(SERVICENOW_API_KEY="@Microsoft.KeyVault(SecretUri=https://v.example/secrets/key)")
 
-    assert message.startswith("SERVICENOW_API_KEY is a Key Vault reference that the platform could not resolve")
+    assert message.startswith("SERVICENOW_API_KEY is a Key Vault reference that was not resolved")
     assert message.count("could not resolve") == 1
 
 

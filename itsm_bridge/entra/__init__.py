@@ -7,5 +7,8 @@ The webhook asks `token` at each call; people run `setup` once, from the command
     setup           what must the directory hold, and what does the deployment need to know of it?
       directory     Microsoft Graph, as far as the set-up needs it
 
+    checkup         does Entra ID know us, and Azure Monitor's role with us?
+    person          how does a person prove who they are?
+
     Authorization header ──signing_keys──▶ token ──▶ claims, or InvalidToken, or Forbidden
 """

@@ -22,6 +22,7 @@ import jwt
 
 from itsm_bridge.entra.signing_keys import KeyRing
 from itsm_bridge.errors import Forbidden, InvalidToken
+from itsm_bridge.troubles import Trouble
 
 #: The claims of a token that passed every check. Only `TokenVerifier.verify` makes them.
 VerifiedClaims = NewType("VerifiedClaims", Mapping[str, object])
@@ -39,15 +40,16 @@ _HEADER_LIMIT = 16 * 1024
 #: How far our clock and Entra's may differ. Both follow NTP; a minute is little beside the hour that a token lives.
 _LEEWAY = timedelta(seconds=60)
 
-#: The reason that the log gives when PyJWT refuses a token. PyJWT's own sentences may quote the token.
-_REASONS: Mapping[type[Exception], str] = {
-    jwt.ExpiredSignatureError: "it has expired",
-    jwt.ImmatureSignatureError: "it is not valid yet",
-    jwt.InvalidAlgorithmError: "it is not signed with RS256",
-    jwt.InvalidAudienceError: "it is for another audience",
-    jwt.InvalidIssuerError: "its issuer is not the one of its tenant and version",
-    jwt.InvalidSignatureError: "its signature is wrong",
-    jwt.MissingRequiredClaimError: "a required claim is missing",
+#: The reason that the log gives when PyJWT refuses a token, and the kind of trouble. PyJWT's own sentences may quote
+#: the token.
+_REASONS: Mapping[type[Exception], tuple[str, Trouble]] = {
+    jwt.ExpiredSignatureError: ("it has expired", Trouble.EXPIRED),
+    jwt.ImmatureSignatureError: ("it is not valid yet", Trouble.EXPIRED),
+    jwt.InvalidAlgorithmError: ("it is not signed with RS256", Trouble.SIGNATURE),
+    jwt.InvalidAudienceError: ("it is for another audience", Trouble.AUDIENCE),
+    jwt.InvalidIssuerError: ("its issuer is not the one of its tenant and version", Trouble.TENANT),
+    jwt.InvalidSignatureError: ("its signature is wrong", Trouble.SIGNATURE),
+    jwt.MissingRequiredClaimError: ("a required claim is missing", Trouble.TOKEN),
 }
 
 
@@ -104,17 +106,23 @@ class TokenVerifier:
         header, unverified_claims = _peek(token)
         key_ring = self._key_rings.get(_tenant_and_version(unverified_claims))
         if key_ring is None:
-            raise InvalidToken(f"The access token is of no accepted tenant ({_received(header, unverified_claims)}).")
+            raise InvalidToken(
+                f"The access token is of no accepted tenant ({_received(header, unverified_claims)}).",
+                trouble=Trouble.TENANT,
+            )
         published = key_ring.look_up(header["kid"])
         key = published.keys.get(header["kid"])
         if key is None:
-            raise InvalidToken(f"The signing key is not published ({_received(header, unverified_claims)}).")
+            raise InvalidToken(
+                f"The signing key is not published ({_received(header, unverified_claims)}).",
+                trouble=Trouble.SIGNATURE,
+            )
         try:
             claims = self._decode(token, key, published.issuer)
         except jwt.PyJWTError as error:
-            reason = _REASONS.get(type(error), "it is malformed")
+            reason, trouble = _REASONS.get(type(error), ("it is malformed", Trouble.TOKEN))
             raise InvalidToken(
-                f"The access token is refused: {reason} ({_received(header, unverified_claims)})."
+                f"The access token is refused: {reason} ({_received(header, unverified_claims)}).", trouble=trouble
             ) from error
         self._judge(claims)
         return VerifiedClaims(claims)
@@ -155,28 +163,29 @@ class TokenVerifier:
         caller = claims.get(_CALLER_CLAIMS[claims["ver"]])
         roles = claims.get("roles", ())
         if "scp" in claims or claims.get("idtyp", "app") != "app":
-            objection = "the token speaks for a user"
+            objection, trouble = "the token speaks for a user", Trouble.CALLER
         elif caller is None or caller.casefold() not in self._allowed_callers:
-            objection = "the application is not an allowed caller"
+            objection, trouble = "the application is not an allowed caller", Trouble.CALLER
         elif self._required_role and self._required_role not in roles:
-            objection = f"the application lacks the role {_shown(self._required_role)}"
+            objection, trouble = f"the application lacks the role {_shown(self._required_role)}", Trouble.ROLE
         else:
             return
         raise Forbidden(
             f"The caller may not call: {objection}"
-            f" (application {_shown(caller)}, roles {_shown(roles)}, tenant {_shown(claims['tid'])})."
+            f" (application {_shown(caller)}, roles {_shown(roles)}, tenant {_shown(claims['tid'])}).",
+            trouble=trouble,
         )
 
 
 def _bearer_token(authorization: str | None) -> str:
     if not authorization:
-        raise InvalidToken("There is no Authorization header.")
+        raise InvalidToken("There is no Authorization header.", trouble=Trouble.NO_TOKEN)
     if len(authorization) > _HEADER_LIMIT:
-        raise InvalidToken(f"The Authorization header has {len(authorization)} characters.")
+        raise InvalidToken(f"The Authorization header has {len(authorization)} characters.", trouble=Trouble.NO_TOKEN)
     match authorization.split():
         case [scheme, token] if scheme.casefold() == "bearer" and token.isascii():
             return token
-    raise InvalidToken("The Authorization header is not one bearer token.")
+    raise InvalidToken("The Authorization header is not one bearer token.", trouble=Trouble.NO_TOKEN)
 
 
 def _peek(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -184,10 +193,10 @@ def _peek(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     try:
         unverified = jwt.decode_complete(token, options={"verify_signature": False})
     except jwt.PyJWTError as error:
-        raise InvalidToken("The access token cannot be read.") from error
+        raise InvalidToken("The access token cannot be read.", trouble=Trouble.TOKEN) from error
     header = unverified["header"]
     if header.get("alg") != "RS256" or "kid" not in header:
-        raise InvalidToken("The access token is not signed with RS256 and a named key.")
+        raise InvalidToken("The access token is not signed with RS256 and a named key.", trouble=Trouble.SIGNATURE)
     return header, unverified["payload"]
 
 

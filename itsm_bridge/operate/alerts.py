@@ -1,84 +1,75 @@
 """How do operators look at alerts and have them tried again?
 
-`cli` calls the commands `status`, `show` and `replay`. They do not call ServiceNow: `replay` wakes the worker, and the
-worker does.
+`cli` calls the commands `show`, `list`, `replay` and `forget`. They do not call ServiceNow: `replay` wakes the worker,
+and the worker does.
 """
 
-import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TextIO
+from itertools import islice
+from typing import Final
 
-from itsm_bridge.app import Stored
-from itsm_bridge.azure_monitor.correlation import key_of_alert_id
-from itsm_bridge.operate.exit_status import ACT, DONE
-from itsm_bridge.operate.show import SHOWN, content, is_overdue, sheet, table, titled
+from itsm_bridge.errors import Conflict, Damaged
+from itsm_bridge.operate.desk import Desk
+from itsm_bridge.operate.exit_status import ACT, DONE, NotUnderstood
+from itsm_bridge.operate.lookup import rows_named
+from itsm_bridge.operate.show import KEY_SHOWN, content, overview, resources_of, rule_of, sheet, time_of, why
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.storage.listing import RowState
-from itsm_bridge.storage.row_format import is_key
+from itsm_bridge.storage.row_format import ASIDE, is_key
+
+#: How many rows `list` prints unless it is told otherwise.
+LISTED: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """The parts, the clock and the output that a command works with."""
+class Wanted:
+    """The rows that `list` is asked for; "" and None ask for any."""
 
-    stored: Stored
-    now: Callable[[], datetime]
-    out: TextIO
-    as_json: bool
+    state: RowState | None = None
+    since: datetime | None = None
+    #: Parts of the names, or patterns with `*`, in any case.
+    rule: str = ""
+    resource: str = ""
+    limit: int = LISTED
 
-    def tell(self, text: str, content: object) -> None:
-        """Print `text` for people, or `content` as JSON."""
-        print(json.dumps(content, indent=2, ensure_ascii=False) if self.as_json else text, file=self.out)
-
-
-def status(desk: Desk) -> int:
-    """Tell how many alerts are in which state; 1 if an operator has to act."""
-    listing, now = desk.stored.listing, desk.now()
-    counts = listing.counts()
-    unsettled = sorted(listing.unsettled(), key=_age) if counts[RowState.UNSETTLED] else []
-    parked = sorted(listing.parked(), key=_age) if counts[RowState.PARKED] else []
-    overdue = sum(is_overdue(row, now) for row in unsettled if not row.work.is_waiting)
-    unreadable = [*listing.unreadable, *listing.set_aside()]
-    parts = ["  ".join(f"{state} {count}" for state, count in counts.items())]
-    if unsettled:
-        parts.append(table("Oldest unsettled", unsettled, now))
-    if parked:
-        parts.append(table("Parked", parked, now))
-    if overdue:
-        parts.append(f"{overdue} without a wake-up in time: `resync` runs every 5 minutes. Is the app up?")
-    if unreadable:
-        title = "Cannot be read (damaged, or of a newer version)"
-        parts.append(titled(title, unreadable[:SHOWN], len(unreadable)))
-    told = {
-        "counts": {str(state): count for state, count in counts.items()},
-        "overdue": overdue,
-        "unreadable": unreadable,
-        "unsettled": [content(row, now) for row in unsettled[:SHOWN]],
-        "parked": [content(row, now) for row in parked],
-    }
-    desk.tell("\n\n".join(parts), told)
-    return ACT if parked or overdue or unreadable else DONE
+    def fits(self, row: Record) -> bool:
+        """Whether rule and resource are those that are asked for."""
+        return _is_like(self.rule, [rule_of(row)]) and _is_like(self.resource, resources_of(row))
 
 
 def show(desk: Desk, what: str) -> int:
     """Tell everything about one alert; 1 if there is none."""
-    rows = _found(desk, what)
+    rows = rows_named(desk.stored, what)
     if not rows:
         return _nothing(desk, what)
     now = desk.now()
-    desk.tell("\n\n".join(sheet(row, now) for row in rows), [content(row, now) for row in rows])
+    text = "\n\n".join(sheet(row, now, desk.screen) for row in rows)
+    desk.tell(text, [content(row, now) for row in rows])
+    return DONE
+
+
+def list_alerts(desk: Desk, wanted: Wanted) -> int:
+    """Tell which alerts there are, those that changed last first."""
+    found = (row for row in desk.stored.listing.changed(state=wanted.state, since=wanted.since) if wanted.fits(row))
+    rows = sorted(found, key=lambda row: row.desired.changed_at, reverse=True)
+    shown, now = list(islice(rows, wanted.limit)), desk.now()
+    parts = [overview(shown, desk.screen)] if shown else ["There are none."]
+    if len(rows) > len(shown):
+        parts.append(f"{len(rows) - len(shown)} more; --limit shows more of them.")
+    if unreadable := desk.stored.listing.unreadable:
+        parts.append(f"{len(unreadable)} rows cannot be read; `status` names them.")
+    desk.tell("\n\n".join(parts), [content(row, now) for row in shown])
     return DONE
 
 
 def replay(desk: Desk, what: str) -> int:
-    """Have one alert looked at now; 1 if there is none or nothing is left to do."""
-    rows = _found(desk, what)
-    if not rows:
-        return _nothing(desk, what)
-    return _replay(desk, rows)
+    """Have one alert looked at now; 1 if there is none."""
+    rows = rows_named(desk.stored, what)
+    return _replay(desk, rows) if rows else _nothing(desk, what)
 
 
 def replay_parked(desk: Desk) -> int:
@@ -86,16 +77,48 @@ def replay_parked(desk: Desk) -> int:
     return _replay(desk, list(desk.stored.listing.parked()))
 
 
-def _replay(desk: Desk, rows: Iterable[Record]) -> int:
-    woken = [row for row in rows if _wake(desk, row)]
-    lines = [f"{row.key}  {row.observed.number or 'no incident yet'}" for row in woken]
-    text = "\n".join([*lines, f"{len(woken)} will be looked at now."])
-    desk.tell(text, {"replayed": [row.key for row in woken]})
-    return DONE if woken else ACT
+def forget(desk: Desk, what: str, *, ask: Callable[[str], bool]) -> int:
+    """Delete the rows of one alert, or one that cannot be read, once `ask` agreed to what that means.
+
+    1 if there is none, if the person did not agree, or if a worker has it just now.
+    """
+    if what.lower().startswith(ASIDE):
+        return _forget_unreadable(desk, what.lower(), ask)
+    try:
+        rows = rows_named(desk.stored, what)
+    except Damaged:
+        if not is_key(what.lower()):
+            raise
+        return _forget_unreadable(desk, what.lower(), ask)
+    if not rows:
+        return _nothing(desk, what)
+    forgotten = [row for row in rows if _forget(desk, row, ask)]
+    lines = [f"{row.key[:KEY_SHOWN]}  is forgotten." for row in forgotten]
+    desk.tell("\n".join(lines or ["Nothing is forgotten."]), {"forgotten": [row.key for row in forgotten]})
+    return DONE if forgotten else ACT
 
 
-def _wake(desk: Desk, row: Record) -> bool:
-    """Unpark the row and wake it; return False if nothing is left to do.
+def _replay(desk: Desk, rows: Sequence[Record]) -> int:
+    results = [(row, _left_alone(desk, row)) for row in rows]
+    woken, left = [row for row, why_not in results if not why_not], [each for each in results if each[1]]
+    lines = [
+        desk.screen.wrapped(
+            f"{row.observed.number or 'no incident yet'}  {why_not or 'is looked at now'}",
+            first=f"{row.key[:KEY_SHOWN]}  ",
+            indent=KEY_SHOWN + 2,
+        )
+        for row, why_not in results
+    ]
+    told = {
+        "replayed": [row.key for row in woken],
+        "left": [{"key": row.key, "reason": reason} for row, reason in left],
+    }
+    desk.tell("\n".join(lines or ["No alert is parked."]), told)
+    return DONE
+
+
+def _left_alone(desk: Desk, row: Record) -> str:
+    """Unpark the row and wake it, and return ""; or return why there is nothing to do.
 
     The row says first that it awaits work: if anything fails after that, `resync` finds it.
 
@@ -103,27 +126,83 @@ def _wake(desk: Desk, row: Record) -> bool:
         Unavailable: storage did not answer.
         Conflict: workers or webhooks kept changing the row.
     """
+    reason = ""
 
-    def unparked(row: Record | None) -> Record | None:
-        is_done = row is None or (row.is_settled and not row.work.is_parked)
-        return None if is_done or row is None else row.replayed(desk.now())
+    def unparked(known: Record | None) -> Record | None:
+        nonlocal reason
+        reason = _why_not(known, desk.now())
+        return None if known is None or reason else known.replayed(desk.now())
 
     woken = swap(desk.stored.store, row.key, unparked, row=row)
-    if woken is None or not woken.awaits_work:
-        return False
+    if reason or woken is None:
+        return reason
+    if not woken.awaits_work:
+        return f"is left alone. {why(woken, desk.now())}"
     desk.stored.wakeups.send(row.key, delay=timedelta(0))
+    return ""
+
+
+def _why_not(row: Record | None, now: datetime) -> str:
+    if row is None:
+        return "is gone meanwhile."
+    if not row.work.is_parked and row.is_settled and not row.work.links_later:
+        return f"is left alone. {why(row, now)}"
+    if row.work.is_leased(now):
+        return f"is left alone. {why(row, now)}"
+    return ""
+
+
+def _forget(desk: Desk, row: Record, ask: Callable[[str], bool]) -> bool:
+    """Delete one row if the person agrees; return whether it was deleted."""
+    now = desk.now()
+    if row.work.is_leased(now):
+        raise Conflict(f"{row.key[:KEY_SHOWN]} is being worked on until {time_of(row.work.leased_until)}")
+    if not ask(f"{_what_it_means(row)} Forget {row.key[:KEY_SHOWN]}?"):
+        return False
+    desk.stored.store.delete(row)
     return True
 
 
-def _found(desk: Desk, what: str) -> list[Record]:
-    """Return the rows that a key, an alertId, or an incident's number names."""
-    if is_key(what.lower()):
-        row = desk.stored.store.read(what.lower())
-        return [row] if row else []
-    if "/" in what:
-        row = desk.stored.store.read(key_of_alert_id(what))
-        return [row] if row else []
-    return list(desk.stored.listing.with_number(what.upper()))
+def _what_it_means(row: Record) -> str:
+    number = row.observed.number
+    if row.desired.is_firing and number:
+        return (
+            f"{number} stays as it is in ServiceNow, and nobody resolves it when the alert is over. If Azure Monitor"
+            " sends the alert again, the incident is found again by its id."
+        )
+    if not row.is_settled:
+        return "ServiceNow was not told all that Azure Monitor said, and will not be: this alert is lost."
+    what = f"{number} stays as it is in ServiceNow. " if number else ""
+    return f"{what}The alert is over; what was done about it can no longer be shown."
+
+
+def _forget_unreadable(desk: Desk, row_key: str, ask: Callable[[str], bool]) -> int:
+    if not ask(f"The row {row_key} cannot be read, and its content is lost. Forget it?"):
+        desk.tell("Nothing is forgotten.", {"forgotten": []})
+        return ACT
+    if not desk.stored.store.discard(row_key):
+        return _nothing(desk, row_key)
+    desk.tell(f"{row_key}  is forgotten.", {"forgotten": [row_key]})
+    return DONE
+
+
+def asking(*, is_terminal: bool, is_agreed: bool, read: Callable[[str], str] = input) -> Callable[[str], bool]:
+    """Return how a person is asked: not at all if they agreed with `--yes`, else at the terminal.
+
+    The returned function raises NotUnderstood where nobody can be asked.
+    """
+
+    def ask(question: str) -> bool:
+        if is_agreed:
+            return True
+        if not is_terminal:
+            raise NotUnderstood(f"{question} Nobody can be asked here: repeat it with --yes")
+        try:
+            return read(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
+
+    return ask
 
 
 def _nothing(desk: Desk, what: str) -> int:
@@ -132,5 +211,8 @@ def _nothing(desk: Desk, what: str) -> int:
     return ACT
 
 
-def _age(row: Record) -> datetime:
-    return row.work.failing_since or row.desired.changed_at
+def _is_like(wanted: str, names: Sequence[str]) -> bool:
+    if not wanted:
+        return True
+    pattern = re.escape(wanted if "*" in wanted else f"*{wanted}*").replace(r"\*", ".*")
+    return any(re.fullmatch(pattern, name, re.IGNORECASE | re.DOTALL) for name in names)

@@ -7,7 +7,8 @@ a while, and ServiceNow is not called while it asked us to wait.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,8 +36,15 @@ class Check:
 class Health:
     """The parts that the app depends on, looked at together."""
 
-    def __init__(self, *checks: Check, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *checks: Check, now: Callable[[], datetime], standing: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        """Look at `checks`, and name the parts that `standing` knows to be down, as other processes found.
+
+        `standing` may raise a BridgeError if it cannot tell.
+        """
         self._checks = checks
+        self._standing = standing
         self._now = now
         self._lock = threading.Lock()
         self._looked_at: datetime | None = None
@@ -49,7 +57,11 @@ class Health:
         # may need.
         if not is_fresh and self._lock.acquire(blocking=False):
             try:
-                self._down = tuple(check.name for check in self._checks if not _passes(check))
+                down = [check.name for check in self._checks if not _passes(check)]
+                # The table has a check of its own.
+                with suppress(BridgeError):
+                    down += self._standing()
+                self._down = tuple(dict.fromkeys(down))
                 self._looked_at = self._now()
             finally:
                 self._lock.release()

@@ -1,25 +1,45 @@
 """How is the row of an alert shown to a person, or to a script?
 
-The commands in `alerts` call it. It looks nothing up and prints nothing: records in, text or JSON content out.
+The commands in `alerts` and `status` call it. It looks nothing up and prints nothing: records in, text or JSON content
+out. States are told in words, because ServiceNow's numbers say nothing to a person.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from itsm_bridge.operate.terminal import Screen
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
+from itsm_bridge.servicenow.incident import IncidentState
 from itsm_bridge.storage.listing import RowState, state_of
+
+#: After so long an alert that waits for its incident is told.
+LONG_WAIT: Final = timedelta(minutes=10)
 
 #: How many rows a table shows.
 SHOWN: Final = 20
+
+#: Digits of a key that a table shows, and that `show`, `replay` and `forget` accept.
+KEY_SHOWN: Final = 12
+
+#: The name of a rule in the field by which incidents of the bridge are recognised.
+_RULE_PREFIX: Final = "Azure Monitor: "
+
+#: States of an incident by their numbers, as the steps of a row name them.
+_STATE_NUMBER = re.compile(r"\bin state (-?[0-9]+)\b")
+_STATE_NAMES = {str(int(state)): state.name.replace("_", " ").title() for state in IncidentState}
 
 
 def why(row: Record, now: datetime) -> str:
     """Say in a sentence what happens next with the row, and why."""
     if row.work.is_parked:
         return f"Parked until somebody acts: {row.work.last_error}"
+    if row.is_settled and row.work.links_later:
+        what = f"{row.observed.number} says what Azure Monitor said, and waits for its configuration item. "
+        return what + _what_comes(row, now, f" after: {row.work.last_error}" if row.work.last_error else "")
     if row.is_settled:
         what = f"the incident {row.observed.number}" if row.observed.number else "no incident"
         return f"Nothing: {what} is as Azure Monitor's last word wants it."
@@ -29,6 +49,26 @@ def why(row: Record, now: datetime) -> str:
 def is_overdue(row: Record, now: datetime) -> bool:
     """Whether the wake-up of a row that awaits work is overdue."""
     return now >= row.work.wake_up_at + WAKE_UP_GRACE
+
+
+def is_waiting_long(row: Record, now: datetime) -> bool:
+    """Whether Azure Monitor said so long ago what the incident does not say yet that an operator should know."""
+    return not row.is_settled and not row.work.is_parked and now - row.desired.changed_at > LONG_WAIT
+
+
+def rule_of(row: Record) -> str:
+    """Return the name of the alert rule, as the incident has it; "" if only the end was seen."""
+    return row.desired.fields_at_creation.get("correlation_display", "").removeprefix(_RULE_PREFIX)
+
+
+def resources_of(row: Record) -> Sequence[str]:
+    """Return what the alert affects, the most specific first: ARM ids and names."""
+    return tuple(dict.fromkeys(each for wanted in row.desired.links.values() for each in wanted))
+
+
+def in_words(text: str) -> str:
+    """Return a text with the states of incidents by their names."""
+    return _STATE_NUMBER.sub(lambda found: f"in state {_STATE_NAMES.get(found[1], found[1])}", text)
 
 
 def content(row: Record, now: datetime) -> dict[str, object]:
@@ -48,9 +88,11 @@ def content(row: Record, now: datetime) -> dict[str, object]:
         "next": why(row, now),
         "incident": {"number": seen.number, "sys_id": seen.incident_id} if seen.incident_id else None,
         "short_description": desired.fields.get("short_description", ""),
+        "rule": rule_of(row),
+        "resources": list(resources_of(row)),
         "generation": seen.generation,
         "signals": {
-            name or "(one voice)": {"is_firing": signal.is_firing, "at": _time(signal.at) or None}
+            name or "(one voice)": {"is_firing": signal.is_firing, "at": time_of(signal.at) or None}
             for name, signal in desired.signals.items()
         },
         "revision": desired.revision,
@@ -58,74 +100,91 @@ def content(row: Record, now: datetime) -> dict[str, object]:
         "notes_owed": len(work.notes),
         "attempts": work.attempts,
         "last_error": work.last_error,
-        "decisions": [{**asdict(each), "at": _time(each.at)} for each in work.steps],
-        **{name: _time(moment) or None for name, moment in times.items()},
+        "decisions": [{**asdict(each), "result": in_words(each.result), "at": time_of(each.at)} for each in work.steps],
+        **{name: time_of(moment) or None for name, moment in times.items()},
     }
 
 
-def sheet(row: Record, now: datetime) -> str:
+def sheet(row: Record, now: datetime, screen: Screen) -> str:
     """Return everything about an alert, for people."""
     desired, seen, work = row.desired, row.observed, row.work
     lines = {
         "Key": row.key,
         "Alert": desired.fields.get("short_description", "(only its end was seen)"),
+        "Rule": rule_of(row) or "not told",
         "State": str(_state(row)),
         "Next": why(row, now),
         "Incident": f"{seen.number}  {seen.incident_id}" if seen.incident_id else "none known",
         "Generation": f"{seen.generation}" + (f", after {seen.previous_number}" if seen.previous_number else ""),
         "Revision": f"{desired.revision} said, {seen.revision} told to ServiceNow, {len(work.notes)} notes owed",
-        "Attempts": f"{work.attempts} failed" + (f" since {_time(work.failing_since)}" if work.failing_since else ""),
-        "Seen first": _time(row.created_at),
-        "Changed": _time(desired.changed_at),
+        "Attempts": f"{work.attempts} failed" + (f" since {time_of(work.failing_since)}" if work.failing_since else ""),
+        "Not stored": ", ".join(seen.fields_not_stored),
+        "Seen first": time_of(row.created_at),
+        "Changed": time_of(desired.changed_at),
     }
     signals = [
-        f"{'fires' if signal.is_firing else 'is over'}  {_time(signal.at)}  {name}".rstrip()
+        f"{'fires' if signal.is_firing else 'is over'}  {time_of(signal.at)}  {name}".rstrip()
         for name, signal in row.desired.signals.items()
     ]
     decisions = [
-        f"{_time(each.at)}  {each.action:<7}  {each.reason:<40}  {each.result}{_times(each.times)}"
+        f"{time_of(each.at)}  {each.action:<7}  {each.reason:<40}  {in_words(each.result)}{_times(each.times)}"
         for each in row.work.steps
     ]
-    return "\n".join(
-        [
-            *(f"{name:<11} {text}" for name, text in lines.items()),
-            *(f"{'Signal':<11} {text}" for text in signals),
-            *(f"{'' if number else 'Decisions':<11} {text}" for number, text in enumerate(decisions)),
-        ]
-    )
+    told = [
+        *((name, text) for name, text in lines.items() if text),
+        *(("Signal", text) for text in signals),
+        *(("" if number else "Decisions", text) for number, text in enumerate(decisions)),
+    ]
+    return "\n".join(screen.wrapped(text, first=f"{name:<11} ", indent=12) for name, text in told)
 
 
-def table(title: str, rows: Sequence[Record], now: datetime) -> str:
+def table(title: str, rows: Sequence[Record], now: datetime, screen: Screen) -> str:
     """Return the first of the rows as a table with a title, for people."""
     cells = [("KEY", "INCIDENT", "CHANGED", "TRIES", "NEXT")] + [
-        (row.key[:12], row.observed.number or "-", _time(row.desired.changed_at), str(row.work.attempts), why(row, now))
+        (
+            row.key[:KEY_SHOWN],
+            row.observed.number or "-",
+            time_of(row.desired.changed_at),
+            str(row.work.attempts),
+            why(row, now),
+        )
         for row in rows[:SHOWN]
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    lines = [
-        "  ".join([*(text.ljust(width) for text, width in zip(line[:4], widths, strict=True)), line[4]])
-        for line in cells
+    return titled(title, screen.columns(cells), len(rows), screen)
+
+
+def overview(rows: Sequence[Record], screen: Screen) -> str:
+    """Return rows as the table that `list` prints, for people."""
+    cells = [("KEY", "STATE", "INCIDENT", "CHANGED", "ALERT")] + [
+        (
+            row.key[:KEY_SHOWN],
+            str(_state(row)),
+            row.observed.number or "-",
+            time_of(row.desired.changed_at),
+            row.desired.fields.get("short_description", "(only its end was seen)"),
+        )
+        for row in rows
     ]
-    return titled(title, lines, len(rows))
+    return "\n".join(screen.columns(cells))
 
 
-def titled(title: str, lines: Sequence[str], count: int) -> str:
+def titled(title: str, lines: Sequence[str], count: int, screen: Screen) -> str:
     """Return lines under a title that says how many there are, if that are more than are shown."""
     more = f" (the first {SHOWN} of {count})" if count > SHOWN else ""
-    return "\n".join([f"{title}{more}", *lines])
+    return "\n".join([screen.bold(f"{title}{more}"), *lines])
 
 
 def _what_comes(row: Record, now: datetime, because: str) -> str:
     if row.work.is_leased(now):
-        return f"Being worked on, or its worker died; free at {_time(row.work.leased_until)}."
+        return f"Being worked on, or its worker died; free at {time_of(row.work.leased_until)}."
     if row.work.is_waiting:
         return f"Waits for ServiceNow; a few of those who wait are tried every 5 minutes{because}"
     if is_overdue(row, now):
-        return f"Its wake-up is overdue since {_time(row.work.wake_up_at)}; resync will wake it{because}"
+        return f"Its wake-up is overdue since {time_of(row.work.wake_up_at)}; resync will wake it{because}"
     if row.is_in_doubt(now):
-        until = _time(row.observed.in_doubt_until)
+        until = time_of(row.observed.in_doubt_until)
         return f"A write of unknown outcome may take effect until {until}; then again{because}"
-    return f"Looked at again at {_time(row.work.wake_up_at)}{because}"
+    return f"Looked at again at {time_of(row.work.wake_up_at)}{because}"
 
 
 def _state(row: Record) -> RowState:
@@ -136,5 +195,6 @@ def _times(times: int) -> str:
     return f" ({times} times, the last is shown)" if times > 1 else ""
 
 
-def _time(moment: datetime | None) -> str:
+def time_of(moment: datetime | None) -> str:
+    """Return a moment as people and scripts read it, in UTC; "" if there is none."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""

@@ -13,6 +13,8 @@
     table_api      how are rows of any table read and written?
       verdicts     what has come of a request?                        pure: one table
       credentials  how do we prove who we are?
+      advice       what does a refusal mean for people?             pure: one table
+    checkup        may our account do what it must?
 
     write ──fields──▶ incidents ──▶ table_api ──▶ the instance ──verdicts──▶ incident, or an error of `errors`
 """

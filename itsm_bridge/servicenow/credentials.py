@@ -28,9 +28,11 @@ from urllib.parse import urlencode
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
+from itsm_bridge.servicenow.advice import AWAY, HIBERNATES, LIMITED, REFUSES_ADDRESS, refused_sign_in
 from itsm_bridge.servicenow.verdicts import is_hibernating, parsed, retry_after
 from itsm_bridge.settings import ServiceNowSettings
 from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ _RENEWAL_PAUSE = 10.0
 #: The tokens that a header can carry.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
+_CLIENT = "SERVICENOW_CLIENT_ID, SERVICENOW_CLIENT_SECRET"
+_USER = "SERVICENOW_USERNAME, SERVICENOW_PASSWORD"
+
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -54,6 +59,8 @@ class Header:
 
     name: str
     value: str = field(repr=False)
+    #: How we sign in, and by which settings, for people.
+    way: str = "a fixed header"
 
     def headers(self, deadline: Deadline) -> Mapping[str, str]:  # noqa: ARG002 - a token is waited for, this is not
         """Return the header that each request carries."""
@@ -74,14 +81,27 @@ class _Token:
 class OAuth:
     """Access tokens of one instance; safe to share between threads."""
 
-    def __init__(self, token_url: str, form: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        token_url: str,
+        form: Mapping[str, str],
+        *,
+        way: str = "OAuth",
+        troubles: Troubles | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Remember where tokens come from; nothing is sent yet.
 
         Args:
             token_url: The token endpoint.
             form: The fields that are posted there.
+            way: The grant and its settings, for people.
+            troubles: Where a sign-in that is refused is counted.
             clock: Seconds from any origin, for the life of tokens.
         """
+        #: How we sign in, and by which settings, for people.
+        self.way = way
+        self._troubles = troubles or Troubles()
         self._token_url = token_url
         self._body = urlencode(form).encode()
         self._clock = clock
@@ -150,6 +170,7 @@ class OAuth:
                 deadline=deadline,
             )
         except NoAnswer as error:
+            self._troubles.count(Trouble.AWAY, str(error))
             raise Unavailable(f"ServiceNow gave no token: {error}") from error
         return self._token_of(received)
 
@@ -157,10 +178,7 @@ class OAuth:
         content = parsed(received.body) if received.status == HTTPStatus.OK else None
         access_token = content.get("access_token") if isinstance(content, dict) else None
         if not (isinstance(access_token, str) and _TOKEN.fullmatch(access_token)):
-            error = _no_token(received)
-            if received.status in _REFUSALS:
-                log.error("%s; somebody has to look at the credentials", error)
-            raise error
+            raise self._no_token(received)
         lifetime = _lifetime(content.get("expires_in") if isinstance(content, dict) else None)
         now = self._clock()
         return _Token(
@@ -169,12 +187,37 @@ class OAuth:
             ends_at=now + lifetime,
         )
 
+    def _no_token(self, received: Received) -> Unavailable:
+        """Count and log why there is no token; return it as the error to raise."""
+        headers = {name.lower(): value for name, value in received.headers.items()}
+        # An edge or a firewall that refuses every caller says nothing of our credentials.
+        is_from_node = "x-transaction-id" in headers or received.status == HTTPStatus.UNAUTHORIZED
+        if is_hibernating(headers, received.body):
+            advice, why = HIBERNATES, "the instance hibernates"
+        elif received.status in _REFUSALS and is_from_node:
+            advice, why = refused_sign_in(self.way), f"answer {received.status}"
+        elif received.status == HTTPStatus.FORBIDDEN:
+            advice, why = REFUSES_ADDRESS, "answer 403, not by an application node"
+        elif received.status == HTTPStatus.TOO_MANY_REQUESTS:
+            advice, why = LIMITED, "answer 429"
+        else:
+            advice, why = AWAY, f"answer {received.status}"
+        told = "" if advice is AWAY else f"; {advice.remedy if advice.meaning in why else advice}"
+        error = Unavailable(
+            f"ServiceNow gave no token: {why}{told}", retry_after=retry_after(headers, now=datetime.now(UTC))
+        )
+        if advice.trouble is not None:
+            self._troubles.count(advice.trouble, f"{why}; {advice.meaning}")
+        if received.status in _REFUSALS:
+            log.error("%s", error)
+        return error
+
 
 Credentials = Header | OAuth
 
 
-def credentials_of(settings: ServiceNowSettings) -> Credentials:
-    """Return the best credentials that `settings` allow.
+def credentials_of(settings: ServiceNowSettings, troubles: Troubles | None = None) -> Credentials:
+    """Return the best credentials that `settings` allow; a sign-in that is refused is counted in `troubles`.
 
     Raises:
         InvalidSettings: the API key cannot be sent.
@@ -183,15 +226,17 @@ def credentials_of(settings: ServiceNowSettings) -> Credentials:
         form = {"client_id": settings.client_id, "client_secret": settings.client_secret}
         if settings.username:
             form |= {"grant_type": "password", "username": settings.username, "password": settings.password}
+            way = f"OAuth password grant ({_CLIENT}, {_USER})"
         else:
             form |= {"grant_type": "client_credentials"}
-        return OAuth(f"{settings.instance_url}/oauth_token.do", form)
+            way = f"OAuth client credentials ({_CLIENT})"
+        return OAuth(f"{settings.instance_url}/oauth_token.do", form, way=way, troubles=troubles)
     if settings.api_key:
         if not _TOKEN.fullmatch(settings.api_key):
             raise InvalidSettings("SERVICENOW_API_KEY holds characters that no header can")
-        return Header("x-sn-apikey", settings.api_key)
+        return Header("x-sn-apikey", settings.api_key, "API key (SERVICENOW_API_KEY)")
     pair = f"{settings.username}:{settings.password}".encode()
-    return Header("Authorization", f"Basic {base64.b64encode(pair).decode()}")
+    return Header("Authorization", f"Basic {base64.b64encode(pair).decode()}", f"basic authentication ({_USER})")
 
 
 def _lifetime(expires_in: object) -> float:
@@ -200,9 +245,3 @@ def _lifetime(expires_in: object) -> float:
     if isinstance(expires_in, (int, float)) and 0 <= expires_in < timedelta(days=365).total_seconds():
         return float(expires_in)
     return _SHORT_LIFE
-
-
-def _no_token(received: Received) -> Unavailable:
-    headers = {name.lower(): value for name, value in received.headers.items()}
-    why = "the instance hibernates" if is_hibernating(headers, received.body) else f"answer {received.status}"
-    return Unavailable(f"ServiceNow gave no token: {why}", retry_after=retry_after(headers, now=datetime.now(UTC)))

@@ -29,6 +29,7 @@ from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, 
 from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, OWNED_FIELDS, status_of
 from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
+from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +65,23 @@ class Incidents:
     """The incidents of one instance; safe to share between threads."""
 
     def __init__(
-        self, table_api: TableApi, *, close_code: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        table_api: TableApi,
+        *,
+        close_code: str = "",
+        troubles: Troubles | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Use `table_api`; nothing is sent yet.
 
         Args:
             table_api: The tables of the instance.
             close_code: The code to resolve with, if the instance has this choice; "" for the most fitting one.
+            troubles: Where it is counted that fields are not stored, or that no close code will do.
             clock: Seconds from any origin, for the age of what was learnt.
         """
         self._table_api = table_api
+        self._troubles = troubles or Troubles()
         self._close_code = close_code
         self._clock = clock
         self._honours_sys_id: bool | None = None
@@ -323,6 +331,7 @@ class Incidents:
         if self._close_code and code.casefold() != self._close_code.casefold():
             self._warn("close code", "the instance has no close code %r; %r is used instead", self._close_code, code)
         elif not code:
+            self._troubles.count(Trouble.CLOSE_CODE)
             self._warn("close code", "the instance has no close code that we know: set SERVICENOW_CLOSE_CODE to one")
         return code
 
@@ -341,6 +350,8 @@ class Incidents:
             for name, value in sent.items()
             if name not in _JOURNALS and name != "sys_id" and not _is_same(value, incident.fields.get(name, ""))
         )
+        if dropped:
+            self._troubles.count(Trouble.FIELDS, ", ".join(dropped))
         for name in dropped:
             self._warn(f"dropped {name}", "ServiceNow did not store %s as it was sent: refused, cut or mangled", name)
         return replace(incident, not_stored=dropped)

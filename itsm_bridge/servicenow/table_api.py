@@ -22,9 +22,11 @@ from http import HTTPStatus
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.servicenow.advice import AWAY, Advice, advice_for, reading_advice
 from itsm_bridge.servicenow.credentials import Credentials
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
 from itsm_bridge.transport import NoAnswer, Transport
+from itsm_bridge.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,10 @@ class _Request:
     params: Mapping[str, str]
     values: Mapping[str, str] | None = None
 
+    @property
+    def table(self) -> str:
+        return self.path.partition("/")[0]
+
     def __str__(self) -> str:
         return f"ServiceNow, {self.method} {self.path}"
 
@@ -92,8 +98,9 @@ class _Request:
 class TableApi:
     """The tables of one instance; safe to share between threads."""
 
-    def __init__(self, instance_url: str, credentials: Credentials) -> None:
-        """Remember where the instance is; nothing is sent yet."""
+    def __init__(self, instance_url: str, credentials: Credentials, *, troubles: Troubles | None = None) -> None:
+        """Remember where the instance is, and count in `troubles` what it refuses; nothing is sent yet."""
+        self._troubles = troubles or Troubles()
         self._url = f"{instance_url.rstrip('/')}/api/now/table"
         self._credentials = credentials
         self._transport = Transport()
@@ -151,7 +158,12 @@ class TableApi:
         rows = [_shown(row, displayed) for row in answer.result]
         if must_see_all and len(rows) < min(answer.count or 0, limit):
             log.error("%s: of %d rows that match %d are shown to our account", request, answer.count, len(rows))
-            raise NotAllowed(f"{request}: what is asked for exists and is hidden from our account", is_refusal=True)
+            advice = reading_advice(table)
+            self._count(advice, f"{request}: rows that match are hidden")
+            told = f"; {advice}" if advice else ""
+            raise NotAllowed(
+                f"{request}: what is asked for exists and is hidden from our account{told}", is_refusal=True
+            )
         if any(name not in row for row in rows for name in wanted):
             raise UnknownField(f"{request}: the rows lack a field that was asked for")
         found = tuple(row for row in rows if _fulfils(row, wanted))
@@ -210,9 +222,16 @@ class TableApi:
             answer = self._answer(request, self._credentials.headers(deadline), deadline)
         if answer.effect is Effect.CONFIRMED:
             return answer
+        advice = advice_for(request.method, request.table, answer, way=self._credentials.way)
+        # ServiceNow's own words may quote a field, so that they are for the log and the row of the alert alone.
+        self._count(advice, f"{request}: {answer.status or answer.reason}")
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            log.error("%s: %s", request, answer.reason)
-        raise _error_of(request, answer)
+            log.error("%s: %s%s", request, answer.reason, f"; {advice}" if advice else "")
+        raise _error_of(request, answer, advice)
+
+    def _count(self, advice: Advice | None, detail: str) -> None:
+        if advice is not None and advice.trouble is not None:
+            self._troubles.count(advice.trouble, detail)
 
     def _answer(self, request: _Request, authorization: Mapping[str, str], deadline: Deadline) -> Verdict:
         """Send a request and judge its answer; a read whose kept connection was dropped is sent once more."""
@@ -243,8 +262,9 @@ def _row_of(answer: Verdict) -> Row:
     return {name: _text(value) for name, value in result.items()} if isinstance(result, Mapping) else {}
 
 
-def _error_of(request: _Request, answer: Verdict) -> BridgeError:
-    message = f"{request}: {answer.reason}"
+def _error_of(request: _Request, answer: Verdict, advice: Advice | None) -> BridgeError:
+    # Of an instance that is away the reason says enough.
+    message = f"{request}: {answer.reason}" + (f"; {advice}" if advice not in (None, AWAY) else "")
     if answer.effect is Effect.REJECTED:
         return Rejected(message)
     if answer.effect is Effect.UNKNOWN:

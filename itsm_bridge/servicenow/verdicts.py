@@ -87,6 +87,8 @@ class Verdict:
     is_absent: bool = False
     #: Whether a node says that it has no such table or API: for good, or because it is just starting.
     is_no_table: bool = False
+    #: Whether the instance sleeps and did not look at the request.
+    is_hibernating: bool = False
     #: Whether there is an answer that is larger than anything we read.
     is_too_large: bool = False
     #: How many rows match, those that are hidden from us included; None if that was not told.
@@ -180,6 +182,8 @@ def _says_anything(*statuses: int) -> Callable[[_Seen], bool]:
 
 _CONFIRMED, _REJECTED, _SAFE, _UNKNOWN = Effect.CONFIRMED, Effect.REJECTED, Effect.RETRY_SAFE, Effect.UNKNOWN
 
+_HIBERNATES = _Rule("the instance hibernates", lambda seen: is_hibernating(seen.headers, seen.body), *(_SAFE,) * 3)
+
 _RESULT = _Rule("a result", _has_result, _CONFIRMED, _CONFIRMED, _CONFIRMED)
 _ABSENT = _Rule(
     "there is no such row, or it is hidden",
@@ -194,7 +198,7 @@ _NO_TABLE = _Rule(
 )
 
 _RULES: tuple[_Rule, ...] = (
-    _Rule("the instance hibernates", lambda seen: is_hibernating(seen.headers, seen.body), _SAFE, _SAFE, _SAFE),
+    _HIBERNATES,
     _RESULT,
     _Rule("no complete result", _is(*range(200, 300)), _SAFE, _UNKNOWN, _UNKNOWN),
     _Rule("not authenticated", _is(401, 407), _SAFE, _SAFE, _SAFE),
@@ -224,6 +228,7 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
         result=seen.result if rule is _RESULT else None,
         is_absent=rule is _ABSENT,
         is_no_table=rule is _NO_TABLE,
+        is_hibernating=rule is _HIBERNATES,
         count=_count_of(names),
         retry_after=wait,
         is_refusal=seen.is_said and status in _REFUSALS and rule is not _NO_TABLE,

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from azure.core.exceptions import (
     AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
@@ -74,7 +76,7 @@ def answering(what: str) -> Iterator[None]:
     except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
         raise
     except AzureError as error:
-        raise Unavailable(f"{what} did not answer: {type(error).__name__}") from error
+        raise Unavailable(_told(what, error)) from error
 
 
 def created_if_absent(call: Callable[[], _T], *, create: Callable[[], object], absent: str) -> _T:
@@ -89,11 +91,33 @@ def created_if_absent(call: Callable[[], _T], *, create: Callable[[], object], a
     return call()
 
 
-def _code_of(error: ResourceNotFoundError) -> str:
-    """Return the error code of storage; not every operation of the libraries reads it.
+#: By error code of storage: why it refused, and who can mend that.
+#: https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2
+_REFUSALS: Mapping[str, str] = {
+    "AuthorizationPermissionMismatch": "who asks lacks a role: an owner of the account grants Storage Table Data"
+    " Contributor and Storage Queue Data Contributor",
+    "AuthorizationFailure": "its firewall does not let this address in, or who asks lacks a role: an owner of the"
+    " account allows the network",
+    "AuthenticationFailed": "the key or the signature is wrong, or the clocks differ by more than 15 minutes: an owner"
+    " of the account has the key",
+    "KeyBasedAuthenticationNotPermitted": "the account takes no keys: name it with AzureWebJobsStorage__accountName",
+    "AccountIsDisabled": "the account is disabled",
+}
+_NOT_SIGNED_IN = "nobody is signed in who may ask: `az login` signs a person in, the app needs its identity"
 
-    https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2
-    """
+
+def _told(what: str, error: AzureError) -> str:
+    """Say why storage did not do what was asked. The library's own message may hold addresses and signatures."""
+    if isinstance(error, ClientAuthenticationError) and error.response is None:
+        return f"{what} was not asked: {_NOT_SIGNED_IN}"
+    code = _code_of(error) if isinstance(error, HttpResponseError) else ""
+    if code in _REFUSALS:
+        return f"{what} refused: {_REFUSALS[code]} ({code})"
+    return f"{what} did not answer: {code or type(error).__name__}"
+
+
+def _code_of(error: HttpResponseError) -> str:
+    """Return the error code of storage; not every operation of the libraries reads it."""
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
     return headers.get("x-ms-error-code", "")
 

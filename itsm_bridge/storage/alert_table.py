@@ -24,7 +24,7 @@ from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion
 from itsm_bridge.reconcile.record import Record, place_in_line
 from itsm_bridge.storage.account import answering
 from itsm_bridge.storage.group_rows import LEADS_TO, GroupRows
-from itsm_bridge.storage.row_format import aside, from_entity, partition_of, to_entity
+from itsm_bridge.storage.row_format import ASIDE, aside, from_entity, partition_of, to_entity
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,20 @@ class AlertTable(GroupRows):
             )
         except ResourceModifiedError as error:
             raise Conflict(f"the row {record.key} changed since it was read") from error
+
+    def discard(self, row_key: str) -> bool:
+        """Delete a row that cannot be read or that was set aside, whatever it holds; return whether there was one.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        partition = partition_of(row_key.removeprefix(ASIDE))
+        try:
+            self._asked(lambda: self._table.get_entity(partition, row_key, select=["RowKey"]))
+            self._asked(lambda: self._table.delete_entity(partition, row_key))
+        except ResourceNotFoundError:
+            return False
+        return True
 
     def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
         """Yield the records that await work and whose wake-up was due before `due_before`.

@@ -1,11 +1,12 @@
 """Which rows are there for operators to look at?
 
-The commands `status`, `show` and `replay` read here; nothing is written. The table filters and, where only counts are
-wanted, leaves the documents out.
+The commands `status`, `show`, `list`, `replay` and `forget` read here; nothing is written. The table filters and, where
+only counts are wanted, leaves the documents out.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -14,7 +15,8 @@ from azure.data.tables import TableClient
 from itsm_bridge.errors import Damaged, NewerVersion
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.storage.account import answering
-from itsm_bridge.storage.row_format import ASIDE, from_entity, is_key
+from itsm_bridge.storage.group_rows import LEADS_TO
+from itsm_bridge.storage.row_format import ASIDE, from_entity, is_key, partition_of
 
 
 class RowState(StrEnum):
@@ -43,6 +45,18 @@ def state_of(*, awaits_work: bool, is_parked: bool, is_firing: bool, is_ignored:
     return RowState.FIRING if is_firing else RowState.OVER
 
 
+#: No row is older.
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+
+#: By state, the rows that are in it.
+_CONDITIONS: Mapping[RowState, str] = {
+    RowState.UNSETTLED: "awaits_work eq true",
+    RowState.PARKED: "is_parked eq true",
+    RowState.FIRING: "awaits_work eq false and is_parked eq false and is_firing eq true",
+    RowState.OVER: "awaits_work eq false and is_parked eq false and is_firing eq false",
+}
+
+
 class Listing:
     """The table `alerts`, read only."""
 
@@ -65,8 +79,8 @@ class Listing:
         counted: Counter[RowState] = Counter()
         with answering("the table"):
             try:
-                for row in self._table.list_entities(select=["RowKey", *columns]):
-                    if is_key(row["RowKey"]):
+                for row in self._table.list_entities(select=["RowKey", LEADS_TO, *columns]):
+                    if is_key(row["RowKey"]) and not row.get(LEADS_TO):
                         counted[state_of(**{name: bool(row.get(name)) for name in columns})] += 1
             except ResourceNotFoundError:
                 pass
@@ -78,7 +92,7 @@ class Listing:
         Raises:
             Unavailable: the table did not answer.
         """
-        return self._query("is_parked eq true", {})
+        return self._query(_CONDITIONS[RowState.PARKED], {})
 
     def unsettled(self) -> Iterator[Record]:
         """Yield the records that await work.
@@ -86,7 +100,35 @@ class Listing:
         Raises:
             Unavailable: the table did not answer.
         """
-        return self._query("awaits_work eq true", {})
+        return self._query(_CONDITIONS[RowState.UNSETTLED], {})
+
+    def changed(self, *, state: RowState | None = None, since: datetime | None = None) -> Iterator[Record]:
+        """Yield the records in a state, or in any, that last changed at `since` or later, or ever; in no order.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        conditions = [_CONDITIONS[state]] if state else []
+        return self._query(" and ".join([*conditions, "changed_at ge @since"]), {"since": since or _ALWAYS})
+
+    def beginning_with(self, digits: str) -> Iterator[Record]:
+        """Yield the records whose key begins with these digits, two or more, or where such a row leads to.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        parameters = {"partition": partition_of(digits), "first": digits, "end": digits + "g"}
+        condition = "PartitionKey eq @partition and RowKey ge @first and RowKey lt @end"
+        return self._query(condition, parameters)
+
+    def of_alert(self, guid: str) -> Iterator[Record]:
+        """Yield the records that stand for the alert whose alertId ends with `guid`; every row is read for that.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        wanted = guid.lower()
+        return (row for row in self.changed() if any(name.endswith(wanted) for name in row.desired.signals))
 
     def with_number(self, number: str) -> Iterator[Record]:
         """Yield the records whose incident has this number, as ServiceNow writes it.
@@ -112,11 +154,16 @@ class Listing:
             except ResourceNotFoundError:
                 return ()
 
-    def _query(self, condition: str, parameters: Mapping[str, str]) -> Iterator[Record]:
+    def _query(self, condition: str, parameters: Mapping[str, str | datetime]) -> Iterator[Record]:
         with answering("the table"):
             try:
                 for entity in self._table.query_entities(condition, parameters=dict(parameters)):
+                    if not is_key(str(entity["RowKey"])):
+                        continue
                     try:
+                        if LEADS_TO in entity:
+                            group = str(entity[LEADS_TO])
+                            entity = self._table.get_entity(partition_of(group), group)  # noqa: PLW2901 - led on
                         record = from_entity(entity, etag=str(entity.metadata["etag"]))
                     except (Damaged, NewerVersion):
                         self._unreadable.add(str(entity["RowKey"]))

@@ -11,6 +11,7 @@ answers any client of the Table API and knows nothing of the app.
     instance       is the stand-in: it starts, stops, and does what people do
     connection     has the sockets, and breaks them as a fault wants
     exchange       has the requests and the answers
+    batch          answers several requests in one
     table_api      answers as an application node does: tokens, limits, rows
     glide          keeps the rows and the rules that guard them
     dictionary     says which tables and columns there are

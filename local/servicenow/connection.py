@@ -11,6 +11,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
@@ -156,6 +158,8 @@ class Connection(BaseHTTPRequestHandler):
         elif not response.header("Content-Length") and response.status != 204:  # noqa: PLR2004 # No Content
             headers.append(("Content-Length", str(len(body))))
         self.send_response_only(response.status)
+        now = datetime.now(UTC) + self.server.instance.glide.switches.clock_ahead
+        self.send_header("Date", format_datetime(now, usegmt=True))
         for name, value in headers:
             self.send_header(name, value)
         # One write for headers and body: a small answer is one packet.

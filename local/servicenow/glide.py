@@ -215,6 +215,13 @@ class Switches:
     allows_basic_authentication: bool = True
     #: Whether the OAuth grant client_credentials was switched on.
     allows_client_credentials: bool = True
+    #: Tables that the account may read and not insert into, or not change.
+    uninsertable_tables: set[str] = field(default_factory=set)
+    unchangeable_tables: set[str] = field(default_factory=set)
+    #: How far the clock of the instance is ahead; it shows in the Date header.
+    clock_ahead: timedelta = timedelta(0)
+    #: Whether there is the Batch API.
+    has_batch_api: bool = True
     #: Seconds that an access token is valid.
     token_lifetime: float = 1800
     #: A rate limit rule for the Table API; None if there is none.

@@ -2,7 +2,8 @@
 
 A connection asks for every path that is not the API's; nothing can be changed here.
 One page without scripts: the incidents, newest first, each of which opens in place.
-It loads itself anew every few seconds, so what is open is in its address (`/?open=SYS_ID`), where links put it.
+It loads itself anew every few seconds, so what is open is in its address (`/?open=SYS_ID`), where links put it, and the
+browser keeps the place that the reader scrolled to.
 Every text that comes from a row is escaped.
 """
 
@@ -31,7 +32,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 28px 24px 56px; }
+main { max-width: 1560px; margin: 0 auto; padding: 28px 24px 56px; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 6px 18px; margin-bottom: 18px; }
 h1 { font-size: 24px; margin: 0; letter-spacing: -.01em; }
 header p { margin: 0; color: var(--quiet); }
@@ -48,7 +49,7 @@ summary::-webkit-details-marker { display: none; }
 summary .row:hover { background: var(--open); }
 a:focus-visible { outline: 2px solid var(--link); outline-offset: -2px; }
 .number { color: var(--link); font-weight: 600; font-variant-numeric: tabular-nums; }
-.what { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-weight: 500; }
+.what { overflow-wrap: anywhere; font-weight: 500; }
 .ci, .when { color: var(--quiet); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .when { text-align: right; font-variant-numeric: tabular-nums; }
 .state { --tone: var(--closed); display: inline-flex; align-items: center; gap: 7px; justify-self: start;
@@ -79,7 +80,7 @@ li b { font-weight: 600; } li span { color: var(--quiet); font-size: 13px; }
 @media (max-width: 900px) {
   main { padding: 18px 12px 40px; } .head { display: none; } .inside { grid-template-columns: minmax(0, 1fr); }
   .row { grid-template-columns: max-content max-content 1fr; gap: 4px 12px; }
-  .what { grid-column: 1 / -1; white-space: normal; } .ci { grid-column: 1 / 3; } .priority { justify-self: end; } }
+  .what { grid-column: 1 / -1; } .ci { grid-column: 1 / 3; } .priority { justify-self: end; } }
 """
 
 _HEAD = f"""<!DOCTYPE html>
@@ -151,7 +152,8 @@ def _incident(glide: Glide, row: Row, *, is_open: bool) -> str:
         return escape(glide.display_value("incident", row, path))
 
     sys_id = escape(row["sys_id"])
-    target = "/" if is_open else f"/?open={sys_id}#{sys_id}"
+    # No fragment: an address that has one is not loaded anew, and the reader would be pulled back to it every time.
+    target = "/" if is_open else f"/?open={sys_id}"
     done = " done" if row["active"] != "true" or row["state"] == "6" else ""
     priority = escape(row["priority"])
     updated = escape(row["sys_updated_on"])
@@ -166,7 +168,8 @@ def _incident(glide: Glide, row: Row, *, is_open: bool) -> str:
     inside = _inside(glide, row) if is_open else ""
     return (
         f'<details id="{sys_id}"{" open" if is_open else ""}>'
-        f'<summary tabindex="-1"><a class="row{done}" href="{target}">{cells}</a></summary>{inside}</details>\n'
+        f'<summary tabindex="-1"><a class="row{done}" href="{target}"{" autofocus" if is_open else ""}>{cells}</a>'
+        f"</summary>{inside}</details>\n"
     )
 
 

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlencode
 
+from local.servicenow.batch import answer_batch, is_for_batch
 from local.servicenow.exchange import Headers, Request, Response, from_node, refusal
 from local.servicenow.glide import Glide, Refused, Row, Switches, User
 
@@ -84,7 +85,8 @@ class Node:
             cookies = self._open_session(request)
             try:
                 limits = self._admit(request)
-                response = self._execute(request)
+                is_batch = is_for_batch(request) and self._switches.has_batch_api
+                response = answer_batch(request, self._answer_one) if is_batch else self._execute(request)
             except Refused as refused:
                 is_logged_in = refused.status != HTTPStatus.UNAUTHORIZED
                 headers: Headers = () if is_logged_in else (("WWW-Authenticate", 'BASIC realm="Service-now"'),)
@@ -216,7 +218,16 @@ class Node:
                 return from_node(204)
         raise Refused(400, _NO_RESOURCE, None)
 
+    def _answer_one(self, request: Request) -> Response:
+        """Answer one request of a batch; a refusal is an answer too."""
+        try:
+            return self._execute(request)
+        except Refused as refused:
+            return refusal(refused.status, refused.message, refused.detail)
+
     def _insert(self, request: Request) -> Response:
+        if request.table in self._switches.uninsertable_tables:
+            raise Refused(403, "Operation Failed", "ACL Exception Insert Failed due to security constraints")
         row = self._glide.insert(
             request.table,
             _content(request),
@@ -232,6 +243,8 @@ class Node:
         return from_node(201, {"result": shown}, headers=(("Location", location),))
 
     def _update(self, request: Request) -> Response:
+        if request.table in self._switches.unchangeable_tables:
+            raise Refused(403, "Operation Failed", "ACL Exception Update Failed due to security constraints")
         content = _content(request)
         self._readable_row(request)
         row = self._glide.update(

@@ -48,6 +48,14 @@ def test_it_loads_itself_anew_without_a_script(instance: ServiceNowStandIn) -> N
     assert "<script" not in text
 
 
+def test_an_address_has_no_fragment_which_would_keep_the_page_from_loading_anew(instance: ServiceNowStandIn) -> None:
+    instance.insert("incident", {"sys_id": A})
+
+    assert f'href="/?open={A}"' in page(instance)
+    assert "#" not in page(instance, f"/?open={A}").partition("</style>")[2]
+    assert page(instance, f"/?open={A}").count(" autofocus") == 1
+
+
 def test_an_open_incident_shows_its_journal_oldest_first(instance: ServiceNowStandIn) -> None:
     values = {"sys_id": A, "description": "What happened", "correlation_id": "k1", "work_notes": "It began."}
     instance.insert("incident", values)

@@ -3,98 +3,28 @@
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceExistsError
-from azure.data.tables import TableClient
-from azure.storage.queue import QueueClient
 
 from itsm_bridge import __version__
 from itsm_bridge.app import stored
 from itsm_bridge.azure_monitor.correlation import key_of_alert_id
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.operate import alerts, cli
-from itsm_bridge.operate.alerts import Desk
+from itsm_bridge.operate import alerts, cli, sources
+from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.show import why
-from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Step
-from itsm_bridge.storage.account import QUEUE, TABLE
 from itsm_bridge.storage.alert_table import AlertTable
 from local.azurite import Azurite
-from tests.builders import HOUR, KEY, MINUTE, NOW, changed, incident, notification, resolved, told, worked, write
+from tests.builders import HOUR, KEY, MINUTE, NOW, changed, resolved, told, worked
+from tests.operate.rows import SETTINGS, messages, now, parked, run, settled, told_as_json, unsettled
 
-SETTINGS = {
-    "ENTRA_TENANT_ID": "00000000-0000-0000-0000-000000000000",
-    "ENTRA_AUDIENCE": "api://itsm-bridge",
-    "SERVICENOW_INSTANCE_URL": "https://example.service-now.com",
-    "SERVICENOW_API_KEY": "made-up",
-}
 CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 ALERT_ID = "/subscriptions/S/providers/Microsoft.AlertsManagement/alerts/A1"
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[Azurite]:
-    with Azurite() as running:
-        yield running
-
-
-@pytest.fixture
-def table(account: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AlertTable]:
-    """The app's own table and queue, empty."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {**SETTINGS, "AzureWebJobsStorage": account.connection_string}.items():
-        monkeypatch.setenv(name, value)
-    with (
-        TableClient.from_connection_string(account.connection_string, TABLE) as rows,
-        QueueClient.from_connection_string(account.connection_string, QUEUE) as queue,
-    ):
-        for create in (rows.create_table, queue.create_queue):
-            with suppress(ResourceExistsError):
-                create()
-        for row in list(rows.list_entities(select=["PartitionKey", "RowKey"])):
-            rows.delete_entity(row)
-        queue.clear_messages()
-        yield AlertTable(rows)
-
-
-def messages(account: Azurite) -> int:
-    with QueueClient.from_connection_string(account.connection_string, QUEUE) as queue:
-        return int(queue.get_queue_properties().approximate_message_count or 0)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def unsettled(key: str = KEY, **changes: Any) -> Record:
-    return changed(first_record(notification(key=key), now()), **changes)
-
-
-def settled(key: str = KEY) -> Record:
-    first = unsettled(key)
-    return first.written(incident(), sent=first, write=write(fields=first.desired.fields)).settled(first)
-
-
-def parked(key: str = KEY) -> Record:
-    return worked(unsettled(key, failing_since=now() - 3 * HOUR, attempts=9), "parked", "ServiceNow says no")
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    code = cli.main(arguments)
-    return code, capsys.readouterr().out
-
-
-def told_as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
-    code, text = run(capsys, *arguments, "--json")
-    return code, json.loads(text)
 
 
 class TestStatus:
@@ -179,7 +109,7 @@ class TestShow:
         failed, made = (line for line in text.splitlines() if reason in line)
         assert failed.startswith("Decisions   2026-03-01T10:01:00Z  create ")
         assert failed.endswith("ServiceNow refused the connection (2 times, the last is shown)")
-        assert made.endswith("INC0010001 in state 1")
+        assert made.endswith("INC0010001 in state New")
         assert [each["times"] for each in content[0]["decisions"]] == [2, 1]
 
     @pytest.mark.parametrize("what", ["a1" * 32, "INC7", "/subscriptions/S/alerts/none"])
@@ -220,7 +150,7 @@ class TestReplay:
 
         row = table.read(KEY)
         assert row is not None
-        assert (code, content) == (0, {"replayed": [KEY]})
+        assert (code, content) == (0, {"replayed": [KEY], "left": []})
         assert (
             row.work.is_parked,
             row.awaits_work,
@@ -243,14 +173,17 @@ class TestReplay:
 
         assert (code, sorted(content["replayed"])) == (0, [KEY, "a1" * 32])
         assert messages(account) == 2
-        assert run(capsys, "replay", "--parked") == (1, "0 will be looked at now.\n")
+        assert run(capsys, "replay", "--parked") == (0, "No alert is parked.\n")
 
     def test_a_settled_alert_is_left_alone(
         self, table: AlertTable, account: Azurite, capsys: pytest.CaptureFixture[str]
     ) -> None:
         row = table.insert(settled())
 
-        assert run(capsys, "replay", KEY) == (1, "0 will be looked at now.\n")
+        code, text = run(capsys, "replay", KEY)
+
+        assert (code, text.split("  ")[0]) == (0, KEY[:12])
+        assert "INC0010001  is left alone. Nothing: the incident INC0010001 is as Azure Monitor" in text
         assert (table.read(KEY), messages(account)) == (row, 0)
 
     def test_an_alert_that_changes_meanwhile_is_replayed_as_it_is_then(
@@ -260,7 +193,7 @@ class TestReplay:
         newer = table.replace(changed(row, attempts=10))
         desk = Desk(stored=stored(os.environ), now=now, out=StringIO(), as_json=False)
 
-        assert alerts._wake(desk, row)
+        assert alerts._left_alone(desk, row) == ""
         after = table.read(KEY)
         assert after is not None
         assert (after.work.is_parked, after.created_at, messages(account)) == (False, newer.created_at, 1)
@@ -276,7 +209,7 @@ class TestSettings:
         values = {"RETENTION_DAYS": "90", "RETRY_HORIZON_HOURS": 24}
         (tmp_path / "local.settings.json").write_text(json.dumps({"Values": values}))
 
-        environment = cli.environment(tmp_path)
+        environment = sources.environment(tmp_path)
 
         assert (environment["RETENTION_DAYS"], environment["RETRY_HORIZON_HOURS"]) == ("7", "24")
 
@@ -285,7 +218,7 @@ class TestSettings:
         (tmp_path / "local.settings.json").write_text(text)
 
         with pytest.raises(InvalidSettings):
-            cli.environment(tmp_path)
+            sources.environment(tmp_path)
 
     def test_settings_that_are_missing_are_named(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -295,7 +228,7 @@ class TestSettings:
             monkeypatch.delenv(name, raising=False)
 
         assert cli.main(["status"]) == 2
-        assert "ENTRA_TENANT_ID is missing" in capsys.readouterr().err
+        assert "AzureWebJobsStorage is missing" in capsys.readouterr().err
 
     def test_storage_that_does_not_answer(
         self, table: AlertTable, account: Azurite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

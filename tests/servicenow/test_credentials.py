@@ -9,6 +9,7 @@ import pytest
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
+from itsm_bridge.servicenow.advice import HIBERNATES, refused_sign_in
 from itsm_bridge.servicenow.credentials import Credentials, Header, OAuth, credentials_of
 from itsm_bridge.settings import ServiceNowSettings
 from local.servicenow import faults
@@ -287,8 +288,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("fault", "reason"),
         [
-            (faults.token_denied(), "answer 401"),
-            (faults.hibernating(), "the instance hibernates"),
+            (faults.token_denied(), f"answer 401; {refused_sign_in('OAuth')}"),
+            (faults.hibernating(), f"the instance hibernates; {HIBERNATES.remedy}"),
             (faults.edge_failed(status=502), "answer 502"),
             (faults.node_failed(status=500), "answer 500"),
             (faults.empty_200(), "answer 200"),
