@@ -20,9 +20,9 @@ from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.data.tables import TableClient, UpdateMode
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from itsm_bridge.app import built_in_rules
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.notification import notification_of
-from itsm_bridge.azure_monitor.wording.by_kind import wording_of
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.orders import write_for
@@ -114,6 +114,5 @@ def _now() -> datetime:
 
 def record_of(body: bytes, now: datetime) -> Record:
     """Return the record that an alert begins with."""
-    alert = parse_alert(body)
-    wording = wording_of(alert)
-    return first_record(News.of(notification_of(alert, wording), content_of(alert, wording)), now)
+    ruling = built_in_rules().apply(parse_alert(body), now)
+    return first_record(News.of(notification_of(ruling.alert, ruling.wording), content_of(ruling)), now)

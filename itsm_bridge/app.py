@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itsm_bridge import __version__
@@ -20,6 +21,8 @@ from itsm_bridge.errors import BridgeError
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.reconciler import Reconciler
+from itsm_bridge.rules_in_force.choice import Choice
+from itsm_bridge.rules_in_force.lookout import RulesInForce
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
@@ -35,6 +38,7 @@ from itsm_bridge.threads import ensure_threads, requests_at_once
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
+    from itsm_bridge.rules.engine import Rules
     from itsm_bridge.storage.listing import Listing
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
@@ -111,6 +115,29 @@ def stored_rules(environ: Mapping[str, str]) -> StoredRules:
 
 
 @functools.cache
+def built_in_rules() -> "Rules":
+    """Return the rules that ship with the program, compiled at first use."""
+    return compile_rules(None)
+
+
+def compile_rules(source: str | bytes | None) -> "Rules":
+    """Return the rules in force with a file of an operator, its text or its bytes; None for the built-in rules alone.
+
+    Raises:
+        InvalidRules: the file has faults; none of it is taken.
+    """
+    # What reads rules is imported here, because cold starts are measured, and the first alert is soon enough.
+    from itsm_bridge.rules.compiling import compiled  # noqa: PLC0415
+
+    return compiled(source, built_in=built_in_text())
+
+
+def built_in_text() -> str:
+    """Return the file of the rules that ship with the program."""
+    return (Path(__file__).parent / "rules" / "built_in.yaml").read_text(encoding="utf-8")
+
+
+@functools.cache
 def _verifier(entra: EntraSettings) -> TokenVerifier:
     """Return the verifier and begin to fetch keys: meanwhile the other parts are made.
 
@@ -133,7 +160,9 @@ def _built(threads: int) -> Bridge:
     settings = Settings.from_environ(os.environ)
     instance = settings.servicenow
     verifier = _verifier(settings.entra)
-    store = AlertTable(connect_table(settings.storage))
+    table = connect_table(settings.storage)
+    store = AlertTable(table)
+    rules = _rules_in_force(StoredRules(table), settings.rules_file)
     wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance))
     incidents = Incidents(table_api, close_code=instance.close_code)
@@ -157,16 +186,28 @@ def _built(threads: int) -> Bridge:
         retention=settings.retention,
         now=_now,
     )
-    webhook = Webhook(verifier=verifier, allowed_subscriptions=settings.allowed_subscriptions, reconciler=reconciler)
+    webhook = Webhook(
+        verifier=verifier,
+        allowed_subscriptions=settings.allowed_subscriptions,
+        reconciler=reconciler,
+        rules=lambda alert: rules.current().rules.apply(alert, _now()),
+    )
     health = Health(
         Check(name="entra", run=verifier.warm),
         Check(name="table", run=store.check),
         Check(name="queue", run=wakeups.check),
+        Check(name="rules", run=rules.check),
         servicenow_check(incidents, circuit),
         now=_now,
     )
-    _begin(store.check, wakeups.check, table_api.sign_in)
+    _begin(store.check, wakeups.check, table_api.sign_in, rules.look)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
+
+
+def _rules_in_force(pushed: StoredRules, file: str) -> "RulesInForce[Rules]":
+    """Return the rules of this process; nothing is read yet. `file` is a path from the app's root, "" for none."""
+    path = Path(__file__).parents[1] / file if file else None
+    return RulesInForce(Choice(pushed, compiled=compile_rules, built_in=built_in_rules, file=path))
 
 
 def _begin(*parts: Callable[[], object]) -> None:

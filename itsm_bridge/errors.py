@@ -58,6 +58,14 @@ class Damaged(TemporaryError):
     """A row of the table cannot be read; the next writer of its key sets it aside."""
 
 
+class LeadsNowhere(TemporaryError):
+    """The row of an alert leads to that of a group, which is not there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the group {key} has no row")
+        self.key = key
+
+
 class NewerVersion(TemporaryError):
     """A row was written by a newer version of this program, and only that may write it."""
 

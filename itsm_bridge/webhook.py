@@ -2,7 +2,7 @@
 
 `function_app.receive_alert` calls `answer`; nothing here knows Azure Functions.
 
-    verify ▸ size ▸ parse ▸ subscription ▸ receive ▸ answer
+    verify ▸ size ▸ parse ▸ subscription ▸ rules ▸ receive ▸ answer
 
 `ANSWERS` says what each error becomes. Any other error becomes 503, because Azure Monitor repeats a call only after
 408, 429, 503 and 504 (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook).
@@ -27,6 +27,7 @@ from itsm_bridge.errors import (
 )
 from itsm_bridge.reconcile.attempt import Outcome, Result
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
+from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.settings import TENANT
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
@@ -55,6 +56,8 @@ class Webhook:
     #: Lower-cased, with `TENANT` for alerts that name none; empty: all.
     allowed_subscriptions: frozenset[str]
     reconciler: Reconciler
+    #: What the rules in force say of an alert.
+    rules: Callable[[Alert], Ruling]
 
     def alert_of(self, authorization: str | None, body: bytes) -> Alert:
         """Return the alert that was sent with this `Authorization` header, if its caller may send it.
@@ -103,7 +106,10 @@ def answer(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, by
     try:
         webhook = build()
         alert = webhook.alert_of(*read())
-        return _answer_to(webhook.reconciler.receive(alert, deadline=deadline))
+        ruling = webhook.rules(alert)
+        for fault in ruling.faults:
+            log.warning("rules: %s; the text of the program stands", fault)
+        return _answer_to(webhook.reconciler.receive(ruling, deadline=deadline))
     except BridgeError as error:
         return _refusal(error)
     except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
@@ -117,7 +123,8 @@ def _answer_to(result: Result) -> Answer:
     body: dict[str, object] = {"alert_key": result.record.key, "outcome": str(result.outcome)}
     if result.outcome is Outcome.ACCEPTED:
         return Answer(status=202, body=body)
-    body["incident"] = {"number": seen.number, "sys_id": seen.incident_id} if seen.incident_id else None
+    is_there = seen.incident_id and result.outcome is not Outcome.IGNORED
+    body["incident"] = {"number": seen.number, "sys_id": seen.incident_id} if is_there else None
     return Answer(status=200, body=body)
 
 

@@ -4,15 +4,16 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from itsm_bridge.app import built_in_rules
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.notification import notification_of
-from itsm_bridge.azure_monitor.wording.by_kind import wording_of
 from itsm_bridge.reconcile.desired import Desired, News, Signal
 from itsm_bridge.reconcile.merge import first_record, merge
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.ports import Content, Incident, Status, Write
 from itsm_bridge.reconcile.record import Record, id_for
 from itsm_bridge.reconcile.work import Work
+from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.servicenow.fields import content_of
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, status_of
 
@@ -31,10 +32,15 @@ FIELDS = {
 }
 
 
+def ruled(alert: Alert, now: datetime = NOW) -> Ruling:
+    """What the built-in rules say of an alert."""
+    return built_in_rules().apply(alert, now)
+
+
 def news_of(alert: Alert) -> News:
     """An alert as the reconciler takes it in."""
-    wording = wording_of(alert)
-    return News.of(notification_of(alert, wording), content_of(alert, wording))
+    ruling = ruled(alert)
+    return News.of(notification_of(ruling.alert, ruling.wording), content_of(ruling))
 
 
 def content(fields: dict[str, str] | None = None, resources: tuple[str, ...] = ()) -> Content:

@@ -11,7 +11,7 @@ from itsm_bridge.errors import Forbidden, InvalidSettings, InvalidToken, Rejecte
 from itsm_bridge.reconcile.attempt import Outcome, Result
 from itsm_bridge.webhook import LARGEST_BODY, Webhook, answer
 from tests.alert_files import document_of
-from tests.builders import known_record, record
+from tests.builders import known_record, record, ruled
 
 BODY = json.dumps(document_of("metric-static.fired")).encode()
 
@@ -28,15 +28,15 @@ class Stub:
         self.asked.append(f"verify {authorization}")
         self._verify()
 
-    def receive(self, alert: Any, *, deadline: Any) -> Result | None:
-        assert alert.kind
+    def receive(self, ruling: Any, *, deadline: Any) -> Result | None:
+        assert ruling.alert.kind
         assert deadline
         self.asked.append("receive")
         return self._result
 
 
 def webhook(stub: Any, *subscriptions: str) -> Webhook:
-    return Webhook(verifier=stub, allowed_subscriptions=frozenset(subscriptions), reconciler=stub)
+    return Webhook(verifier=stub, allowed_subscriptions=frozenset(subscriptions), reconciler=stub, rules=ruled)
 
 
 def raising(error: Exception) -> Callable[[], NoReturn]:

@@ -97,6 +97,8 @@ class Alert:
     is_test: bool
     #: The whole body.
     document: Mapping[str, Any] = field(repr=False)
+    #: Why `severity` is not the one that was sent, as the end of "it is Sev1, because"; "" if it is.
+    severity_reason: str = ""
 
     @property
     def alert_context(self) -> Mapping[str, Any]:

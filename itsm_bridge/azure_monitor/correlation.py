@@ -54,13 +54,13 @@ class Correlation:
 def correlate(alert: Alert) -> Correlation:
     """Return the key of `alert` and whether it opens or closes."""
     if alert.is_test:
-        return Correlation(key=_key("test", digest_of(alert.document)), signal="", opens=True, closes=True)
+        return Correlation(key=key_of("test", digest_of(alert.document)), signal="", opens=True, closes=True)
     ends = is_over(alert)
     parts = _health_parts(alert)
     signal = "" if parts else alert.alert_id.lower()
     says_nothing = _was_and_is_available(alert)
     return Correlation(
-        key=_key(*(parts or _parts(alert))),
+        key=key_of(*(parts or _parts(alert))),
         signal=signal,
         opens=not ends and not says_nothing,
         closes=ends and not says_nothing,
@@ -69,7 +69,7 @@ def correlate(alert: Alert) -> Correlation:
 
 def key_of_alert_id(alert_id: str) -> str:
     """Return the key of the alerts whose key comes from their alertId."""
-    return _key(*_alert_id_parts(text_of(alert_id)))
+    return key_of(*_alert_id_parts(text_of(alert_id)))
 
 
 def _alert_id_parts(alert_id: str) -> Parts:
@@ -134,5 +134,6 @@ def _unordered(parts: Iterable[str]) -> str:
     return json.dumps(sorted(part.lower() for part in parts))
 
 
-def _key(*parts: str) -> str:
+def key_of(*parts: str) -> str:
+    """Return the key over these parts, in any casing: SHA-256 in hex."""
     return hashlib.sha256(json.dumps([part.lower() for part in parts]).encode()).hexdigest()

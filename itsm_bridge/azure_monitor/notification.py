@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition, Severity
 from itsm_bridge.azure_monitor.correlation import Correlation, correlate
 from itsm_bridge.azure_monitor.criteria import is_measured_at_end
-from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import lasting_text, utc_text
 from itsm_bridge.azure_monitor.wording.activity_log import STAGE, event_time
 from itsm_bridge.azure_monitor.wording.description import TEST_NOTICE, property_lines
@@ -22,10 +21,10 @@ from itsm_bridge.azure_monitor.wording.form import Wording, name_of, resources_o
 from itsm_bridge.text import clip, one_line, plain
 
 #: The fact that is shown and is no news: it changes with the facts that it is made of.
-_HEADLINE = "Alert"
+HEADLINE = "Alert"
 
 #: The fact that is news only between two notifications that have it: some schemas leave it out.
-_SEVERITY = "Severity"
+SEVERITY = "Severity"
 
 #: How long a note may be: a journal entry holds 4000 characters, and others may stand beside it.
 _NOTE_LENGTH = 3000
@@ -102,7 +101,7 @@ def affected_resources(alert: Alert) -> tuple[str, ...]:
 
 def changed_note(before: Mapping[str, str], after: Notification) -> str:
     """Return the work note for news of a known signal: each fact that differs from `before`, then the note."""
-    labels = [label for label in (*after.facts, *(before.keys() - after.facts.keys())) if label != _HEADLINE]
+    labels = [label for label in (*after.facts, *(before.keys() - after.facts.keys())) if label != HEADLINE]
     changes = [
         f"{label}: {before.get(label) or 'none'} → {after.facts.get(label) or 'none'}"
         for label in labels
@@ -112,7 +111,7 @@ def changed_note(before: Mapping[str, str], after: Notification) -> str:
 
 
 def _is_news(label: str, before: str, after: str) -> bool:
-    return before != after and (label != _SEVERITY or bool(before and after))
+    return before != after and (label != SEVERITY or bool(before and after))
 
 
 def _facts(alert: Alert, correlation: Correlation, wording: Wording) -> Mapping[str, str]:
@@ -121,8 +120,8 @@ def _facts(alert: Alert, correlation: Correlation, wording: Wording) -> Mapping[
     # The incidents of Service Health are shared by all rules that watch it, so the rule is no fact of theirs.
     rule = "" if alert.kind is Kind.SERVICE_HEALTH else name_of(alert.alert_rule)
     facts = {
-        _HEADLINE: wording.headline,
-        _SEVERITY: (severity_of(alert).severity or "") if has_severity else "",
+        HEADLINE: wording.headline,
+        SEVERITY: (alert.severity or "") if has_severity else "",
         "Rule": rule,
         **{line.label: line.text for line in wording.lines if line.is_fact},
     }
@@ -174,7 +173,7 @@ def _digest(alert: Alert, correlation: Correlation, wording: Wording, facts: Map
     said = [
         *(f"{line.label}: {line.text}" for line in lines if line.is_stable),
         # An alert without severity weighs as much as one of Sev4.
-        *(f"{label}: {text}" for label, text in {_SEVERITY: Severity.SEV4, **facts}.items()),
+        *(f"{label}: {text}" for label, text in {SEVERITY: Severity.SEV4, **facts}.items()),
         "test" if alert.is_test else "",
         wording.title(_WHOLE),
         wording.story,

@@ -6,6 +6,8 @@
     show WHAT         one alert and what was decided about it: WHAT is a key, an alertId, or an incident's number
     replay WHAT       look at it again now; a parked one is no longer parked
     replay --parked   all that are parked
+    preview ALERT     the incident that an alert would become, and which rule says so: a file, or a folder of them
+    rules WHAT        check a rules file, show the rules
     setup             register the application that Azure Monitor calls
 
 App settings come from the environment, and where that lacks one from `local.settings.json` in the current folder.
@@ -31,6 +33,7 @@ from typing import Final
 from itsm_bridge import __version__, app
 from itsm_bridge.entra import setup as setup_entra
 from itsm_bridge.errors import Damaged, InvalidSettings, NewerVersion, TemporaryError
+from itsm_bridge.operate import preview, rules_commands
 from itsm_bridge.operate.alerts import Desk, replay, replay_parked, show, status
 from itsm_bridge.operate.exit_status import ACT, NO_ANSWER, WRONG
 
@@ -128,6 +131,18 @@ COMMANDS: Final[tuple[Command, ...]] = (
         run=lambda asked: show(_desk(asked), asked.what),
     ),
     Command(name="replay", summary="have alerts looked at again now", add_arguments=_add_replay, run=_run_replay),
+    Command(
+        name="preview",
+        summary="the incident that an alert would become, and which rule says so",
+        add_arguments=preview.add_arguments,
+        run=lambda asked: preview.run(asked, environment()),
+    ),
+    Command(
+        name="rules",
+        summary="check, show, push and restore rules",
+        add_arguments=rules_commands.add_arguments,
+        run=lambda asked: rules_commands.run(asked, environment()),
+    ),
     Command(
         name="setup",
         summary="register the application that Azure Monitor calls",

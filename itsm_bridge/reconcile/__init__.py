@@ -4,12 +4,17 @@ This room is the loop. The webhook, the queue trigger and the timer call `Reconc
 and the queue through `ports` alone. How an incident is spelled in fields and how a row is stored is not known here.
 
     reconciler   the way in: a webhook, a wake-up, the timer
+      intake     how is a notification remembered, before anything is promised?
+        placing  which row does it belong to?
+        together how do many webhooks change one row at once?
       attempt    what the worker that holds a lease does: observe, decide, write down, act, remember
         plan     what is the next step?                      pure: one table
         orders   what belongs to it: intent, the write       pure
         circuit  may we call the target now?
         backoff  when is a failed attempt repeated?
+      gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure
+        crowd    how do many alerts fit into one row?        pure
       swap       how is a row changed that other processes change too?
       record     what do we remember of one key?             pure: desired, observed, work
       ports      what does the loop ask of the world?        Target, Store, WakeUps

@@ -18,6 +18,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Self
 
+from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.deadline import LEAST_TIME, Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed, place_of
 from itsm_bridge.reconcile import orders
@@ -52,6 +53,8 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     #: Remembered durably; a worker will tell the target.
     ACCEPTED = "accepted"
+    #: A rule says that there is to be no incident.
+    IGNORED = "ignored"
 
 
 _OUTCOMES: Mapping[Action, Outcome] = {
@@ -64,7 +67,7 @@ _OUTCOMES: Mapping[Action, Outcome] = {
 _UNDECIDED = Decision(action=Action.NOTHING, reason="")
 
 #: The actions that end an attempt.
-_ENDS = frozenset({Action.NOTHING, Action.WAIT, Action.LIMIT, Action.PARK})
+_ENDS = frozenset({Action.NOTHING, Action.WAIT, Action.HOLD, Action.LIMIT, Action.PARK})
 
 #: The actions whose refusal for good is told in a note.
 _STATES_REFUSED = frozenset({Action.RESOLVE, Action.REOPEN})
@@ -216,6 +219,8 @@ class Worker:
         """End the attempt with what was decided; None if there is more to do after all."""
         if attempt.decision.action is Action.NOTHING:
             return self._settle(attempt, record)
+        if attempt.decision.action is Action.HOLD:
+            return self._wait_out_hold(attempt, record)
         if attempt.decision.action is Action.LIMIT:
             return self._limited(attempt, record)
         if attempt.decision.action is Action.PARK:
@@ -248,7 +253,9 @@ class Worker:
         is_doubtful = record.observed.in_doubt_until is not None
         for way in orders.ways_to_look(record, creation_is_repeatable=self._target.creation_is_repeatable):
             if way is orders.Way.BY_ID:
-                found = self._target.find(record.incident_id, with_journal=is_doubtful, deadline=attempt.deadline)
+                found = self._target.find(
+                    record.incident_id, with_journal=is_doubtful, names=record.names, deadline=attempt.deadline
+                )
             else:
                 found = self._found_by_key(attempt, record)
             if found is not None:
@@ -258,7 +265,9 @@ class Worker:
     def _found_by_key(self, attempt: Attempt, record: Record) -> Incident | None:
         known, doubles = orders.pick(record, self._target.search(record.key, deadline=attempt.deadline))
         # A search shows no journal.
-        incident = known and self._target.find(known.id, with_journal=True, deadline=attempt.deadline)
+        incident = known and self._target.find(
+            known.id, with_journal=True, names=record.names, deadline=attempt.deadline
+        )
         if incident is not None:
             for double in doubles:
                 log.error("%s: %s is a double of %s", record.key, double.number, incident.number)
@@ -266,25 +275,28 @@ class Worker:
         return incident
 
     def _link(self, attempt: Attempt, record: Record) -> None:
-        """Look for the other end of a link, for a short time, so that a slow search delays only the link."""
-        name = attempt.decision.link
-        wanted, deadline = record.desired.links[name], attempt.deadline.within(LINKING_BUDGET)
+        """Look for the other ends of links, for a short time, so that a slow search delays only the links."""
+        deadline = attempt.deadline.within(LINKING_BUDGET)
+        for name in record.missing_links:
+            end = self._link_end(attempt, record, name, deadline)
+            if end is None:
+                continue
+            attempt.changes.append(partial(Record.linked, name=name, end=end))
+            if end.detail:
+                attempt.note(end.detail, self._now())
 
-        end: LinkEnd | None = None
+    def _link_end(self, attempt: Attempt, record: Record, name: str, deadline: Deadline) -> LinkEnd | None:
+        """Return the other end of a link; None if it has to be looked for later."""
         with self._counted(attempt, record, Kind.WRITE):
             try:
-                end = self._target.find_link(name, wanted, deadline=deadline)
+                return self._target.find_link(name, record.desired.links[name], deadline=deadline)
             except Unavailable as error:
                 if error.retry_after is not None:
                     raise
                 attempt.link_error = error
-        if end is None:
-            if record.work.attempts < LINKING_ATTEMPTS:
-                return
-            end = LinkEnd(reason=f"No {_in_words(name)}: the search for it did not answer.")
-        attempt.changes.append(partial(Record.linked, name=name, end=end))
-        if end.detail:
-            attempt.note(end.detail, self._now())
+        if record.work.attempts < LINKING_ATTEMPTS:
+            return None
+        return LinkEnd(reason=f"No {_in_words(name)}: the search for it did not answer.")
 
     def _change(self, attempt: Attempt, record: Record) -> None:
         """Create or change the incident with one write, and take in the answer."""
@@ -339,6 +351,9 @@ class Worker:
 
     def _rejected(self, attempt: Attempt, record: Record, error: Rejected) -> Result | None:
         """Tell people once that a state was refused; park the row if any other write was refused for good."""
+        if attempt.decision.action is Action.CREATE and attempt.link_error is not None:
+            # What could not be looked for may be the very field that the target demands, as a caller.
+            return self._retry_later(attempt, Unavailable(f"{error}; and {attempt.link_error}"))
         if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:
             return self._park(attempt, str(error))
         self._tell_refusal(attempt, record, str(error))
@@ -405,12 +420,26 @@ class Worker:
         is_told = row.is_settled and not row.work.is_parked
         return Result(outcome=attempt.outcome if is_told else Outcome.ACCEPTED, record=row)
 
+    def _wait_out_hold(self, attempt: Attempt, record: Record) -> Result:
+        """Have the row looked at when its hold is over; no attempt has failed."""
+        now = self._now()
+        until = record.desired.held_until or now
+        if attempt.next_wake_up is None or attempt.next_wake_up[1] < until:
+            attempt.next_wake_up = (self._wakeups.send(attempt.row.key, delay=until - now), until)
+        wake_up, due = attempt.next_wake_up
+        attempt.note(f"on hold until {utc_text(until)}", now)
+
+        def on_hold(row: Record) -> Record:
+            return row.with_work(row.work.released().awaiting(wake_up_at=due, wake_up_id=wake_up.message_id))
+
+        self._write(attempt, on_hold)
+        return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+
     def _unlinked(self, attempt: Attempt, reason: str) -> Result:
         """Give up on the link alone: the incident says what the alert says, and no person has to act."""
         attempt.note(reason, self._now())
-        name = attempt.record.missing_link
-        if name:
-            attempt.changes.append(partial(Record.linked, name=name, end=LinkEnd(reason="")))
+        names = attempt.record.missing_links
+        attempt.changes += [partial(Record.linked, name=name, end=LinkEnd(reason="")) for name in names]
         planned = attempt.record
 
         def settled(row: Record) -> Record:
@@ -420,7 +449,7 @@ class Worker:
             return replace(after, observed=doubt, work=after.work.released())
 
         self._write(attempt, settled)
-        log.warning("%s stays without its %s: %s", attempt.row.key, _in_words(name), reason)
+        log.warning("%s stays without its %s: %s", attempt.row.key, " and ".join(map(_in_words, names)), reason)
         return Result(outcome=attempt.outcome, record=attempt.row)
 
     def _stumbled(self, attempt: Attempt, error: Exception) -> Result:

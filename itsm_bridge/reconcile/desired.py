@@ -11,20 +11,37 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from itsm_bridge.azure_monitor.notification import Notification
+from itsm_bridge.reconcile.gathering import Group, Shared, group_of, storm_of
 from itsm_bridge.reconcile.ports import Content
+from itsm_bridge.rules.ruling import BUILT_IN, Lifecycle, Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News(Notification):
-    """One notification about one key, and how the target shows it."""
+    """One notification about one key, how the target shows it, and what the rules say of it."""
 
     content: Content
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    #: The alerts that share its incident, and those that are a storm with it; None if rules ask for neither.
+    group: Group | None = None
+    storm: Group | None = None
+    #: The rule that wants no incident of it; "" if none does.
+    ignored_by: str = ""
 
     @classmethod
-    def of(cls, notification: Notification, content: Content) -> Self:
-        """Return `notification` together with the `content` that the target rendered of it."""
+    def of(cls, notification: Notification, content: Content, ruling: Ruling | None = None) -> Self:
+        """Return `notification` together with the `content` that the target rendered of it, and what rules say."""
         said = {each.name: getattr(notification, each.name) for each in fields(notification)}
-        return cls(**said, content=content)
+        if ruling is None:
+            return cls(**said, content=content)
+        return cls(
+            **said,
+            content=content,
+            lifecycle=ruling.lifecycle,
+            group=group_of(ruling),
+            storm=storm_of(ruling),
+            ignored_by=ruling.because.get("action", BUILT_IN) if ruling.is_ignored else "",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +71,12 @@ class Signal:
     links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: The text of its end; "" before it ended.
     closing: str = ""
+    #: How the rules want its incident to begin and end, as of its last notification.
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    #: The rule that wants no incident of its present firing; "" if none does.
+    ignored_by: str = ""
+    #: Whether it was ended by our clock, because Azure never ends it.
+    is_expired: bool = False
     #: Fields that a newer version of this program wrote here; they are kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -65,7 +88,7 @@ _SILENT: Final = Signal(is_firing=False, at=None, digest="")
 class Desired:
     """The desired state of the incident of a key."""
 
-    #: By alertId; "" where the key has a single voice.
+    #: By alertId; "" where the key has a single voice, which has its own key for a name where alerts share an incident.
     signals: Mapping[str, Signal]
     #: How often the key began to fire; 0 if only its end was seen.
     firing_count: int
@@ -73,12 +96,59 @@ class Desired:
     revision: int
     #: When a notification was last accepted, our clock.
     changed_at: datetime
+    #: Until when the firing that goes on must last before there is an incident of it; None if it need not.
+    held_until: datetime | None = None
+    #: The `firing_count` whose firing ended while it was on hold: nobody is told of it.
+    cleared_firing_count: int = 0
+    #: What the alerts that share the incident have in common, and how people name it; None if it is of one alert.
+    shared: Shared | None = None
+    shared_name: str = ""
+    #: How many alerts were forgotten since, because a row holds only so many.
+    forgotten: int = 0
+    #: What the incident of several alerts should have in place of what its speaker says.
+    combined: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_firing(self) -> bool:
         """Whether any of the key's alerts is firing."""
         return any(signal.is_firing for signal in self.signals.values())
+
+    @property
+    def count(self) -> int:
+        """How many alerts the incident stands for."""
+        return len(self.signals) + self.forgotten
+
+    @property
+    def stands_for_several(self) -> bool:
+        """Whether several alerts share the incident by now."""
+        return self.shared is not None and self.count > 1
+
+    @property
+    def firing(self) -> int:
+        """How many of them fire."""
+        return sum(signal.is_firing for signal in self.signals.values())
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether rules want no incident of anything that was said."""
+        return self.firing_count == 0 and any(signal.ignored_by for signal in self.signals.values())
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """How the rules want the incident to begin and end: what they said of the signal that spoke last."""
+        return _latest(self.signals.values()).lifecycle
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether our clock had the last word, because Azure never ends the alert."""
+        return _latest(self.signals.values()).is_expired
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When our clock ends what fires; None if it never does."""
+        close_after = self.lifecycle.close_after
+        return self.changed_at + close_after if self.is_firing and close_after is not None else None
 
     @property
     def speaker(self) -> Signal:
@@ -90,7 +160,7 @@ class Desired:
     @property
     def fields(self) -> Mapping[str, str]:
         """The fields that the incident should have, by the target's names."""
-        return self.speaker.fields
+        return self.combined or self.speaker.fields
 
     @property
     def fields_at_creation(self) -> Mapping[str, str]:
@@ -105,7 +175,10 @@ class Desired:
     @property
     def closing(self) -> str:
         """Why the incident is over; "" if no end was seen or an alert fires."""
-        return "" if self.is_firing else _latest(self.signals.values()).closing
+        closing = "" if self.is_firing else _latest(self.signals.values()).closing
+        if not closing or not self.stands_for_several:
+            return closing
+        return f"All {self.count} alerts are over. The last one: {closing}"
 
 
 def _latest(signals: Iterable[Signal]) -> Signal:

@@ -115,7 +115,7 @@ def write_for(
             fields_at_creation=record.desired.fields_at_creation,
             links={name: end for name, end in record.observed.links.items() if end},
             notes=_marked(record, record.work.notes),
-            preface=f"{previous} is closed; this incident follows it." if previous else "",
+            preface=f"{previous} is over; this incident follows it." if previous else "",
         )
     resolves, reopens = decision.action is Action.RESOLVE, decision.action is Action.REOPEN
     is_changed = reopens or (incident.is_open and not resolves)

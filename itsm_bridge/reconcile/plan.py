@@ -4,17 +4,25 @@ Rule 1: every decision about an incident is made here, by one table, and nothing
 `decide` before each step; `orders` says what goes with it.
 
                     the incident, as observed
-    the alert       unseen    absent   open      resolved   closed
-    ─────────────   ───────   ──────   ───────   ────────   ───────
-    never fired     observe   -        resolve   -          -
-    fired, news     observe   create   update    reopen     succeed
-    fired           observe   -        update    update     -
-    resolved, news  observe   create   resolve   update     succeed
-    resolved        observe   -        resolve   update     -
+    the alert       unseen    absent   open      resolved   stale     closed    final
+    ─────────────   ───────   ──────   ───────   ────────   ───────   ───────   ─────
+    never fired     observe   -        resolve   -          -         -         -
+    on hold         observe   hold     update    hold       hold      hold      -
+    fired, news     observe   create   update    reopen     succeed   succeed   -
+    fired           observe   -        update    update     update    -         -
+    resolved, news  observe   create   resolve   update     update    succeed   -
+    resolved        observe   -        resolve   update     update    -         -
+    left, news      observe   create   update    update     update    succeed   -
+    left            observe   -        update    update     update    -         -
 
 *News*: this firing has not been told to the target yet. Without news, people who were faster or a rule of the target
 deleted the incident that is absent, resolved the one that is resolved or closed the one that is closed; it stays so.
 No firing is ever told by two creations, and one key gets a handful of incidents an hour at most (*limit*).
+
+Operators' rules choose among the rows and columns. *On hold*: it must fire for longer before there is an incident; if
+it ends before that, the firing is no news. *Left*: Azure Monitor says that it is over, and people are to resolve the
+incident. *Stale*: resolved too long ago to be reopened. *Final*: closed, and no other incident is to follow.
+
 *Succeed*: a closed or canceled incident is never written again; the next generation follows it, naming its number.
 *Update* writes the fields that differ and the notes that are owed; on a resolved incident the notes only.
 With nothing to write it is no action. On an incident that people resolved the worker writes no note of the end itself,
@@ -32,13 +40,14 @@ creation on a target that honours our id, because there a repetition is harmless
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.reconcile.record import Record
+from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
 
 
 class Unseen(Enum):
@@ -65,6 +74,8 @@ class Action(StrEnum):
     RESOLVE = "resolve"
     REOPEN = "reopen"
     SUCCEED = "succeed"
+    #: The worker waits whether it still fires when its hold is over.
+    HOLD = "hold"
     #: This key was given as many incidents as it may be given within an hour.
     LIMIT = "limit"
     #: The target refuses what is wanted, and the incident tells it.
@@ -75,10 +86,14 @@ class Wanted(StrEnum):
     """The state of the alert, as Azure Monitor tells it: the rows of the table."""
 
     NEVER_FIRED = "never fired"
+    ON_HOLD = "on hold"
     FIRED_NEWS = "fired, news"
     FIRED = "fired"
     RESOLVED_NEWS = "resolved, news"
     RESOLVED = "resolved"
+    #: It is over, and the rules leave the incident to people.
+    LEFT_NEWS = "left, news"
+    LEFT = "left"
 
 
 class Held(StrEnum):
@@ -88,7 +103,11 @@ class Held(StrEnum):
     ABSENT = "absent"
     OPEN = "open"
     RESOLVED = "resolved"
+    #: Resolved longer ago than the rules want it to be reopened.
+    STALE = "stale"
     CLOSED = "closed"
+    #: Closed, and the rules want no other incident to follow.
+    FINAL = "final"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +126,18 @@ def _row(*actions: Action) -> Mapping[Held, Action]:
 
 
 _NO, _OBSERVE, _CREATE, _UPDATE = Action.NOTHING, Action.OBSERVE, Action.CREATE, Action.UPDATE
-_RESOLVE, _REOPEN, _SUCCEED = Action.RESOLVE, Action.REOPEN, Action.SUCCEED
+_RESOLVE, _REOPEN, _SUCCEED, _HOLD = Action.RESOLVE, Action.REOPEN, Action.SUCCEED, Action.HOLD
 
 DECISIONS: Mapping[Wanted, Mapping[Held, Action]] = MappingProxyType(
     {
-        Wanted.NEVER_FIRED: _row(_OBSERVE, _NO, _RESOLVE, _NO, _NO),
-        Wanted.FIRED_NEWS: _row(_OBSERVE, _CREATE, _UPDATE, _REOPEN, _SUCCEED),
-        Wanted.FIRED: _row(_OBSERVE, _NO, _UPDATE, _UPDATE, _NO),
-        Wanted.RESOLVED_NEWS: _row(_OBSERVE, _CREATE, _RESOLVE, _UPDATE, _SUCCEED),
-        Wanted.RESOLVED: _row(_OBSERVE, _NO, _RESOLVE, _UPDATE, _NO),
+        Wanted.NEVER_FIRED: _row(_OBSERVE, _NO, _RESOLVE, _NO, _NO, _NO, _NO),
+        Wanted.ON_HOLD: _row(_OBSERVE, _HOLD, _UPDATE, _HOLD, _HOLD, _HOLD, _NO),
+        Wanted.FIRED_NEWS: _row(_OBSERVE, _CREATE, _UPDATE, _REOPEN, _SUCCEED, _SUCCEED, _NO),
+        Wanted.FIRED: _row(_OBSERVE, _NO, _UPDATE, _UPDATE, _UPDATE, _NO, _NO),
+        Wanted.RESOLVED_NEWS: _row(_OBSERVE, _CREATE, _RESOLVE, _UPDATE, _UPDATE, _SUCCEED, _NO),
+        Wanted.RESOLVED: _row(_OBSERVE, _NO, _RESOLVE, _UPDATE, _UPDATE, _NO, _NO),
+        Wanted.LEFT_NEWS: _row(_OBSERVE, _CREATE, _UPDATE, _UPDATE, _UPDATE, _SUCCEED, _NO),
+        Wanted.LEFT: _row(_OBSERVE, _NO, _UPDATE, _UPDATE, _UPDATE, _NO, _NO),
     }
 )
 
@@ -140,8 +162,10 @@ def decide(
         creation_is_repeatable: whether the target honours the id that we choose; None if it is not known.
         may_link: whether links may be looked for now.
     """
-    wanted, held = wanted_of(record), held_of(observed)
+    wanted, held = wanted_of(record, now), held_of(observed, record.desired.lifecycle, now)
     reason = f"alert {wanted}; incident {held}"
+    if record.desired.cleared_firing_count == record.desired.firing_count > 0:
+        reason += "; it was over before its hold was"
     action = _refined(DECISIONS[wanted][held], record, observed)
     if record.is_settled and not record.work.links_later:
         action = Action.NOTHING
@@ -154,22 +178,37 @@ def decide(
     return Decision(action=action, reason=reason)
 
 
-def wanted_of(record: Record) -> Wanted:
+def wanted_of(record: Record, now: datetime) -> Wanted:
     """Return the row of the table."""
     if record.desired.firing_count == 0:
         return Wanted.NEVER_FIRED
+    if record.is_on_hold(now) and record.desired.is_firing:
+        return Wanted.ON_HOLD
     if record.desired.is_firing:
         return Wanted.FIRED_NEWS if record.has_news else Wanted.FIRED
-    return Wanted.RESOLVED_NEWS if record.has_news else Wanted.RESOLVED
+    if record.desired.lifecycle.auto_resolve is AutoResolve.RESOLVE or record.desired.is_expired:
+        return Wanted.RESOLVED_NEWS if record.has_news else Wanted.RESOLVED
+    return Wanted.LEFT_NEWS if record.has_news else Wanted.LEFT
 
 
-def held_of(observed: Observation) -> Held:
+def held_of(observed: Observation, lifecycle: Lifecycle, now: datetime) -> Held:
     """Return the column of the table."""
     if isinstance(observed, Unseen):
         return Held.UNSEEN
     if observed is None:
         return Held.ABSENT
+    if observed.is_resolved and _is_stale(observed, lifecycle.reopen_within, now):
+        return Held.STALE
+    if observed.is_closed and lifecycle.after_closed is AfterClosed.NOTHING:
+        return Held.FINAL
     return Held(observed.status)
+
+
+def _is_stale(incident: Incident, reopen_within: timedelta | None, now: datetime) -> bool:
+    if reopen_within is None:
+        return False
+    # If the target does not say when it was resolved, it is taken for a short time ago: reopening harms least.
+    return not reopen_within or (incident.resolved_at is not None and now - incident.resolved_at > reopen_within)
 
 
 def _refined(action: Action, record: Record, observed: Observation) -> Action:
@@ -195,7 +234,7 @@ def _is_to_be_linked(action: Action, record: Record, observed: Observation) -> b
 
 
 def _must_wait(action: Action, record: Record, *, now: datetime, creation_is_repeatable: bool | None) -> bool:
-    if not record.is_in_doubt(now) or action is Action.OBSERVE:
+    if not record.is_in_doubt(now) or action in (Action.OBSERVE, Action.HOLD):
         return False
     if action is Action.CREATE:
         # The write in doubt may change an incident that people deleted; if it arrives late, it changes the new one.

@@ -11,17 +11,18 @@ Each method says what it raises. An adapter translates its own failures into `er
 here: the adapters are in `servicenow` and `storage`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
+from itsm_bridge.rules.ruling import Ruling
 
 if TYPE_CHECKING:
+    from itsm_bridge.reconcile.desired import Desired
+    from itsm_bridge.reconcile.gathering import Gathering
     from itsm_bridge.reconcile.record import Record
 
 
@@ -53,6 +54,8 @@ class Incident:
     links: Mapping[str, str] = field(default_factory=dict)
     #: When the target says that it was created, aware UTC; None if it does not say.
     created_at: datetime | None = None
+    #: When it was last resolved, aware UTC; None if it is not, or the target does not say.
+    resolved_at: datetime | None = None
     #: Differs after every change of the incident; "" if the target does not tell.
     version: str = ""
     #: Its notes as one text, the newest first; None if they were not asked for or are hidden from us.
@@ -128,11 +131,16 @@ class Target(Protocol):
     def creation_is_repeatable(self) -> bool | None:
         """Whether a creation that names its id can be repeated without doubling; None if it is not known yet."""
 
-    def render(self, alert: Alert, wording: Wording) -> Content:
-        """Return what an incident says of `alert`, which `wording` has put into words. Pure."""
+    def render(self, ruling: Ruling) -> Content:
+        """Return what an incident says of an alert, as the rules want it. Pure."""
 
-    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
-        """Return the incident, or None if there is none.
+    def combine(self, desired: "Desired") -> Mapping[str, str]:
+        """Return the fields of an incident that stands for several alerts. Pure."""
+
+    def find(
+        self, incident_id: str, *, with_journal: bool, names: Collection[str] = (), deadline: Deadline
+    ) -> Incident | None:
+        """Return the incident, or None if there is none; with the fields and links of these `names`.
 
         Raises:
             Unavailable: the target did not answer, or hides it.
@@ -223,14 +231,15 @@ class WakeUps(Protocol):
 
 
 class Store(Protocol):
-    """The rows, one per correlation key."""
+    """The rows, one per correlation key; a row of an alert may lead to that of a group of alerts."""
 
     def read(self, key: str) -> "Record | None":
-        """Return the record of `key`, or None if there is none.
+        """Return the record of `key`, or that of the group where its row leads to, or None if there is no such row.
 
         Raises:
             Unavailable: the table did not answer.
             Damaged: the row cannot be read; `restore` lets its key go on.
+            LeadsNowhere: the row leads to a group that has no row.
             NewerVersion: only a newer version of this program may write the row.
         """
 
@@ -266,11 +275,43 @@ class Store(Protocol):
             Unavailable: the table did not answer.
         """
 
+    def lead(self, key: str, *, to: str) -> str:
+        """Let the row of `key` lead to that of the group `to`, if `key` has no row yet; return where it leads then.
+
+        Raises:
+            Unavailable: the table did not answer; the row may or may not have been written.
+        """
+
+    def gathering(self, group: str) -> "Gathering | None":
+        """Return who joined a group lately, None if nobody did.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+
+    def gather(self, gathering: "Gathering") -> None:
+        """Write who joined a group lately, unless that changed since it was read.
+
+        Raises:
+            Conflict: another process wrote first; read again and decide again.
+            Unavailable: the table did not answer; the write may or may not have happened.
+        """
+
+    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:
+        """Delete at most `limit` of the rows that lead to a group without a row and of the old gatherings.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+
     def awaiting_work(self, *, due_before: datetime) -> "Iterator[Record]":
         """Yield the records that await work and whose wake-up was due before `due_before`."""
 
     def waiting(self, *, due_before: datetime, limit: int) -> "Sequence[Record]":
         """Return the records that wait without a wake-up until before `due_before`, by their place in line."""
+
+    def expired(self, *, before: datetime) -> "Iterator[Record]":
+        """Yield the settled records whose alert fires and that our clock ends before `before`."""
 
     def idle_since(self, *, changed_before: datetime) -> "Iterator[Record]":
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`."""

@@ -27,27 +27,25 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.notification import notification_of, received_at
-from itsm_bridge.azure_monitor.wording.by_kind import wording_of
 from itsm_bridge.deadline import Clock, Deadline
-from itsm_bridge.errors import Conflict, Damaged, Rejected, TemporaryError, Unavailable
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, Rejected, TemporaryError, Unavailable
 from itsm_bridge.reconcile.attempt import LOOK_BUDGET, Attempt, Outcome, Result, Worker
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
-from itsm_bridge.reconcile.merge import first_record, merge
+from itsm_bridge.reconcile.intake import Intake
+from itsm_bridge.reconcile.merge import expire
 from itsm_bridge.reconcile.ports import Store, Target, WakeUps
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.reconcile.swap import swap
+from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
+from itsm_bridge.rules.ruling import Ruling
 
 log = logging.getLogger(__name__)
 
 #: How long the target may take within an HTTP call, which must be answered within 5 s, storage included.
 INLINE_BUDGET = timedelta(seconds=3.2)
-#: How much of it must be left when the notification is durable: storage that is slower is as good as down.
-LEFT_BY_STORAGE = timedelta(seconds=1)
 #: How long the target may take for a wake-up.
 WAKE_UP_BUDGET = timedelta(seconds=30)
 #: How much longer than its budget a lease lasts, because clocks differ and storage takes its time.
@@ -97,8 +95,10 @@ class Reconciler:
         retention: timedelta,
         now: Callable[[], datetime],
         clock: Clock = time.monotonic,
+        together: Together | None = None,
     ) -> None:
         self._store = store
+        self._intake = Intake(store=store, target=target, together=together or Together(store), now=now)
         self._wakeups = wakeups
         self._target = target
         self._circuit = circuit
@@ -110,12 +110,11 @@ class Reconciler:
             store=store, wakeups=wakeups, target=target, circuit=circuit, retry_horizon=retry_horizon, now=now
         )
 
-    def receive(self, alert: Alert, *, deadline: Deadline) -> Result:
-        """Render `alert` and take it in; raises as `take`."""
-        wording = wording_of(alert)
-        content = self._target.render(alert, wording)
-        notification = received_at(notification_of(alert, wording), self._now())
-        return self.take(News.of(notification, content), deadline=deadline)
+    def receive(self, ruling: Ruling, *, deadline: Deadline) -> Result:
+        """Render an alert as the rules want it and take it in; raises as `take`."""
+        content = self._target.render(ruling)
+        notification = received_at(notification_of(ruling.alert, ruling.wording), self._now())
+        return self.take(News.of(notification, content, ruling), deadline=deadline)
 
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.
@@ -130,12 +129,11 @@ class Reconciler:
             has_room = has_slot and self._circuit.admits_webhooks
             holder = uuid.uuid4().hex if has_room else ""
             lease_until = self._now() + deadline.left + LEASE_MARGIN
-            row, is_news = self._remember(news, holder=holder, lease_until=lease_until, deadline=deadline)
-            _check_storage(deadline)
+            row, is_news = self._intake.remember(news, holder=holder, lease_until=lease_until, deadline=deadline)
             if not is_news:
-                return self._repeated(row)
+                return self._repeated(row, news)
             is_ours = bool(holder) and row.work.lease_holder == holder
-            due = lease_until + timedelta(seconds=1) if is_ours else row.work.free_at(self._now())
+            due = lease_until + timedelta(seconds=1) if is_ours else self._next_look(row)
             wake_up = self._wakeups.send(row.key, delay=due - self._now())
             if not is_ours:
                 return Result(outcome=Outcome.ACCEPTED, record=row)
@@ -163,6 +161,8 @@ class Reconciler:
         for _ in range(_ATTEMPTS_TO_WRITE):
             try:
                 row = self._store.read(key)
+            except LeadsNowhere:
+                return
             except Damaged as error:
                 log.error("%s; its key goes on with the next notification", error)
                 return
@@ -185,9 +185,9 @@ class Reconciler:
             Unavailable: storage did not answer for some of it.
         """
         now = self._now()
-        parts = [self._wake_overdue, self._try_waiting]
+        parts = [self._wake_overdue, self._try_waiting, self._expire]
         if now.minute < _PURGING_MINUTES:
-            parts += [self._purge_settled, self._purge_never_ending]
+            parts += [self._purge_settled, self._purge_never_ending, self._purge_groups]
         failures = []
         for part in parts:
             try:
@@ -254,6 +254,12 @@ class Reconciler:
         if waiting:
             log.warning("%d alerts that waited for %s are woken", len(waiting), self._circuit.name)
 
+    def _expire(self) -> None:
+        """End what fires by our clock where Azure never ends it and a rule wants it closed."""
+        now = self._now()
+        expired = list(islice(self._store.expired(before=now), RESYNC_LIMIT))
+        self._each_alone(expired, lambda row: self._postpone(expire(row, now), LEAST_DELAY))
+
     def _each_alone(self, rows: Iterable[Record], change: Callable[[Record], None]) -> None:
         """Change each row, even if another cannot be changed; give up if storage fails for several in a row.
 
@@ -276,6 +282,10 @@ class Reconciler:
         """Delete the rows of alerts that have long been over."""
         settled = self._store.idle_since(changed_before=self._now() - self._retention)
         self._each_alone(islice(settled, PURGE_LIMIT), self._store.delete)
+
+    def _purge_groups(self) -> None:
+        """Delete what leads to groups that are gone."""
+        self._store.purge_groups(changed_before=self._now() - self._retention, limit=PURGE_LIMIT)
 
     def _purge_never_ending(self) -> None:
         """Look at the incidents of alerts that have long fired and said nothing."""
@@ -304,50 +314,12 @@ class Reconciler:
             else:
                 self._store.replace(row.with_work(replace(row.work, looked_at=self._now())))
 
-    # Remembering.
+    # Answering.
 
-    def _remember(self, news: News, *, holder: str, lease_until: datetime, deadline: Deadline) -> tuple[Record, bool]:
-        """Write the desired part of the row; return it and whether the news were new.
-
-        The lease, if `holder` is given and no other worker has it, is taken in the same write.
-        """
-        is_news = False
-
-        def leased(row: Record) -> Record:
-            now = self._now()
-            may_lease = holder and not row.work.is_leased(now)
-            return row.leased(holder=holder, now=now, until=lease_until) if may_lease else row
-
-        def told(row: Record | None) -> Record | None:
-            nonlocal is_news
-            _check_storage(deadline)
-            now = self._now()
-            merged = first_record(news, now) if row is None else merge(row, news, now)
-            is_news = merged.desired.revision != (row.desired.revision if row else 0)
-            if row is None and not is_news:
-                return None
-            return leased(merged) if is_news else merged
-
-        def remembered() -> Record:
-            # A beginning is mostly the first word of its alert, so the row is written without a look.
-            row = swap(self._store, news.key, told, begins_absent=news.opens)
-            return row or first_record(news, self._now())
-
-        for _ in range(_ATTEMPTS_TO_WRITE):
-            try:
-                return remembered(), is_news
-            except Damaged as error:
-                _check_storage(deadline)
-                first = first_record(news, self._now())
-                if first.is_settled:
-                    return first, False
-                log.error("%s; it is set aside, and its key goes on", error)
-                with suppress(Conflict):
-                    return self._store.restore(leased(first.restored(self._now()))), True
-        raise Conflict(f"the row {news.key} keeps changing")
-
-    def _repeated(self, row: Record) -> Result:
+    def _repeated(self, row: Record, news: News) -> Result:
         """Answer a notification that said nothing new; it may repeat one that was not answered."""
+        if news.ignored_by:
+            return Result(outcome=Outcome.IGNORED, record=row)
         if row.is_settled and not row.work.is_parked:
             return Result(outcome=Outcome.UNCHANGED, record=row)
         now = self._now()
@@ -356,8 +328,13 @@ class Reconciler:
             with suppress(Conflict):
                 row = self._store.replace(row.replayed(now))
         if not row.work.wake_up_id or now >= row.work.wake_up_at + WAKE_UP_GRACE:
-            self._wakeups.send(row.key, delay=row.work.free_at(now) - now)
+            self._wakeups.send(row.key, delay=self._next_look(row) - now)
         return Result(outcome=Outcome.ACCEPTED, record=row)
+
+    def _next_look(self, row: Record) -> datetime:
+        """Return when a worker may look at a row: now, unless it is leased or on hold."""
+        now = self._now()
+        return max(row.work.free_at(now), row.rests_until(now))
 
     # Working.
 
@@ -409,13 +386,3 @@ class Reconciler:
 
 def _woken(row: Record, now: datetime) -> Record:
     return row.with_work(replace(row.work, woken_at=now))
-
-
-def _check_storage(deadline: Deadline) -> None:
-    """Make sure that enough time is left for the target.
-
-    Raises:
-        Unavailable: it is not.
-    """
-    if deadline.left < LEFT_BY_STORAGE:
-        raise Unavailable("storage is too slow to remember the alert in time")

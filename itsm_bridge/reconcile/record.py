@@ -80,9 +80,19 @@ class Record:
         return not self.work.is_parked and (not self.is_settled or self.work.links_later)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields and links that the incident should have."""
+        return (*self.desired.fields, *self.desired.links)
+
+    @property
     def missing_link(self) -> str:
         """The name of the first link that no worker has looked for yet; "" if there is none."""
-        return next((name for name in self.desired.links if name not in self.observed.links), "")
+        return next(iter(self.missing_links), "")
+
+    @property
+    def missing_links(self) -> tuple[str, ...]:
+        """The names of the links that no worker has looked for yet."""
+        return tuple(name for name in self.desired.links if name not in self.observed.links)
 
     @property
     def incident_id(self) -> str:
@@ -101,8 +111,23 @@ class Record:
 
     @property
     def has_news(self) -> bool:
-        """Whether the target was not told of this firing yet. A firing whose creation was confirmed was told."""
-        return self.desired.firing_count > max(self.observed.told_firing_count, self.observed.created_firing_count)
+        """Whether the target was not told of this firing yet and has to be.
+
+        A firing whose creation was confirmed was told, and one that ended while it was on hold never is.
+        """
+        desired, seen = self.desired, self.observed
+        done = max(seen.told_firing_count, seen.created_firing_count, desired.cleared_firing_count)
+        return desired.firing_count > done
+
+    def is_on_hold(self, now: datetime) -> bool:
+        """Whether what fires must last longer before there is an incident of it."""
+        held_until = self.desired.held_until
+        return self.has_news and held_until is not None and now < held_until
+
+    def rests_until(self, now: datetime) -> datetime:
+        """Return until when there is nothing to do: while it is on hold and has no incident yet; now if there is."""
+        held_until = self.desired.held_until
+        return held_until if held_until and self.is_on_hold(now) and not self.may_have_incident else now
 
     def creation_allowed_at(self, now: datetime) -> datetime:
         """Return when another incident may be created: now, unless the last hour saw too many."""

@@ -5,13 +5,19 @@ webhooks, the worker for its attempts, and the command `replay` for operators. A
 process wrote first does not come here. What to write is decided by the caller.
 """
 
+import random
+import time
 from collections.abc import Callable
 
 from itsm_bridge.errors import Conflict
 from itsm_bridge.reconcile.ports import Store
 from itsm_bridge.reconcile.record import Record
 
-_ATTEMPTS = 5
+_ATTEMPTS = 12
+#: From which attempt on it waits first, and for how many seconds at most per attempt: where several processes want one
+#: row, as in a storm, each of them gets its turn.
+_PATIENT_FROM = 4
+_STEP = 0.02
 
 
 def swap(
@@ -27,7 +33,7 @@ def swap(
     Args:
         store: the table.
         key: whose row.
-        change: is called with the row, at most five times, and returns what to write: None or the same object to
+        change: is called with the row, at most twelve times, and returns what to write: None or the same object to
             leave the row alone. It is called with None where there is no row.
         row: the row as it was last read, if it was; else it is read first.
         begins_absent: whether to suppose at first that there is no row, which saves reading it.
@@ -37,7 +43,9 @@ def swap(
         Unavailable, Damaged, NewerVersion: as the store says. A write may or may not have happened.
     """
     known = row if row is not None or begins_absent else store.read(key)
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        if attempt >= _PATIENT_FROM:
+            time.sleep(random.uniform(0, _STEP * attempt))  # noqa: S311 - jitter
         changed = change(known)
         if changed is None or changed is known:
             return known

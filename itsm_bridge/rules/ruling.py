@@ -15,6 +15,8 @@ from itsm_bridge.azure_monitor.wording.form import Wording
 
 #: The name under which the rules that ship with the program answer for what no rule of an operator says.
 BUILT_IN = "built-in"
+#: The name under which the defaults of an operator's file answer.
+DEFAULTS = "defaults"
 
 
 class AutoResolve(StrEnum):

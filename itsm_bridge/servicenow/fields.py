@@ -10,24 +10,13 @@ of its name, `cmdb_ci` included, which then wins because an operator asked for i
 
 from collections.abc import Mapping, Sequence
 
-from itsm_bridge.azure_monitor.alert import Alert, Severity
 from itsm_bridge.azure_monitor.notification import affected_resources
-from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.wording.description import description_of
-from itsm_bridge.azure_monitor.wording.form import Wording, name_of
+from itsm_bridge.azure_monitor.wording.form import name_of
 from itsm_bridge.reconcile.ports import Content, Incident, Write
+from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, FIELD_LENGTHS, OWNED_FIELDS, IncidentState
 from itsm_bridge.text import clip, narrow, one_line, plain
-
-#: Impact and urgency by severity.
-IMPACT_AND_URGENCY: Mapping[Severity | None, tuple[str, str]] = {
-    Severity.SEV0: ("1", "1"),
-    Severity.SEV1: ("1", "2"),
-    Severity.SEV2: ("2", "2"),
-    Severity.SEV3: ("2", "3"),
-    Severity.SEV4: ("3", "3"),
-    None: ("3", "3"),
-}
 
 #: How long a journal entry may be, in characters; ServiceNow cuts the rest without a word.
 JOURNAL_LENGTH = 4000
@@ -39,28 +28,47 @@ _PARAGRAPH = "\n\n"
 _LEFT_OUT = "Earlier notes are left out."
 
 
-def content_of(alert: Alert, wording: Wording) -> Content:
-    """Return what the incident of `alert` says, and the candidates for its configuration item."""
-    severity = severity_of(alert).severity
-    impact, urgency = IMPACT_AND_URGENCY[None if alert.is_test else severity]
-    prefix = ("[TEST] " if alert.is_test else "") + (f"{severity}: " if severity else "")
+def content_of(ruling: Ruling) -> Content:
+    """Return what the incident of an alert says as the rules want it, and the candidates for its configuration item.
+
+    The text of the program stands where no rule sets title, description or display. What a rule sets is made harmless
+    and fitted as that text is.
+    """
+    alert, wording = ruling.alert, ruling.wording
+    title, is_cut = _title(ruling)
     source = name_of(alert.alert_rule) or alert.monitoring_service
+    fields = {
+        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"], is_cut=is_cut),
+        "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),
+        **ruling.fields,
+        "short_description": title,
+    }
+    texts = {name: fitted(name, text) for name, text in fields.items()}
+    # What a rule sets is kept up to date like our own fields, until a person edits it.
+    kept = {*OWNED_FIELDS, *ruling.fields}
+    named = {*ruling.fields, *ruling.references}
+    return Content(
+        fields={name: text for name, text in texts.items() if name in kept},
+        fields_at_creation={name: text for name, text in texts.items() if name not in kept},
+        links={
+            **{name: (f"{each.field}={each.value}",) for name, each in ruling.references.items()},
+            # A rule that names the configuration item leaves nothing to look for.
+            CONFIGURATION_ITEM: () if CI_FIELD in named else affected_resources(alert),
+        },
+    )
+
+
+def _title(ruling: Ruling) -> tuple[str, bool]:
+    """Return the title, and whether it does not hold the whole headline."""
+    alert, wording = ruling.alert, ruling.wording
+    test = "[TEST] " if alert.is_test else ""
+    if said := ruling.fields.get("short_description"):
+        title = f"{test}{one_line(said)}"
+        return title, plain(wording.headline) not in fitted("short_description", title)
+    prefix = test + (f"{alert.severity}: " if alert.severity else "")
     title = f"{prefix}{wording.title(FIELD_LENGTHS['short_description'] - len(prefix))}"
     # The title is cut to its length, and to the characters that its column holds.
-    is_cut = _fitted("short_description", title) != plain(f"{prefix}{wording.headline}")
-    fields = {
-        "short_description": title,
-        "description": description_of(alert, wording, limit=FIELD_LENGTHS["description"], is_cut=is_cut),
-        "impact": impact,
-        "urgency": urgency,
-        "correlation_display": one_line(f"Azure Monitor: {source}" if source else "Azure Monitor"),
-    }
-    fitted = {name: _fitted(name, text) for name, text in fields.items()}
-    return Content(
-        fields={name: fitted[name] for name in OWNED_FIELDS},
-        fields_at_creation={name: text for name, text in fitted.items() if name not in OWNED_FIELDS},
-        links={CONFIGURATION_ITEM: affected_resources(alert)},
-    )
+    return title, fitted("short_description", title) != plain(f"{prefix}{wording.headline}")
 
 
 def creation(write: Write) -> Mapping[str, str]:
@@ -131,9 +139,12 @@ def _noted(notes: Sequence[str], *, before: str = "") -> str:
     return _joined(before, *kept)
 
 
-def _fitted(name: str, text: str) -> str:
-    limit = FIELD_LENGTHS.get(name, _SHORT_COLUMN)
-    return clip(plain(text) if limit > _SHORT_COLUMN else narrow(plain(text)), limit)
+def fitted(name: str, text: str) -> str:
+    """Return `text` without markup, in the characters and the length that the column `name` holds."""
+    # Of a field that only a rule knows, the instance knows the length; it may be a short column.
+    is_short = FIELD_LENGTHS.get(name, _SHORT_COLUMN) <= _SHORT_COLUMN
+    limit = FIELD_LENGTHS.get(name, FIELD_LENGTHS["description"])
+    return clip(narrow(plain(text)) if is_short else plain(text), limit)
 
 
 def _joined(*texts: str) -> str:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 #: The fields that are read of every incident.
 FIELDS = (
     *("number", "state", "correlation_id", *OWNED_FIELDS),
-    *("close_code", "close_notes", "cmdb_ci", "sys_created_on", "sys_mod_count"),
+    *("close_code", "close_notes", "cmdb_ci", "resolved_at", "sys_created_on", "sys_mod_count"),
 )
 
 #: Journals: a write appends to them, and they are read as "".
@@ -356,7 +356,7 @@ class Incidents:
 
 def _asked(more_fields: Collection[str]) -> Sequence[str]:
     """Return the fields to ask for: those of every incident and `more_fields`, of which journals are read as ""."""
-    return (*FIELDS, *(name for name in more_fields if name not in _JOURNALS))
+    return tuple(dict.fromkeys((*FIELDS, *(name for name in more_fields if name not in _JOURNALS))))
 
 
 def _incident(row: Row, more_fields: Collection[str] = ()) -> Incident | None:
@@ -371,13 +371,14 @@ def _incident(row: Row, more_fields: Collection[str] = ()) -> Incident | None:
         state=state,
         fields={name: value for name, value in row.items() if name not in _JOURNALS},
         links={name: row[name] for name in more_fields if name in row} | {CONFIGURATION_ITEM: row.get(CI_FIELD, "")},
-        created_at=_created_at(row.get("sys_created_on", "")),
+        created_at=_moment(row.get("sys_created_on", "")),
+        resolved_at=_moment(row.get("resolved_at", "")),
         version=row.get("sys_mod_count", ""),
         journal=row.get("work_notes"),
     )
 
 
-def _created_at(text: str) -> datetime | None:
+def _moment(text: str) -> datetime | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:

@@ -4,16 +4,16 @@
 The decisions come in; here they are spelled in fields and sent. Incidents and the CMDB each have a module of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Rejected
+from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
-from itsm_bridge.rules.ruling import Reference
+from itsm_bridge.rules.ruling import Reference, Ruling
 from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
+from itsm_bridge.servicenow.combined import combined_content
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.references import References
@@ -49,14 +49,21 @@ class ServiceNow:
         """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
         return self._incidents.honours_sys_id
 
-    def render(self, alert: Alert, wording: Wording) -> Content:
-        """Return what the incident of `alert` says."""
-        return fields.content_of(alert, wording)
+    def render(self, ruling: Ruling) -> Content:
+        """Return what the incident of an alert says, as the rules want it."""
+        return fields.content_of(ruling)
 
-    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
+    def combine(self, desired: Desired) -> Mapping[str, str]:
+        """Return the fields of an incident that stands for several alerts."""
+        return combined_content(desired)
+
+    def find(
+        self, incident_id: str, *, with_journal: bool, names: Collection[str] = (), deadline: Deadline
+    ) -> Incident | None:
         """Return the incident with this sys_id, or None; raises as `Target.find`."""
+        more = tuple(name for name in names if name != CONFIGURATION_ITEM)
         request = deadline.for_request(REQUEST_BUDGET)
-        return self._incidents.find(incident_id, with_notes=with_journal, deadline=request)
+        return self._incidents.find(incident_id, with_notes=with_journal, more_fields=more, deadline=request)
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:
         """Return the incidents with this correlation id, the oldest first; raises as `Target.search`."""

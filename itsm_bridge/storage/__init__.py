@@ -6,7 +6,8 @@ One Azure Storage account: the table `alerts` and the queue `alert-wakeups`. `ap
 The content of a record is decided in `reconcile`.
 
     alert_table    rows: read, and written unless another process wrote first
-      row_format   how is a record laid out in a row?          pure; version 2
+      group_rows   which alerts are kept together?
+      row_format   how is a record laid out in a row?          pure; version 3
         row_version_1   how does a row of version 1 read?      pure
     stored_rules   which rules were pushed, and which before them?
     listing        which rows are there for operators to look at?

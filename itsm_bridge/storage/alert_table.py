@@ -8,24 +8,23 @@ if the row changed since it was read. Without the match condition the library wo
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
+from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 
-from itsm_bridge.errors import Conflict, Damaged, NewerVersion
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion
 from itsm_bridge.reconcile.record import Record, place_in_line
-from itsm_bridge.storage.account import answering, created_if_absent
+from itsm_bridge.storage.account import answering
+from itsm_bridge.storage.group_rows import LEADS_TO, GroupRows
 from itsm_bridge.storage.row_format import aside, from_entity, partition_of, to_entity
-
-_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +35,8 @@ _CHANGED_MEANWHILE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PREC
 _SCAN_PATIENCE = 10
 
 
-class AlertTable:
+class AlertTable(GroupRows):
     """The table, created when it is absent."""
-
-    def __init__(self, table: TableClient) -> None:
-        self._table = table
 
     def insert(self, record: Record) -> Record:
         """Write the first row of a key; return the record with its ETag.
@@ -57,18 +53,21 @@ class AlertTable:
         return replace(record, etag=str(answer["etag"]))
 
     def read(self, key: str) -> Record | None:
-        """Return the record of `key`, or None if there is none.
+        """Return the record of `key`, or that of the group where its row leads to, or None if there is no such row.
 
         Raises:
             Unavailable: the table did not answer.
             Damaged: the row cannot be read; `restore` lets its key go on.
+            LeadsNowhere: the row leads to a group that has no row.
             NewerVersion: only a newer version of this program may write the row.
         """
-        try:
-            entity = self._asked(lambda: self._table.get_entity(partition_of(key), key))
-        except ResourceNotFoundError:
-            return None
-        return from_entity(entity, etag=_etag_of(entity))
+        entity = self._entity(partition_of(key), key)
+        if entity is not None and LEADS_TO in entity:
+            group = str(entity[LEADS_TO])
+            entity = self._entity(partition_of(group), group)
+            if entity is None:
+                raise LeadsNowhere(group)
+        return from_entity(entity, etag=_etag_of(entity)) if entity else None
 
     def restore(self, record: Record) -> Record:
         """Put `record` in the place of a row that cannot be read, which is kept whole under another key.
@@ -162,6 +161,14 @@ class AlertTable:
         found = self._query("awaits_work eq true and is_waiting eq true")
         return nsmallest(limit, (row for row in found if row.work.wake_up_at < due_before), key=place_in_line)
 
+    def expired(self, *, before: datetime) -> Iterator[Record]:
+        """Yield the settled records whose alert fires and that our clock ends before `before`.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        return self._query("awaits_work eq false and is_parked eq false and expires_at lt @before", before=before)
+
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`.
 
@@ -207,10 +214,6 @@ class AlertTable:
                     yield record
             except ResourceNotFoundError:
                 return
-
-    def _asked(self, call: Callable[[], _T]) -> _T:
-        with answering("the table"):
-            return created_if_absent(call, create=self._table.create_table, absent="TableNotFound")
 
 
 def _etag_of(entity: TableEntity) -> str:

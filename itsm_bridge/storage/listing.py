@@ -26,16 +26,20 @@ class RowState(StrEnum):
     PARKED = "parked"
     #: Its incident is open, as it should be.
     FIRING = "firing"
+    #: A rule wants no incident of it.
+    IGNORED = "ignored"
     #: Nothing is left to do; it is purged in time.
     OVER = "over"
 
 
-def state_of(*, awaits_work: bool, is_parked: bool, is_firing: bool) -> RowState:
-    """Return the state of a row from its three columns."""
+def state_of(*, awaits_work: bool, is_parked: bool, is_firing: bool, is_ignored: bool = False) -> RowState:
+    """Return the state of a row from its columns."""
     if is_parked:
         return RowState.PARKED
     if awaits_work:
         return RowState.UNSETTLED
+    if is_ignored:
+        return RowState.IGNORED
     return RowState.FIRING if is_firing else RowState.OVER
 
 
@@ -57,7 +61,7 @@ class Listing:
         Raises:
             Unavailable: the table did not answer.
         """
-        columns = ["awaits_work", "is_parked", "is_firing"]
+        columns = ["awaits_work", "is_parked", "is_firing", "is_ignored"]
         counted: Counter[RowState] = Counter()
         with answering("the table"):
             try:

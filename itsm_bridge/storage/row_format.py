@@ -18,7 +18,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -27,11 +28,14 @@ from itsm_bridge.reconcile.desired import Desired, Signal
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Note, Step, Work
+from itsm_bridge.rules.ruling import Lifecycle
 from itsm_bridge.storage import row_version_1
 
-#: The layout that this program understands, and the one that a program must understand to write a row of ours.
-VERSION = 2
+#: The layout that this program understands, and the one that a program must understand to write a row of ours: where
+#: rules say how an incident begins and ends, a program that knows no rules must leave its row alone.
+VERSION = 3
 NEEDS_VERSION = 2
+NEEDS_VERSION_WITH_RULES = 3
 
 #: How the RowKey of a row begins that was set aside; RowKeys of alerts are 64 hexadecimal digits and nothing else.
 ASIDE = "damaged-"
@@ -44,16 +48,29 @@ _PIECE = 30_000
 #: In the column of a row that counts on no wake-up: a query for overdue wake-ups does not find it.
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
+_SILENT = Signal(is_firing=False, at=None, digest="")
+
+#: How incidents begin and end where no rule of an operator says otherwise.
+_NO_RULES = Lifecycle()
+
 _T = TypeVar("_T")
 
-_Part = Desired | Observed | Work | Signal | Note | Step
-
+_Part = Desired | Observed | Work | Signal | Note | Step | Lifecycle
 
 #: What stands in JSON as it is.
 _PLAIN = frozenset({str, int, bool})
 
 #: The fields of each part, and what they hold.
 _KINDS: Mapping[object, Mapping[str, Any]] = {part: get_type_hints(part) for part in get_args(_Part)}
+
+#: Of the parts that a row may hold many times, the fields that have a default.
+_NO_DEFAULT = object()
+_DEFAULTS: Mapping[type, Mapping[str, object]] = {
+    Lifecycle: {name: getattr(Lifecycle(), name) for name in _KINDS[Lifecycle]},
+    Signal: {
+        name: getattr(_SILENT, name) for name in _KINDS[Signal] if name not in ("is_firing", "at", "digest", "unknown")
+    },
+}
 
 
 def is_key(text: str) -> bool:
@@ -79,12 +96,14 @@ def to_entity(record: Record) -> dict[str, Any]:
         "awaits_work": record.awaits_work,
         "is_parked": work.is_parked,
         "is_firing": record.desired.is_firing,
+        "is_ignored": record.desired.is_ignored,
+        "expires_at": record.desired.expires_at or _NEVER,
         "changed_at": record.desired.changed_at,
         "wake_up_at": _NEVER if work.is_waiting else work.wake_up_at,
         "is_waiting": work.is_waiting,
         "looked_at": work.looked_at or record.desired.changed_at,
         "number": record.observed.number,
-        "needs_version": NEEDS_VERSION,
+        "needs_version": NEEDS_VERSION_WITH_RULES if _follows_rules(record) else NEEDS_VERSION,
         **pieces,
     }
 
@@ -110,6 +129,11 @@ def from_entity(entity: Mapping[str, Any], *, etag: str) -> Record:
     if record.key != key:
         raise Damaged(f"the row {key} cannot be read: key")
     return record
+
+
+def _follows_rules(record: Record) -> bool:
+    signals = record.desired.signals.values()
+    return any(each.lifecycle != _NO_RULES or each.ignored_by for each in signals)
 
 
 def aside(entity: Mapping[str, Any], *, etag: str) -> dict[str, Any]:
@@ -153,14 +177,32 @@ def _to_json(value: object) -> object:
     """Return a part of a record as JSON can hold it."""
     if value is None or type(value) in _PLAIN:
         return value
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
+    if isinstance(value, datetime | timedelta | StrEnum):
+        return _scalar_to_json(value)
     if isinstance(value, _Part):
-        told = {name: _to_json(getattr(value, name)) for name in _KINDS[type(value)] if name != "unknown"}
+        held = {name: getattr(value, name) for name in _KINDS[type(value)] if name != "unknown"}
+        told = {name: _to_json(each) for name, each in held.items() if not _goes_without_saying(value, name, each)}
         return {**getattr(value, "unknown", {}), **told}
     if isinstance(value, Mapping):
         return {name: _to_json(each) for name, each in value.items()}
     return [_to_json(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _goes_without_saying(part: _Part, name: str, value: object) -> bool:
+    """Whether a field is at its default: a row of many alerts has no room for what says nothing."""
+    return isinstance(part, Signal | Lifecycle) and value == _DEFAULTS[type(part)].get(name, _NO_DEFAULT)
+
+
+def _scalar_to_json(value: datetime | timedelta | StrEnum) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return round(value.total_seconds()) if isinstance(value, timedelta) else value.value
+
+
+def _scalar_from_json(kind: Callable[..., object], value: object) -> object:
+    if kind is datetime:
+        return datetime.fromisoformat(_of(str, value))
+    return timedelta(seconds=_of(int, value)) if kind is timedelta else kind(_of(str, value))
 
 
 def _from_json(kind: Callable[..., _T], content: Mapping[str, object]) -> _T:
@@ -183,8 +225,8 @@ def _checked(kind: Any, value: object) -> object:  # noqa: ANN401 - type hints h
     if isinstance(kind, UnionType):
         kind = next(each for each in get_args(kind) if each is not type(None))
         return None if value is None else _checked(kind, value)
-    if kind is datetime:
-        return datetime.fromisoformat(_of(str, value))
+    if isinstance(kind, type) and issubclass(kind, datetime | timedelta | StrEnum):
+        return _scalar_from_json(kind, value)
     if get_origin(kind) is tuple:
         return tuple(_checked(get_args(kind)[0], each) for each in _of(list[object], value))
     if get_origin(kind) is Mapping:

@@ -4,15 +4,14 @@ A second target, as small as one can be: `processes` gives it to the reconciler 
 names of its own, keeps every id that we choose, and has nothing to link incidents to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.severity import severity_of
-from itsm_bridge.azure_monitor.wording.form import Wording
 from itsm_bridge.deadline import Deadline
+from itsm_bridge.reconcile.desired import Desired
 from itsm_bridge.reconcile.ports import Content, Incident, LinkEnd, Write
+from itsm_bridge.rules.ruling import Ruling
 
 _REQUEST_BUDGET = timedelta(seconds=10)
 _TITLE_LENGTH = 80
@@ -38,13 +37,23 @@ class Ledger:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
 
-    def render(self, alert: Alert, wording: Wording) -> Content:
+    def render(self, ruling: Ruling) -> Content:
         return Content(
-            fields={"title": wording.title(_TITLE_LENGTH), "weight": severity_of(alert).severity or "none"},
-            fields_at_creation={"kind": alert.kind.value},
+            fields={"title": ruling.wording.title(_TITLE_LENGTH), "weight": ruling.alert.severity or "none"},
+            fields_at_creation={"kind": ruling.alert.kind.value},
         )
 
-    def find(self, incident_id: str, *, with_journal: bool, deadline: Deadline) -> Incident | None:
+    def combine(self, desired: Desired) -> Mapping[str, str]:
+        return {**desired.speaker.fields, "title": f"{desired.firing} of {desired.count} alerts fire"}
+
+    def find(
+        self,
+        incident_id: str,
+        *,
+        with_journal: bool,
+        names: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,
+    ) -> Incident | None:
         return self._pages.find(incident_id, with_notes=with_journal, deadline=deadline.for_request(_REQUEST_BUDGET))
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:

@@ -5,7 +5,7 @@ Nothing fails here on its own account, because the processes let calls fail as `
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,7 +14,8 @@ from itertools import count
 from typing import Any
 
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion, Rejected, Unavailable, Unconfirmed
+from itsm_bridge.reconcile.gathering import Gathering
 from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.record import Record, place_in_line
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
@@ -35,18 +36,42 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows: dict[str, tuple[dict[str, Any], str]] = {}
         self._etags = count(1)
+        self._gatherings: dict[str, Gathering] = {}
+        #: By the own key of an alert, the group that its row leads to.
+        self.leads: dict[str, str] = {}
         self.aside: list[dict[str, Any]] = []
         #: The keys whose rows cannot be written, because their part of the table is in trouble.
         self.unwritable: set[str] = set()
 
     def insert(self, record: Record) -> Record:
-        if record.key in self._rows:
+        if record.key in self._rows or record.key in self.leads:
             raise Conflict(f"the row {record.key} exists")
         return self._commit(record)
 
     def read(self, key: str) -> Record | None:
+        if group := self.leads.get(key):
+            if group not in self._rows:
+                raise LeadsNowhere(group)
+            key = group
         found = self._rows.get(key)
         return from_entity(found[0], etag=found[1]) if found else None
+
+    def lead(self, key: str, *, to: str) -> str:
+        if key in self._rows:
+            return key
+        return self.leads.setdefault(key, to)
+
+    def gathering(self, group: str) -> Gathering | None:
+        return self._gatherings.get(group)
+
+    def gather(self, gathering: Gathering) -> None:
+        known = self._gatherings.get(gathering.group)
+        if (known.etag if known else "") != gathering.etag:
+            raise Conflict(f"the gathering {gathering.group} changed since it was read")
+        self._gatherings[gathering.group] = replace(gathering, etag=f'W/"{next(self._etags)}"')
+
+    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:  # noqa: ARG002 - no history is so long
+        return 0
 
     def replace(self, record: Record) -> Record:
         if not record.etag:
@@ -70,6 +95,9 @@ class MemoryStore:
     def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
         rows = self._query(lambda row: row["awaits_work"] and row["is_waiting"])
         return sorted((row for row in rows if row.work.wake_up_at < due_before), key=place_in_line)[:limit]
+
+    def expired(self, *, before: datetime) -> Iterator[Record]:
+        return self._query(lambda row: not (row["awaits_work"] or row["is_parked"]) and row["expires_at"] < before)
 
     def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
         return self._query(
@@ -342,7 +370,7 @@ class MemoryInstance:
             status=status_of(row.state),
             state=str(int(row.state)),
             fields={**dict.fromkeys(_READ, ""), **row.fields},
-            links={CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
+            links={**row.fields, CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
             created_at=row.created_at.replace(microsecond=0),
             version=str(row.mod_count),
             journal="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
@@ -372,7 +400,14 @@ class MemoryIncidents:
     def honours_sys_id(self) -> bool | None:
         return self._honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:  # noqa: ARG002 - the adapter's
+    def find(
+        self,
+        sys_id: str,
+        *,
+        with_notes: bool = False,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,  # noqa: ARG002 - the adapter's
+    ) -> Incident | None:
         row = self._instance.rows.get(sys_id)
         if row and self._instance.is_hidden:
             raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
@@ -384,7 +419,13 @@ class MemoryIncidents:
             raise NotAllowed("what is asked for exists and is hidden from our account", is_refusal=True)
         return tuple(self._instance.shown(row) for row in found[-_SEARCH_LIMIT:])
 
-    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:  # noqa: ARG002 - the adapter's
+    def create(
+        self,
+        fields: Mapping[str, str],
+        *,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,  # noqa: ARG002 - the adapter's
+    ) -> Incident:
         try:
             row = self._instance.insert(fields)
         except Duplicate as error:
@@ -399,7 +440,14 @@ class MemoryIncidents:
             self._honours_sys_id = incident.id == fields["sys_id"]
         return incident
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:  # noqa: ARG002 - the adapter's
+    def update(
+        self,
+        sys_id: str,
+        fields: Mapping[str, str],
+        *,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,  # noqa: ARG002 - the adapter's
+    ) -> Incident:
         return self._instance.shown(self._instance.change(sys_id, fields))
 
     def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:  # noqa: ARG002 - the adapter's

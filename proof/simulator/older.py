@@ -30,7 +30,9 @@ def as_version_1(text: str, *, is_first: bool = False) -> str:
         **{old: desired[new] for old, new in version_1._DESIRED.items()},
         **{old: observed[new] for old, new in version_1._OBSERVED.items()},
         **{old: work[new] for old, new in version_1._WORK.items()},
-        "signals": {name: {each: signal[each] for each in _OF_SIGNAL} for name, signal in signals.items()},
+        "signals": {
+            name: {each: signal.get(each, _ABSENT[each]) for each in _OF_SIGNAL} for name, signal in signals.items()
+        },
         "fields": {**speaker.get("fields", {}), **speaker.get("fields_at_creation", {})},
         "facts": speaker.get("facts", {}),
         "close_notes": speaker.get("closing", ""),
@@ -48,6 +50,15 @@ def as_version_1(text: str, *, is_first: bool = False) -> str:
     return json.dumps(written)
 
 
+#: What the fields of a signal say that a row leaves out now.
+_ABSENT: dict[str, Any] = {
+    "is_firing": False,
+    "at": None,
+    "digest": "",
+    "said": [],
+    "ended_firing": False,
+    "began_at": None,
+}
 _OF_SIGNAL = ("is_firing", "at", "digest", "said", "ended_firing", "began_at")
 
 

@@ -7,7 +7,8 @@ connection, and a while later another process takes its place.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -15,9 +16,11 @@ from typing import Any, TypeVar
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.circuit import Circuit
-from itsm_bridge.reconcile.ports import Incident, Target, WakeUp
+from itsm_bridge.reconcile.gathering import Gathering
+from itsm_bridge.reconcile.ports import Incident, Store, Target, WakeUp
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.reconcile.record import Record
+from itsm_bridge.reconcile.together import Together
 from itsm_bridge.servicenow.cmdb.match import CiMatch
 from itsm_bridge.servicenow.table_api import REQUEST_BUDGET
 from itsm_bridge.servicenow.target import ServiceNow
@@ -93,6 +96,23 @@ class VirtualCircuit(Circuit):
             self._free += has_slot
 
 
+class VirtualTogether(Together):
+    """The turns of webhooks, waited for by the virtual clock."""
+
+    def __init__(self, store: Store, *, sleep: Callable[[timedelta], None]) -> None:
+        super().__init__(store)
+        self._sleep = sleep
+
+    def _wait_for_turn(self, turn: threading.Lock, wait: timedelta) -> bool:
+        step = timedelta(seconds=0.01)
+        while not turn.acquire(blocking=False):
+            if wait <= timedelta(0):
+                return False
+            self._sleep(min(step, wait))
+            wait -= step
+        return True
+
+
 #: The targets that a process may have.
 SERVICENOW = "ServiceNow"
 LEDGER = "ledger"
@@ -126,8 +146,10 @@ class Process:
         self._choices_known = False
         self._on_death: list[Callable[[], None]] = []
         self.circuit = VirtualCircuit(slots=slots, now=self.clock, sleep=cloud.schedule.sleep)
+        store = _RemoteStore(self)
         self.reconciler = Reconciler(
-            store=_RemoteStore(self),
+            store=store,
+            together=VirtualTogether(store, sleep=cloud.schedule.sleep),
             wakeups=_RemoteWakeUps(self),
             target=_target(target, self),
             circuit=self.circuit,
@@ -294,6 +316,22 @@ class _RemoteStore(_RemoteStorage):
             "query rows", lambda: store.idle_firing(changed_before=changed_before, looked_before=looked_before)
         )
 
+    def lead(self, key: str, *, to: str) -> str:
+        return self._call("lead row", lambda: self._process.cloud.store.lead(key, to=to))
+
+    def gathering(self, group: str) -> Gathering | None:
+        return self._call("read gathering", lambda: self._process.cloud.store.gathering(group))
+
+    def gather(self, gathering: Gathering) -> None:
+        self._call("write gathering", lambda: self._process.cloud.store.gather(gathering))
+
+    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:
+        store = self._process.cloud.store
+        return self._call("purge groups", lambda: store.purge_groups(changed_before=changed_before, limit=limit))
+
+    def expired(self, *, before: datetime) -> Iterator[Record]:
+        return self._call("query rows", lambda: self._process.cloud.store.expired(before=before))
+
     def restore(self, record: Record) -> Record:
         return self._call("restore row", lambda: self._process.cloud.store.restore(record))
 
@@ -328,7 +366,14 @@ class _RemoteIncidents:
     def honours_sys_id(self) -> bool | None:
         return self._adapter.honours_sys_id
 
-    def find(self, sys_id: str, *, with_notes: bool = False, deadline: Deadline) -> Incident | None:
+    def find(
+        self,
+        sys_id: str,
+        *,
+        with_notes: bool = False,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - it shows all of them
+        deadline: Deadline,
+    ) -> Incident | None:
         def effect() -> Incident | None:
             return self._adapter.find(sys_id, with_notes=with_notes, deadline=deadline)
 
@@ -339,7 +384,7 @@ class _RemoteIncidents:
             "search", correlation_id, lambda: self._adapter.search(correlation_id, deadline=deadline), deadline
         )
 
-    def create(self, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
+    def create(self, fields: Mapping[str, str], *, more_fields: Collection[str] = (), deadline: Deadline) -> Incident:  # noqa: ARG002 - as above
         # The process learns from an answer when it arrives, not when the instance makes it.
         adapter = MemoryIncidents(self._process.cloud.instance)
 
@@ -348,7 +393,14 @@ class _RemoteIncidents:
 
         return self._adapter.learnt(self._call("create", fields["correlation_id"], effect, deadline), fields)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, deadline: Deadline) -> Incident:
+    def update(
+        self,
+        sys_id: str,
+        fields: Mapping[str, str],
+        *,
+        more_fields: Collection[str] = (),  # noqa: ARG002 - as above
+        deadline: Deadline,
+    ) -> Incident:
         def effect() -> Incident:
             return self._adapter.update(sys_id, fields, deadline=deadline)
 

@@ -2,9 +2,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
+from typing import Any
 
 import pytest
 
+from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.plan import (
     DECISIONS,
     UNSEEN,
@@ -19,6 +21,7 @@ from itsm_bridge.reconcile.plan import (
 from itsm_bridge.reconcile.ports import Incident, LinkEnd
 from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
 from itsm_bridge.reconcile.work import Note
+from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
 from tests.builders import (
     HOUR,
     MINUTE,
@@ -36,9 +39,15 @@ from tests.builders import (
 #: A note of what came after the end, which a resolved incident is told too.
 AFTER_END = Note(revision=9, text="The cause was a change.", after_end=True)
 
+NOTED = Lifecycle(auto_resolve=AutoResolve.NOTE)
+HELD_FOR_AN_HOUR = Lifecycle(hold=HOUR)
+
 #: A row of each kind, before anything was observed.
 ROWS: dict[Wanted, Callable[[], Record]] = {
-    Wanted.NEVER_FIRED: lambda: changed(record(), firing_count=0, signals={}),
+    Wanted.NEVER_FIRED: lambda: first_record(resolved(), NOW),
+    Wanted.ON_HOLD: lambda: told(
+        known_record(), resolved(), notification(at=NOW + HOUR, digest="fired anew", lifecycle=HELD_FOR_AN_HOUR)
+    ),
     Wanted.FIRED_NEWS: lambda: told(known_record(), resolved(), notification(at=NOW + HOUR, digest="fired anew")),
     Wanted.FIRED: lambda: told(known_record(), notification(digest="fired, worse", facts={"Severity": "Sev0"})),
     Wanted.RESOLVED_NEWS: lambda: told(
@@ -48,23 +57,36 @@ ROWS: dict[Wanted, Callable[[], Record]] = {
         resolved(at=NOW + 2 * HOUR, digest="resolved anew"),
     ),
     Wanted.RESOLVED: lambda: changed(told(known_record(), resolved()), notes=(AFTER_END,)),
+    Wanted.LEFT_NEWS: lambda: told(
+        known_record(),
+        resolved(),
+        notification(at=NOW + HOUR, digest="fired anew"),
+        resolved(at=NOW + 2 * HOUR, digest="resolved anew", lifecycle=NOTED),
+    ),
+    Wanted.LEFT: lambda: changed(told(known_record(), resolved(lifecycle=NOTED)), notes=(AFTER_END,)),
 }
 
-COLUMNS: dict[Held, Observation] = {
-    Held.UNSEEN: UNSEEN,
-    Held.ABSENT: None,
-    Held.OPEN: incident(),
-    Held.RESOLVED: incident(state=6),
-    Held.CLOSED: incident(state=7),
+#: What is observed, and what the rules say of it.
+COLUMNS: dict[Held, tuple[Observation, dict[str, Any]]] = {
+    Held.UNSEEN: (UNSEEN, {}),
+    Held.ABSENT: (None, {}),
+    Held.OPEN: (incident(), {}),
+    Held.RESOLVED: (incident(state=6, resolved_at=NOW - HOUR), {"reopen_within": 2 * HOUR}),
+    Held.STALE: (incident(state=6, resolved_at=NOW - 2 * HOUR), {"reopen_within": HOUR}),
+    Held.CLOSED: (incident(state=7), {}),
+    Held.FINAL: (incident(state=7), {"after_closed": AfterClosed.NOTHING}),
 }
 
 #: The table of the module's docstring, written down a second time.
 EXPECTED = """
-never fired     observe   nothing  resolve   nothing    nothing
-fired, news     observe   create   update    reopen     succeed
-fired           observe   nothing  update    update     nothing
-resolved, news  observe   create   resolve   update     succeed
-resolved        observe   nothing  resolve   update     nothing
+never fired     observe   nothing  resolve   nothing    nothing   nothing   nothing
+on hold         observe   hold     update    hold       hold      hold      nothing
+fired, news     observe   create   update    reopen     succeed   succeed   nothing
+fired           observe   nothing  update    update     update    nothing   nothing
+resolved, news  observe   create   resolve   update     update    succeed   nothing
+resolved        observe   nothing  resolve   update     update    nothing   nothing
+left, news      observe   create   update    update     update    succeed   nothing
+left            observe   nothing  update    update     update    nothing   nothing
 """
 
 
@@ -98,16 +120,21 @@ def test_the_table_has_a_cell_for_every_state_of_alert_and_incident() -> None:
 
 @pytest.mark.parametrize(("desired", "observed"), list(product(Wanted, Held)))
 def test_every_cell_is_the_next_step(desired: Wanted, observed: Held) -> None:
-    row, seen = ROWS[desired](), COLUMNS[observed]
+    row = ROWS[desired]()
+    seen, rules = COLUMNS[observed]
+    signals = {
+        name: replace(each, lifecycle=replace(each.lifecycle, **rules)) for name, each in row.desired.signals.items()
+    }
+    row = changed(row, signals=signals)
 
-    assert wanted_of(row) is desired
-    assert held_of(seen) is observed
+    assert wanted_of(row, NOW) is desired
+    assert held_of(seen, row.desired.lifecycle, NOW) is observed
     assert plan(row, seen) is expected_table()[desired, observed]
 
 
 @pytest.mark.parametrize("state", [1, 2, 3, 18, -5])
 def test_a_state_that_we_do_not_know_is_open(state: int) -> None:
-    assert held_of(incident(state=state)) is Held.OPEN
+    assert held_of(incident(state=state), Lifecycle(), NOW) is Held.OPEN
 
 
 @pytest.mark.parametrize("state", [7, 8])
@@ -267,7 +294,7 @@ class TestInDoubt:
         row = self.doubtful(ROWS[desired]())
 
         assert plan(row, seen) is Action.WAIT
-        assert plan(row, seen, now=NOW + 2 * MINUTE) is DECISIONS[desired][held_of(seen)]
+        assert plan(row, seen, now=NOW + 2 * MINUTE) is DECISIONS[desired][held_of(seen, Lifecycle(), NOW)]
 
     def test_a_write_that_has_arrived_is_not_waited_for(self) -> None:
         row = changed(self.doubtful(told(known_record(), resolved())), doubted_revision=2)

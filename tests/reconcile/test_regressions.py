@@ -395,7 +395,7 @@ class TestIntentOfASuccessor:
 
             return call_after_a_webhook
 
-        world.disturb("replace", lambda call: call(), *(raced(number) for number in range(1, 6)))
+        world.disturb("replace", lambda call: call(), *(raced(number) for number in range(1, 13)))
         world.receive(fired_anew(1))
         assert world.states == [IncidentState.CLOSED]
 

@@ -14,7 +14,7 @@ from proof.simulator.ledger import Ledger
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps
 from proof.simulator.processes import LEDGER
 from tests.alert_files import alert_of
-from tests.builders import HOUR, NOW
+from tests.builders import HOUR, NOW, ruled
 
 
 class World:
@@ -37,7 +37,7 @@ class World:
         return self.now
 
     def receive(self, alert: Alert) -> Outcome:
-        return self.reconciler.receive(alert, deadline=Deadline.after(INLINE_BUDGET)).outcome
+        return self.reconciler.receive(ruled(alert), deadline=Deadline.after(INLINE_BUDGET)).outcome
 
 
 def test_an_alert_begins_and_ends_in_its_own_words() -> None:

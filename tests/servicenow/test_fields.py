@@ -6,17 +6,12 @@ from itsm_bridge.reconcile.ports import Incident, Write
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Note
 from itsm_bridge.servicenow import fields
-from itsm_bridge.servicenow.fields import IMPACT_AND_URGENCY
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from tests.builders import FIELDS, KEY, NOW, changed, incident, known_record, notification, record, resolved, told
 
 
 def write(action: Action, row: Record, seen: Incident | None = None) -> Write:
     return write_for(Decision(action=action, reason=""), row, seen, creation_is_repeatable=True)
-
-
-def test_every_severity_has_an_impact_and_an_urgency() -> None:
-    assert len(IMPACT_AND_URGENCY) == 6
 
 
 def test_a_new_incident_has_its_identity_and_what_the_alert_says() -> None:
@@ -32,7 +27,7 @@ def test_a_next_generation_names_the_one_before() -> None:
 
     sent = fields.creation(write(Action.CREATE, row))
 
-    assert sent["work_notes"] == "INC0010001 is closed; this incident follows it."
+    assert sent["work_notes"] == "INC0010001 is over; this incident follows it."
 
 
 def test_an_update_writes_what_differs_and_the_notes() -> None:

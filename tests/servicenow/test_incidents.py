@@ -159,6 +159,7 @@ class TestCreate:
                 "close_code": "",
                 "close_notes": "",
                 "cmdb_ci": "",
+                "resolved_at": "",
                 "sys_created_on": "2026-03-01 10:00:00",
                 "sys_mod_count": "0",
             },

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 from itsm_bridge.azure_monitor.affected import Affected, affected_by
 from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, some
 from itsm_bridge.azure_monitor.wording.links import links_of
@@ -119,7 +118,7 @@ def _common_lines(alert: Alert) -> tuple[Line, ...]:
             ("Fired", utc_text(alert.fired_date_time)),
             ("Resolved", utc_text(alert.resolved_date_time)),
             ("Rule", name_of(alert.alert_rule)),
-            ("Severity", str(severity_of(alert))),
+            ("Severity", ", because ".join(filter(None, (alert.severity, alert.severity_reason)))),
             ("Monitoring service", one_line(f"{alert.monitoring_service}{signal}")),
         ]
     )

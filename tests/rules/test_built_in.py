@@ -1,13 +1,15 @@
+"""The rules that ship with the program say what it did before it had rules."""
+
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from itsm_bridge.azure_monitor.notification import changed_note
-from itsm_bridge.azure_monitor.severity import severity_of
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record, merge
 from tests.alert_files import alert_of, document_of, notified
+from tests.builders import ruled
 
 NOW = datetime(2026, 5, 11, 2, 0, tzinfo=UTC)
 
@@ -70,10 +72,10 @@ def operation(status: str, source: str = "Administrative", **more: Any) -> Any:
 def test_what_the_event_says_counts(document: Any, severity: str) -> None:
     alert = alert_of(document)
 
-    counted = severity_of(alert)
+    counted = ruled(alert).alert
 
     assert counted.severity == severity
-    assert bool(counted.reason) == (counted.severity != alert.severity)
+    assert bool(counted.severity_reason) == (counted.severity != alert.severity)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +103,9 @@ def test_what_the_event_says_counts(document: Any, severity: str) -> None:
 def test_without_a_word_of_the_event_it_stays_as_sent(document: Any) -> None:
     alert = alert_of(document)
 
-    counted = severity_of(alert)
+    counted = ruled(alert).alert
 
-    assert (counted.severity, counted.reason) == (alert.severity, "")
+    assert (counted.severity, counted.severity_reason) == (alert.severity, "")
 
 
 @pytest.mark.parametrize(
@@ -114,12 +116,12 @@ def test_what_the_author_of_a_rule_chose_stays(name: str, sent: str | None) -> N
     posing = {"severity": "High", "currentHealthStatus": "Unavailable", "incidentType": "Incident", "trackingId": "X"}
     alert = alert_of(sample(name, sent=sent, source="Security", **posing))
 
-    assert severity_of(alert).severity == alert.severity
+    assert ruled(alert).alert.severity == alert.severity
 
 
 @pytest.mark.parametrize("sent", ["Sev0", "Sev1", "Sev2", "Sev3"])
 def test_a_severity_other_than_azures_fixed_one_was_chosen_by_somebody(sent: str) -> None:
-    assert severity_of(alert_of(event("Incident", sent=sent))).severity == sent
+    assert ruled(alert_of(event("Incident", sent=sent))).alert.severity == sent
 
 
 def test_it_decides_impact_and_urgency_and_stands_in_the_title_the_facts_and_the_description() -> None:

@@ -1,0 +1,344 @@
+"""What rules say of the beginning and the end of an incident comes true in ServiceNow."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from itsm_bridge.reconcile.attempt import Outcome
+from itsm_bridge.reconcile.desired import News
+from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
+from local.azurite import Azurite
+from local.servicenow import faults
+from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
+from tests.rig import Rig, rig
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def world(azurite: Azurite) -> Iterator[Rig]:
+    with rig(azurite) as made:
+        yield made
+
+
+def ruled(news: News = notification(), **lifecycle: Any) -> News:  # noqa: B008 - a value that nothing changes
+    """The notification, by rules that say so of its incident."""
+    return News(
+        **{name: getattr(news, name) for name in news.__dataclass_fields__} | {"lifecycle": Lifecycle(**lifecycle)}
+    )
+
+
+def states(world: Rig) -> list[str]:
+    return [row["state"] for row in world.instance.incidents]
+
+
+def wake_when_due(world: Rig) -> None:
+    world.now = max(world.now, world.row().work.wake_up_at)
+    world.wake()
+
+
+class TestHold:
+    """An alert that must fire for a while first."""
+
+    def test_there_is_no_incident_before_it_fired_for_that_long(self, world: Rig) -> None:
+        result = world.receive(ruled(hold=5 * MINUTE))
+
+        assert (result.outcome, states(world), world.instance.calls) == (Outcome.ACCEPTED, [], [])
+        assert world.row().work.wake_up_at == NOW + 5 * MINUTE
+
+        wake_when_due(world)
+
+        assert (states(world), world.row().is_settled) == (["1"], True)
+
+    def test_what_clears_meanwhile_gets_none_and_the_row_says_so(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+        world.now += MINUTE
+
+        result = world.receive(ruled(resolved(), hold=5 * MINUTE))
+
+        assert (result.outcome, states(world), world.row().awaits_work) == (Outcome.UNCHANGED, [], False)
+        assert "before its hold was" in world.row().work.steps[-1].reason
+
+    def test_what_clears_after_it_is_recorded_even_if_the_worker_was_late(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+        world.now += HOUR
+
+        world.receive(ruled(resolved(at=NOW + HOUR), hold=5 * MINUTE))
+
+        assert states(world) == ["6"]
+
+    def test_a_wake_up_that_comes_early_changes_nothing(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+
+        world.now += MINUTE
+        world.wake()
+        assert states(world) == []
+
+        wake_when_due(world)
+        assert states(world) == ["1"]
+
+    def test_a_lost_wake_up_is_found(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+        world.queue.clear_messages()
+
+        world.drain()
+
+        assert states(world) == ["1"]
+
+    def test_a_repetition_is_promised_the_same_moment(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+        world.now += MINUTE
+
+        result = world.receive(ruled(hold=5 * MINUTE))
+
+        assert (result.outcome, world.row().work.wake_up_at) == (Outcome.ACCEPTED, NOW + 5 * MINUTE)
+
+    def test_a_resolved_incident_is_not_reopened_before_the_alert_fired_for_that_long(self, world: Rig) -> None:
+        for each in (notification(), resolved()):
+            world.receive(each)
+        world.now = NOW + HOUR
+
+        world.receive(ruled(notification(at=world.now), hold=5 * MINUTE))
+        assert states(world) == ["6"]
+
+        wake_when_due(world)
+        assert states(world) == ["2"]
+
+    def test_what_clears_while_the_incident_of_before_is_resolved_tells_it_nothing(self, world: Rig) -> None:
+        for each in (notification(), resolved()):
+            world.receive(each)
+        before = world.story()
+        world.now = NOW + HOUR
+        world.receive(ruled(notification(at=world.now), hold=5 * MINUTE))
+        world.now += MINUTE
+
+        world.receive(ruled(resolved(at=world.now, digest="again"), hold=5 * MINUTE))
+
+        assert (world.story(), world.row().is_settled) == (before, True)
+
+    def test_an_incident_that_is_open_is_told_at_once(self, world: Rig) -> None:
+        world.receive(ruled(auto_resolve=AutoResolve.NOTE))
+        world.receive(ruled(resolved(), auto_resolve=AutoResolve.NOTE))
+        world.now = NOW + HOUR
+
+        world.receive(ruled(notification(at=world.now), hold=5 * MINUTE))
+
+        assert "fired again" in world.story()[0][1][-1]
+
+    def test_a_word_without_hold_ends_it(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+        world.now += MINUTE
+
+        world.receive(notification(digest="worse", facts={"Severity": "Sev0"}))
+
+        assert states(world) == ["1"]
+
+    def test_a_firing_that_nobody_was_told_of_yet_needs_no_hold(self, world: Rig) -> None:
+        world.instance.faults.add(faults.edge_failed(status=503), times=8)
+        world.receive(notification())
+        world.receive(resolved())
+
+        world.receive(ruled(notification(at=NOW + HOUR), hold=DAY))
+        world.instance.faults.clear()
+
+        assert world.row().desired.held_until is None
+
+
+class TestAutoResolve:
+    """People may keep the end to themselves."""
+
+    def test_with_note_the_incident_stays_open_and_says_that_it_is_over(self, world: Rig) -> None:
+        world.receive(ruled(auto_resolve=AutoResolve.NOTE))
+
+        result = world.receive(ruled(resolved(), auto_resolve=AutoResolve.NOTE))
+
+        assert (result.outcome, world.story()) == (Outcome.UPDATED, [("1", ("The alert resolved.",))])
+
+    def test_with_off_nothing_is_said(self, world: Rig) -> None:
+        world.receive(ruled(auto_resolve=AutoResolve.OFF))
+
+        result = world.receive(ruled(resolved(), auto_resolve=AutoResolve.OFF))
+
+        assert (result.outcome, world.story()) == (Outcome.UNCHANGED, [("1", ())])
+        assert not world.row().awaits_work
+
+    def test_what_came_and_went_while_servicenow_was_away_is_there_for_people(self, world: Rig) -> None:
+        world.instance.faults.add(faults.edge_failed(status=503), times=4)
+        world.receive(ruled(auto_resolve=AutoResolve.NOTE))
+        world.receive(ruled(resolved(), auto_resolve=AutoResolve.NOTE))
+        world.instance.faults.clear()
+
+        world.drain()
+
+        assert world.story() == [("1", ("The alert resolved.",))]
+
+    def test_a_rule_that_came_meanwhile_counts(self, world: Rig) -> None:
+        world.receive(notification())
+
+        world.receive(ruled(resolved(), auto_resolve=AutoResolve.NOTE))
+
+        assert states(world) == ["1"]
+
+
+class TestAgain:
+    """An alert fires again whose incident is over."""
+
+    def over(self, world: Rig, *, resolved_at: str) -> None:
+        for each in (notification(), resolved()):
+            world.receive(each)
+        world.instance.edit(world.row().observed.incident_id, {"resolved_at": resolved_at})
+        world.now = NOW + 2 * HOUR
+
+    def again(self, world: Rig, **lifecycle: Any) -> Any:
+        return world.receive(ruled(notification(at=NOW + 2 * HOUR), **lifecycle))
+
+    def test_a_short_time_after_it_is_reopened(self, world: Rig) -> None:
+        self.over(world, resolved_at="2026-03-01 11:30:00")
+
+        self.again(world, reopen_within=HOUR)
+
+        assert states(world) == ["2"]
+
+    def test_later_another_one_follows_which_names_it(self, world: Rig) -> None:
+        self.over(world, resolved_at="2026-03-01 10:30:00")
+
+        result = self.again(world, reopen_within=HOUR)
+
+        old, new = world.instance.incidents
+        assert (result.outcome, old["state"], new["state"]) == (Outcome.CREATED, "6", "1")
+        assert f"{old['number']} is over" in world.instance.notes(new["sys_id"])[0]
+
+    def test_or_never(self, world: Rig) -> None:
+        self.over(world, resolved_at="2026-03-01 11:59:59")
+
+        self.again(world, reopen_within=timedelta(0))
+
+        assert states(world) == ["6", "1"]
+
+    def test_the_end_resolves_the_one_that_followed(self, world: Rig) -> None:
+        self.over(world, resolved_at="2026-03-01 10:30:00")
+        self.again(world, reopen_within=HOUR)
+
+        world.receive(ruled(resolved(at=NOW + 3 * HOUR, digest="again"), reopen_within=HOUR))
+
+        assert states(world) == ["6", "6"]
+
+    def test_an_instance_that_does_not_say_when_has_it_reopened(self, world: Rig) -> None:
+        self.over(world, resolved_at="")
+
+        self.again(world, reopen_within=HOUR)
+
+        assert states(world) == ["2"]
+
+    def test_a_closed_one_may_be_the_last(self, world: Rig) -> None:
+        world.receive(notification())
+        world.instance.close(world.row().observed.incident_id)
+
+        result = self.again(world, after_closed=AfterClosed.NOTHING)
+
+        assert (result.outcome, states(world), world.row().is_settled) == (Outcome.UNCHANGED, ["7"], True)
+
+
+class TestCloseAfter:
+    """What Azure never ends is closed by the clock."""
+
+    def test_after_that_time_it_is_resolved_and_says_why(self, world: Rig) -> None:
+        world.receive(ruled(close_after=3 * DAY))
+        world.now = NOW + 3 * DAY - SECOND
+        world.reconciler.resync()
+        assert not world.row().awaits_work
+
+        world.now = NOW + 3 * DAY + SECOND
+        world.reconciler.resync()
+        wake_when_due(world)
+
+        (row,) = world.instance.incidents
+        assert (row["state"], world.row().awaits_work) == ("6", False)
+        assert "Azure Monitor does not end this alert" in row["close_notes"]
+
+    def test_also_where_the_end_is_left_to_people(self, world: Rig) -> None:
+        world.receive(ruled(close_after=DAY, auto_resolve=AutoResolve.NOTE))
+        world.now = NOW + 2 * DAY
+
+        world.reconciler.resync()
+        wake_when_due(world)
+
+        assert states(world) == ["6"]
+
+    def test_each_word_begins_the_time_anew(self, world: Rig) -> None:
+        world.receive(ruled(close_after=DAY))
+        world.now = NOW + DAY - HOUR
+        world.receive(ruled(notification(at=world.now, digest="again"), close_after=DAY))
+
+        world.now = NOW + DAY + HOUR
+        world.reconciler.resync()
+
+        assert not world.row().awaits_work
+
+    def test_it_fires_again_after_that(self, world: Rig) -> None:
+        world.receive(ruled(close_after=DAY))
+        world.now = NOW + 2 * DAY
+        world.reconciler.resync()
+        wake_when_due(world)
+
+        world.receive(ruled(notification(at=world.now), close_after=DAY))
+
+        assert states(world) == ["2"]
+
+    def test_an_end_that_azure_sends_after_all_changes_no_state(self, world: Rig) -> None:
+        world.receive(ruled(close_after=DAY))
+        world.now = NOW + 2 * DAY
+        world.reconciler.resync()
+        wake_when_due(world)
+
+        world.receive(ruled(resolved(at=world.now), close_after=DAY))
+
+        assert (states(world), world.row().awaits_work) == (["6"], False)
+
+
+class TestIgnored:
+    """A rule wants no incident."""
+
+    def ignored(self, news: News = notification()) -> News:  # noqa: B008 - a value that nothing changes
+        return News(**{name: getattr(news, name) for name in news.__dataclass_fields__} | {"ignored_by": "autoscale"})
+
+    def test_it_is_remembered_and_servicenow_hears_nothing(self, world: Rig) -> None:
+        results = [world.receive(self.ignored(each)) for each in (notification(), resolved(), notification())]
+
+        assert [each.outcome for each in results] == [Outcome.IGNORED] * 3
+        assert (world.instance.calls, world.messages()) == ([], 0)
+        assert (world.row().desired.is_ignored, world.row().awaits_work) == (True, False)
+
+    def test_the_end_of_what_was_ignored_is_nothing_either(self, world: Rig) -> None:
+        world.receive(self.ignored())
+
+        result = world.receive(resolved())
+
+        assert (result.outcome, world.instance.calls) == (Outcome.UNCHANGED, [])
+
+    def test_an_incident_that_is_there_already_is_resolved_by_its_end(self, world: Rig) -> None:
+        world.receive(notification())
+        world.receive(self.ignored(notification(digest="worse")))
+        assert states(world) == ["1"]
+
+        result = world.receive(self.ignored(resolved()))
+
+        assert (result.outcome, states(world)) == (Outcome.RESOLVED, ["6"])
+
+    def test_once_the_rule_is_gone_the_same_notification_counts(self, world: Rig) -> None:
+        world.receive(self.ignored())
+
+        result = world.receive(notification())
+
+        assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
+        assert not world.row().desired.is_ignored
+
+    def test_its_row_is_purged_in_time(self, world: Rig) -> None:
+        world.receive(self.ignored())
+        world.now = NOW.replace(minute=1) + 91 * DAY
+
+        world.reconciler.resync()
+
+        assert world.store.read(KEY) is None
