@@ -27,6 +27,9 @@ from itsm_bridge.servicenow.references import NotAsked, References
 #: How long all questions together may take.
 BUDGET: Final = timedelta(seconds=30)
 
+#: The one in C reads a large file in a second; not every platform has it.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 #: What begins a template.
 _TEMPLATE: Final = re.compile(r"\{[{%#]")
 _SYS_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -67,12 +70,12 @@ class Verdict:
 
 
 def said_in(text: str) -> tuple[Said, ...]:
-    """Return what a good rules file sets, in its order: of its defaults and of each rule."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    parts = dict(_pairs(root))
-    rules = parts.get("rules")
-    blocks = [parts.get("defaults"), *(rules.value if isinstance(rules, yaml.SequenceNode) else ())]
-    return tuple(each for block in blocks for each in _said_by(dict(_pairs(block)).get("set")))
+    """Return what a good rules file sets, in its order: its defaults, those of a severity, and each rule."""
+    parts = dict(_pairs(yaml.compose(text, Loader=_LOADER)))
+    defaults, rules = dict(_pairs(parts.get("defaults"))), parts.get("rules")
+    sets = [defaults.get("set"), *dict(_pairs(defaults.get("by_severity"))).values()]
+    sets += [dict(_pairs(rule)).get("set") for rule in (rules.value if isinstance(rules, yaml.SequenceNode) else ())]
+    return tuple(each for node in sets for each in _said_by(node))
 
 
 def verdict_on(text: str, dictionary: Dictionary, references: References, *, deadline: Deadline) -> Verdict:

@@ -21,7 +21,7 @@ from typing import Final, TextIO
 
 from itsm_bridge import app
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import Conflict, InvalidSettings
+from itsm_bridge.errors import Conflict, Damaged, InvalidSettings
 from itsm_bridge.operate.exit_status import ACT, DONE, WRONG
 from itsm_bridge.operate.rules_against_instance import BUDGET, Verdict, verdict_on
 from itsm_bridge.rules.faults import Fault, InvalidRules
@@ -134,7 +134,7 @@ def push(desk: RulesDesk, path: Path) -> int:
     Raises:
         Unavailable: storage did not answer.
     """
-    newest = desk.stored.newest()
+    newest = _newest(desk)
     text, problem = _read(path)
     if problem:
         return _refuse(desk, str(path), [Fault(1, 1, problem)])
@@ -149,7 +149,7 @@ def restore(desk: RulesDesk, number: int) -> int:
         Damaged: the version cannot be read.
         NewerVersion: this program is too old for it.
     """
-    newest = desk.stored.newest()
+    newest = _newest(desk)
     found = desk.stored.read(number) if number > 0 else None
     if number == 0:
         return _take(desk, "", source="the built-in rules", newest=newest, restores=0)
@@ -200,6 +200,14 @@ def _account() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a process without an entry in the list of users
         return ""
+
+
+def _newest(desk: RulesDesk) -> Version | None:
+    """Return the newest version; None if there is none, or if the row that names it is damaged: a push mends it."""
+    try:
+        return desk.stored.newest()
+    except Damaged:
+        return None
 
 
 def _take(desk: RulesDesk, text: str, *, source: str, newest: Version | None, restores: int | None = None) -> int:

@@ -227,28 +227,34 @@ class Choice(Generic[_R]):
 
     def _rules_of(self, text: str, source: str) -> tuple[_R | None, str]:
         """Return the rules that a text makes; None if it makes none, and why. A bad text is compiled once."""
-        from itsm_bridge.rules.faults import InvalidRules  # noqa: PLC0415 - no text, no faults; and imports are timed
-
         digest = digest_of(text)
-        if digest in self._bad:
-            return None, self._bad[digest]
-        try:
-            return self._compiled(text), ""
-        except InvalidRules as error:
-            places = (f"line {fault.line}, column {fault.column}: {fault.message}" for fault in error.faults)
-            told = "; ".join(islice(places, _TOLD_FAULTS))
-            more = f"; {len(error.faults) - _TOLD_FAULTS} more" if len(error.faults) > _TOLD_FAULTS else ""
-            trouble = f"{source} cannot be taken: {told}{more}"
-        except Exception as error:  # noqa: BLE001 - whatever a text makes of the compiler, no alert is lost to it
-            trouble = f"{source} cannot be taken: {type(error).__name__} at {place_of(error)}"
-        self._bad[digest] = trouble
-        return None, trouble
+        if digest not in self._bad:
+            rules, why = _compiled_by(self._compiled, text)
+            if rules is not None:
+                return rules, ""
+            self._bad[digest] = why
+        return None, f"{source} cannot be taken: {self._bad[digest]}"
 
     def _tell(self, trouble: str) -> None:
         """Log once what an operator has to mend."""
         if trouble and trouble not in self._told:
             self._told.add(trouble)
             log.error("%s", trouble)
+
+
+def _compiled_by(compiled: Callable[[str], _R], text: str) -> tuple[_R | None, str]:
+    """Return the rules that a text makes, or None and why it makes none."""
+    from itsm_bridge.rules.faults import InvalidRules  # noqa: PLC0415 - no text, no faults; and imports are timed
+
+    try:
+        return compiled(text), ""
+    except InvalidRules as error:
+        places = (f"line {fault.line}, column {fault.column}: {fault.message}" for fault in error.faults)
+        told = "; ".join(islice(places, _TOLD_FAULTS))
+        more = f"; {len(error.faults) - _TOLD_FAULTS} more" if len(error.faults) > _TOLD_FAULTS else ""
+        return None, f"{told}{more}"
+    except Exception as error:  # noqa: BLE001 - whatever a text makes of the compiler, no alert is lost to it
+        return None, f"{type(error).__name__} at {place_of(error)}"
 
 
 def _read(path: Path) -> tuple[str, str]:

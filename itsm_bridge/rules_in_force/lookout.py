@@ -64,7 +64,7 @@ class RulesInForce(Generic[_R]):
         self._known: InForce[_R] | None = None
         #: Why the rules in force are not what operators want.
         self._trouble = ""
-        #: Why the last look told nothing.
+        #: Why the last look told nothing; "" if it did.
         self._failure = ""
         self._looks = 0
         self._looked_at = float("-inf")
@@ -86,9 +86,7 @@ class RulesInForce(Generic[_R]):
                 self._looked.wait_for(lambda: self._looks != looks, PATIENCE.total_seconds())
             elif not self._is_watched:
                 self._watch()
-            if self._known is None:
-                raise Unavailable(f"the rules in force are not known: {self._failure}")
-            return self._known
+            return self._known_now()
 
     def check(self) -> None:
         """Make sure that the rules in force are those that operators want; looks if the last look is too old.
@@ -101,8 +99,7 @@ class RulesInForce(Generic[_R]):
         if not is_fresh:
             self.look()
         with self._looked:
-            if self._known is None:
-                raise Unavailable(f"the rules in force are not known: {self._failure}")
+            self._known_now()
             if self._trouble:
                 raise Unavailable(self._trouble)
 
@@ -127,6 +124,11 @@ class RulesInForce(Generic[_R]):
             self._looks += 1
             self._looked_at = self._clock()
             self._looked.notify_all()
+
+    def _known_now(self) -> InForce[_R]:
+        if self._known is None:
+            raise Unavailable(f"the rules in force are not known: {self._failure or 'storage has not answered yet'}")
+        return self._known
 
     def _is_fresh(self) -> bool:
         return self._known is not None and self._clock() - self._looked_at <= BELIEVED.total_seconds()

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from cachetools import TLRUCache
@@ -110,7 +111,8 @@ class References:
     def find(self, name: str, reference: Reference, *, deadline: Deadline) -> LinkEnd:
         """Return the record that `reference` names for the field `name` of an incident, or why there is none.
 
-        Costs one request, and one more if the dictionary has to be asked; nothing while the answer is remembered.
+        Costs one request, one more if the dictionary has to be asked, and one more if ServiceNow refuses; nothing while
+        the answer is remembered.
 
         Raises:
             Unavailable: ServiceNow did not answer in time.
@@ -152,14 +154,7 @@ class References:
         where = f"{name}: {table} by {reference.field}, {_quoted(reference.value)}"
         whose = f"whose {reference.field} is {_quoted(reference.value)}"
         try:
-            rows = self._table_api.query(
-                table,
-                {reference.field: Named(reference.value)},
-                fields=("active", "install_status"),
-                limit=_MOST_ROWS,
-                must_see_all=True,
-                deadline=deadline.for_request(REQUEST_BUDGET),
-            )
+            rows = self._rows(table, reference, deadline)
         except (NotAllowed, NoSuchTable, OtherRows, Rejected) as error:
             why = _WHY[_kind_of(error)].format(table=table, field=reference.field, kinds=kinds)
             return _none(name, why, where, kind=NotAsked if isinstance(error, _NOT_ASKED) else LinkEnd)
@@ -172,6 +167,25 @@ class References:
         if meant:
             return _none(name, f"the {kind} {whose} is not active", where)
         return _none(name, f"there is no {kind} {whose}", where)
+
+    def _rows(self, table: str, reference: Reference, deadline: Deadline) -> Sequence[Mapping[str, str]]:
+        """Return the records of this name; a refusal is asked about once more.
+
+        A node may refuse for a moment what the others allow, and the field would stay empty
+        (https://support.servicenow.com/kb?id=kb_article_view&sysparm_article=KB2466644).
+        """
+        query = partial(
+            self._table_api.query,
+            table,
+            {reference.field: Named(reference.value)},
+            fields=("active", "install_status"),
+            limit=_MOST_ROWS,
+            must_see_all=True,
+        )
+        try:
+            return query(deadline=deadline.for_request(REQUEST_BUDGET))
+        except NotAllowed:
+            return query(deadline=deadline.for_request(REQUEST_BUDGET))
 
 
 #: By error: why a record was not found.

@@ -38,8 +38,8 @@ Row = Mapping[str, str]
 #: The values that may stand in a query. Hash any other value, or do not ask.
 _PLAIN_VALUE = re.compile(r"(?!javascript:)[A-Za-z0-9._:/-]+", re.IGNORECASE)
 #: What no name may hold that stands in a query: `^` begins another condition, `javascript:` a script that the instance
-#: runs, and control characters are in nobody's name.
-_NOT_ASKABLE = re.compile(r"\^|javascript:|[\x00-\x1f\x7f-\x9f\u2028\u2029]", re.IGNORECASE)
+#: runs, control characters are in nobody's name, and half a surrogate pair cannot be sent.
+_NOT_ASKABLE = re.compile(r"\^|javascript:|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", re.IGNORECASE)
 #: Characters of a name; columns that hold names keep 255 at most.
 _LONGEST_NAME = 255
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")

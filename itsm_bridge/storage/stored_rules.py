@@ -13,7 +13,7 @@ row of an alert can therefore read the rules too, whatever its identity or its s
 1. A version is one row, so it is there whole or not at all; its digest proves that nothing was changed since.
 2. A push is one transaction: the new version, `current` under the ETag that was read, and the end of versions that are
    too old. Of two pushes at once one comes to nothing and is told so.
-3. Numbers are never given twice, and the text of a version never changes.
+3. Numbers are never given twice, and the text of a version never changes. A push also mends a damaged `current`.
 
 A binary property holds 64 KiB and an entity 1 MiB, which leaves 896 KiB for a text
 (https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
@@ -136,22 +136,22 @@ class StoredRules:
             text: The rules, at most `LARGEST_TEXT` bytes in UTF-8.
             by: Who pushes, for people.
             at: When, aware.
-            after: The number of the version that was the newest when the caller decided; 0 if there was none.
+            after: The number of the version that was the newest when the caller decided; 0 if there was none, or if the
+                row that names it is damaged.
             restores: The number of the version that had this text.
 
         Raises:
             Conflict: another push was faster; nothing was written.
             Unavailable: the table did not answer; the version may or may not be there. Look before pushing again.
             NewerVersion: a newer version of this program pushed last, and only that may push now.
-            Damaged: the row that names the newest version cannot be read.
             ValueError: the text is too long. A bug of the caller, who has to tell a person.
         """
-        newest, etag = self._pointer()
-        number = newest.number if newest else 0
-        if number != after:
-            raise Conflict(f"version {number} was pushed meanwhile")
+        newest, etag = self._pointer(is_mended=True)
+        if (newest.number if newest else 0) != after:
+            raise Conflict(f"version {newest.number if newest else 0} was pushed meanwhile")
+        keys = [str(row["RowKey"]) for row in self._versions()]
         version = Version(
-            number=number + 1,
+            number=1 + max([after, *map(_number_of, keys)]),
             pushed_at=at.astimezone(UTC),
             pushed_by=by,
             digest=digest_of(text),
@@ -163,7 +163,7 @@ class StoredRules:
         operations: list[Any] = [
             ("create", _row(_row_key(version.number), **_columns_of(version), **_pieces_of(text))),
             ("update", pointer, condition) if etag else ("create", pointer),
-            *(("delete", key) for key in self._too_old(version.number)),
+            *(("delete", _row_of(key)) for key in keys if _number_of(key) <= version.number - KEPT),
         ]
         if not etag:
             self._create()
@@ -217,10 +217,21 @@ class StoredRules:
             except ResourceNotFoundError:  # nor is there a table
                 return
 
-    def _pointer(self) -> tuple[Version | None, str]:
-        """Return the newest version and the ETag of the row that says so; None and "" if there is none."""
+    def _pointer(self, *, is_mended: bool = False) -> tuple[Version | None, str]:
+        """Return the newest version and the ETag of the row that says so; None and "" if there is none.
+
+        Where the caller will write it anew, a damaged row names no version instead of raising.
+        """
         row = self._row(_CURRENT)
-        return (None, "") if row is None else (_version_of(row), str(row.metadata["etag"]))
+        if row is None:
+            return None, ""
+        etag = str(row.metadata["etag"])
+        try:
+            return _version_of(row), etag
+        except Damaged:
+            if not is_mended:
+                raise
+            return None, etag
 
     def _row(self, key: str, *, select: Sequence[str] | None = None) -> Any:  # noqa: ANN401 - TableEntity, or None
         """Return a row of ours, None if there is none.
@@ -229,10 +240,12 @@ class StoredRules:
             Unavailable: the table did not answer.
             NewerVersion: this program is too old for it.
         """
-        options: Mapping[str, Any] = {"select": list(select)} if select else {}
+        options: dict[str, Any] = {"select": list(select)} if select else {}
+        if key != _CURRENT and not select:
+            options["read_timeout"] = _TEXT_PATIENCE
         with answering("the table"):
             try:
-                row = self._table.get_entity(PARTITION, key, read_timeout=_TEXT_PATIENCE, **options)
+                row = self._table.get_entity(PARTITION, key, **options)
             except ResourceNotFoundError:  # neither the row nor, perhaps, the table: nothing was ever pushed
                 return None
         _check_layout(row)
@@ -247,12 +260,6 @@ class StoredRules:
             except ResourceNotFoundError:
                 return
 
-    def _too_old(self, number: int) -> Sequence[Mapping[str, str]]:
-        """Return the keys of the versions that are not kept beside the one of this number."""
-        kept_from = _row_key(number - KEPT + 1)
-        old = [str(row["RowKey"]) for row in self._versions() if str(row["RowKey"]) < kept_from]
-        return [{"PartitionKey": PARTITION, "RowKey": key} for key in old]
-
     def _create(self) -> None:
         with answering("the table"), suppress(ResourceExistsError):
             self._table.create_table()
@@ -266,8 +273,18 @@ def _row_key(number: int) -> str:
     return f"{_VERSION}{max(number, 0):010d}"
 
 
+def _number_of(key: str) -> int:
+    """Return the number of the version with this RowKey; 0 if it is none of ours."""
+    digits = key.removeprefix(_VERSION)
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _row_of(key: str) -> dict[str, Any]:
+    return {"PartitionKey": PARTITION, "RowKey": key}
+
+
 def _row(key: str, **columns: object) -> dict[str, Any]:
-    return {"PartitionKey": PARTITION, "RowKey": key, "layout": LAYOUT, **columns}
+    return {**_row_of(key), "layout": LAYOUT, **columns}
 
 
 def _columns_of(version: Version) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from azure.data.tables import TableClient
+from azure.data.tables import TableClient, UpdateMode
 
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.operate import rules_versions
@@ -22,7 +22,7 @@ from itsm_bridge.servicenow.credentials import Header
 from itsm_bridge.servicenow.dictionary import Dictionary
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
-from itsm_bridge.storage.stored_rules import LARGEST_TEXT, StoredRules, digest_of
+from itsm_bridge.storage.stored_rules import LARGEST_TEXT, PARTITION, StoredRules, digest_of
 from local.azurite import Azurite
 from local.servicenow.instance import ServiceNowStandIn
 
@@ -196,6 +196,14 @@ class TestPush:
         )
         assert office.text() == "version: 1\nrules: []\n"
 
+    def test_a_damaged_row_does_not_keep_anybody_from_pushing(self, office: Office) -> None:
+        office.push()
+        row = {"PartitionKey": PARTITION, "RowKey": "current", "number": "one"}
+        office.stored._table.update_entity(row, mode=UpdateMode.MERGE)
+
+        assert office.push("version: 1\n")[1]["version"] == 2
+        assert office.text() == "version: 1\n"
+
     def test_a_rules_file_of_the_app_is_a_remark(self, office: Office) -> None:
         _, content = office.push(has_rules_file=True)
 
@@ -245,6 +253,11 @@ class TestAgainstTheInstance:
 
         assert [found["line"] for found in content["faults"]] == [4, 8, 9]
         assert content["faults"][2]["hint"] == "did you mean 'software'?"
+
+    def test_defaults_of_a_severity_are_checked_too(self, office: Office) -> None:
+        _, content = office.push("version: 1\ndefaults:\n  by_severity:\n    Sev0: { category: softwear }\n")
+
+        assert [(found["line"], found["column"]) for found in content["faults"]] == [(4, 23)]
 
     def test_templates_are_left_alone(self, office: Office) -> None:
         code, content = office.push(

@@ -268,6 +268,16 @@ class TestFile:
         assert "rules.yaml" in trouble
         assert reason in trouble
 
+    def test_a_text_that_is_broken_in_both_places_is_told_of_each(self, account: Account) -> None:
+        account.push("say one", "broken")
+        account.file.write_text("broken")
+
+        assert look(account.process())[1].startswith("version 2 of the rules")
+        assert look(account.process(has_file=True))[1].startswith("the file rules.yaml cannot be taken")
+        both = account.process(has_file=True)
+        look(both)
+        assert look(both) == ("one", "the file rules.yaml cannot be taken: line 3, column 7: unknown key broken")
+
     def test_pushes_still_count_while_it_was_never_good(self, account: Account) -> None:
         process = account.process(has_file=True)
         before = look(process)[0]

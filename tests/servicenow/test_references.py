@@ -256,6 +256,7 @@ class TestInjection:
             "two\nlines",
             "x\u2028y",
             "x" * 256,
+            "x\ud800",
         ],
     )
     def test_what_would_change_the_query_is_not_asked(
@@ -330,6 +331,13 @@ class TestMemory:
 
         with pytest.raises(Unavailable):
             find(references, "assignment_group", "name", "Shop Operations")
+
+        assert find(references, "assignment_group", "name", "Shop Operations").id == ci_sys_id("group")
+
+    def test_a_refusal_of_a_moment_leaves_no_field_empty(
+        self, instance: ServiceNowStandIn, references: References
+    ) -> None:
+        instance.faults.add(faults.acl_validation_failed(), table="sys_user_group")
 
         assert find(references, "assignment_group", "name", "Shop Operations").id == ci_sys_id("group")
 

@@ -34,9 +34,10 @@ def stored(table: TableClient) -> StoredRules:
 
 
 def push(stored: StoredRules, text: str, *, after: int | None = None, **more: Any) -> Version:
-    newest = stored.newest()
-    number = (newest.number if newest else 0) if after is None else after
-    return stored.push(text, by="beth", at=NOON, after=number, **more)
+    if after is None:
+        newest = stored.newest()
+        after = newest.number if newest else 0
+    return stored.push(text, by="beth", at=NOON, after=after, **more)
 
 
 def change(table: TableClient, key: str, **columns: Any) -> None:
@@ -198,6 +199,29 @@ def test_a_version_that_cannot_be_read_is_told_and_does_not_hide_the_others(
     with pytest.raises(Damaged):
         stored.read(1)
     assert [version.number for version in stored.history()] == [2]
+
+
+@pytest.mark.parametrize("damage", [{"number": "one"}, {"digest": 7, "size": "x"}])
+def test_a_push_mends_a_damaged_pointer_and_gives_no_number_twice(
+    table: TableClient, stored: StoredRules, damage: dict[str, Any]
+) -> None:
+    push(stored, "first")
+    push(stored, "second")
+    change(table, "current", **damage)
+
+    version = push(stored, "third", after=0)
+
+    assert version.number == 3
+    assert stored.newest() == version
+    assert [each.number for each in stored.history()] == [3, 2, 1]
+
+
+def test_a_push_after_the_pointer_was_deleted_gives_no_number_twice(table: TableClient, stored: StoredRules) -> None:
+    push(stored, "first")
+    table.delete_entity(PARTITION, "current")
+
+    assert push(stored, "second").number == 2
+    assert [each.number for each in stored.history()] == [2, 1]
 
 
 def test_rows_of_a_newer_program_are_left_alone(table: TableClient, stored: StoredRules) -> None:
