@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from itsm_bridge.errors import InvalidSettings
@@ -65,8 +65,7 @@ class ServiceNowSettings:
         return f"ServiceNowSettings({self.instance_url})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntraSettings:
+class EntraSettings(NamedTuple):
     """Whose tokens are accepted."""
 
     tenants: tuple[str, ...]
@@ -76,8 +75,7 @@ class EntraSettings:
     authority: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """Everything that can be configured."""
 
     storage: StorageSettings

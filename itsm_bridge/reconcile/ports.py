@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.azure_monitor.wording.form import Wording
@@ -109,14 +109,13 @@ class Write:
     closing: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkEnd:
+class LinkEnd(NamedTuple):
     """The other end of a link."""
 
-    #: Its id; "" if there is none.
-    id: str = ""
     #: Why it is this end or none, in a sentence for people; "" if there is nothing to tell.
     reason: str
+    #: Its id; "" if there is none.
+    id: str = ""
     #: What an operator may want to know beside it: where it was looked for.
     detail: str = ""
 
@@ -189,8 +188,7 @@ class Target(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WakeUp:
+class WakeUp(NamedTuple):
     """A message that is under way: enough to take it back."""
 
     message_id: str

@@ -16,9 +16,9 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import NamedTuple
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
@@ -34,7 +34,7 @@ REQUEST_BUDGET = timedelta(seconds=10)
 Row = Mapping[str, str]
 
 #: The values that may stand in a query. Hash any other value, or do not ask.
-_PLAIN_VALUE = re.compile(r"(?!javascript:)[A-Za-z0-9._:/-]+", re.IGNORECASE)
+_PLAIN_VALUE = re.compile(r"(?!(?i:javascript):)[A-Za-z0-9._:/-]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -62,8 +62,7 @@ class UnknownField(Rejected):
     """The table has no such field, or hides it, so that a query by it says nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     path: str
     params: Mapping[str, str]
@@ -131,8 +130,8 @@ class TableApi:
             # A 404 comes here too: a list that holds nothing is answered 200, so 404 is not about rows.
             raise Unavailable(f"{request}: no list where one belongs")
         rows = [_shown(row, displayed) for row in answer.result]
-        if must_see_all and len(rows) < min(answer.count or 0, limit):
-            log.error("%s: of %d rows that match %d are shown to our account", request, answer.count, len(rows))
+        if must_see_all and len(rows) < min(answer.matching or 0, limit):
+            log.error("%s: of %d rows that match %d are shown to our account", request, answer.matching, len(rows))
             raise NotAllowed(f"{request}: what is asked for exists and is hidden from our account", is_refusal=True)
         if any(name not in row for row in rows for name in wanted):
             raise UnknownField(f"{request}: the rows lack a field that was asked for")
