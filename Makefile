@@ -3,6 +3,8 @@
 PYTHON_BIN := .venv/bin
 # Two workers, a file of tests to one of them: hosts and Azurite start once per file.
 PARALLEL := -n 2 --dist loadfile
+# Where it is set, each process compiles all of our modules anew: tests start hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets.
@@ -28,7 +30,7 @@ test: setup ## Run all tests.
 
 .PHONY: quick
 quick: setup ## Run the fast half of the tests: no server, no process, no random examples; under ten seconds.
-	@$(PYTHON_BIN)/python -m pytest -q --quick -m "not hypothesis"
+	@$(PYTHON_BIN)/python -m pytest -q --quick -m "not hypothesis" -p no:cov -p no:xdist
 
 .PHONY: format
 format: setup ## Format the code.

@@ -10,10 +10,9 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
@@ -55,8 +54,7 @@ _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "ur
 _building = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge:
+class Bridge(NamedTuple):
     """The parts that the triggers call, built once per process."""
 
     webhook: Webhook
@@ -64,8 +62,7 @@ class Bridge:
     health: Health
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(NamedTuple):
     """The parts that the commands use: the table and the queue, without ServiceNow."""
 
     listing: "Listing"

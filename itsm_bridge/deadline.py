@@ -6,9 +6,8 @@ request, and the transport waits no longer than it allows. Clocks that are set d
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 from itsm_bridge.errors import Unavailable
 
@@ -23,8 +22,7 @@ class TimeIsUp(Unavailable):
     """A request was not even begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment on a monotonic clock."""
 
     ends_at: float

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from itsm_bridge.errors import InvalidSettings
@@ -68,8 +68,7 @@ class ServiceNowSettings:
         return f"ServiceNowSettings({self.instance_url})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntraSettings:
+class EntraSettings(NamedTuple):
     """Whose tokens are accepted."""
 
     tenants: tuple[str, ...]
@@ -79,8 +78,7 @@ class EntraSettings:
     authority: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """Everything that can be configured."""
 
     storage: StorageSettings

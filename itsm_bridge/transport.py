@@ -22,9 +22,8 @@ import threading
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -43,8 +42,7 @@ LARGEST_BODY = 4 * 1024 * 1024
 _IDLE = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(NamedTuple):
     """One answer, complete."""
 
     status: int
@@ -65,13 +63,13 @@ class NoAnswer(Exception):
         self.was_too_large = was_too_large
 
 
-@dataclass(slots=True)
 class _Exchange:
     """The exchange that this thread is in."""
 
-    deadline: Deadline
-    was_sent: bool = False
-    response: http.client.HTTPResponse | None = None
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.was_sent = False
+        self.response: http.client.HTTPResponse | None = None
 
     def seconds_left(self) -> float:
         """Return the time left, more than 0.

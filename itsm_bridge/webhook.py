@@ -10,8 +10,8 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from itsm_bridge.azure_monitor.alert import Alert, parse_alert
 from itsm_bridge.deadline import Deadline
@@ -41,27 +41,40 @@ LARGEST_BODY: Final = 1024 * 1024
 RETRY_AFTER: Final = "10"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to the caller; the body is sent as JSON."""
 
     status: int
     body: Mapping[str, object]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """The parts that take a notification in; the composition root makes one webhook per process."""
 
-    verifier: TokenVerifier
-    #: Lower-cased, with `TENANT` for alerts that name none; empty: all.
-    allowed_subscriptions: frozenset[str]
-    reconciler: Reconciler
-    #: What the rules in force say of an alert.
-    rules: Callable[[Alert], Ruling]
-    #: Where refused calls are counted, because Azure Monitor tells nobody of them.
-    troubles: Troubles = field(default_factory=Troubles)
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        allowed_subscriptions: frozenset[str],
+        reconciler: Reconciler,
+        rules: Callable[[Alert], Ruling],
+        troubles: Troubles | None = None,
+    ) -> None:
+        """Remember the parts; nothing is sent yet.
+
+        Args:
+            verifier: Who may call.
+            allowed_subscriptions: Lower-cased, with `TENANT` for alerts that name none; empty: all.
+            reconciler: Who is told.
+            rules: What the rules in force say of an alert.
+            troubles: Where refused calls are counted, because Azure Monitor tells nobody of them.
+        """
+        self.verifier = verifier
+        self.allowed_subscriptions = allowed_subscriptions
+        self.reconciler = reconciler
+        self.rules = rules
+        self.troubles = troubles or Troubles()
 
     def take(self, read: Callable[[], tuple[str | None, bytes]], deadline: Deadline) -> Result:
         """Take one notification in, and count an error that nobody foresaw.

@@ -16,6 +16,8 @@ _STARTS = re.compile(
     r"^(?:from|import) (?:bench|local|multiprocessing|proof|socket|subprocess|tests\.(?:killable|over_http|rig))\b",
     re.MULTILINE,
 )
+#: Files whose tests share nothing but Azurite, and take minutes.
+_SHARES_NOTHING = frozenset({"test_convergence.py", "test_simulation.py"})
 #: What a quick test must not do, by Python's own names for it (https://docs.python.org/3/library/audit_events.html).
 _SLOW = frozenset({"os.fork", "os.posix_spawn", "socket.bind", "socket.connect", "subprocess.Popen"})
 
@@ -36,6 +38,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         and _STARTS.search(collection_path.read_text(encoding="utf-8"))
     )
     return True if is_left_out else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give a file of tests to one worker, because its servers start once, but spread the files that start none.
+
+    Without this the longest file alone would decide how long all tests take.
+    """
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - the quick tests run without it
+
+    if config.getoption("dist") != "loadfile":
+        return None
+    scheduling = LoadFileScheduling(config, log)
+    file_of = scheduling._split_scope
+    scheduling._split_scope = lambda test: (
+        test if file_of(test).rpartition("/")[2] in _SHARES_NOTHING else file_of(test)
+    )
+    return scheduling
 
 
 def _refuse_what_is_slow(event: str, _: tuple[object, ...]) -> None:

@@ -19,7 +19,7 @@ Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-c
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
 from itsm_bridge.azure_monitor.criteria import criteria_of
@@ -36,7 +36,7 @@ _SCOPE = re.compile(
     re.IGNORECASE,
 )
 #: One provider, one type.
-_TYPE = re.compile(r"microsoft\.[a-z]+/[a-z]+", re.IGNORECASE)
+_TYPE = re.compile(r"microsoft\.[a-z]+/[a-z]+", re.ASCII | re.IGNORECASE)
 _MACHINE = "Microsoft.Compute/virtualMachines"
 
 _CLUSTER = "Microsoft.ContainerService/managedClusters"
@@ -49,8 +49,7 @@ _NAMING = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Affected:
+class Affected(NamedTuple):
     """The resources of an alert, each once: ARM ids, typed names or names, the surest first."""
 
     resources: tuple[str, ...]

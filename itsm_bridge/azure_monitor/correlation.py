@@ -27,7 +27,7 @@ and https://learn.microsoft.com/azure/service-health/service-health-notification
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind, MonitorCondition
 from itsm_bridge.azure_monitor.criteria import criteria_of
@@ -39,8 +39,7 @@ _OVER = frozenset({"resolved", "complete", "completed", "canceled", "cancelled",
 Parts = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correlation:
+class Correlation(NamedTuple):
     """Where an alert belongs and what it asks for."""
 
     #: SHA-256 in hex over the key parts.

@@ -8,9 +8,9 @@ Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-p
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, gt, le, lt, ne
+from typing import NamedTuple
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
 from itsm_bridge.azure_monitor.json_body import Section, text_of
@@ -67,8 +67,7 @@ _LENGTH = 300
 _NUMBER_LENGTH = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Criterion:
+class Criterion(NamedTuple):
     """One comparison of a rule. Texts are "" where the alert says nothing."""
 
     #: The metric, or the measured column of a query.

@@ -9,9 +9,8 @@ a while, and ServiceNow is not called while it asked us to wait.
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Unavailable
@@ -24,8 +23,7 @@ FRESH: Final = timedelta(seconds=15)
 PROBE_BUDGET: Final = timedelta(seconds=3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(NamedTuple):
     """A part that the app depends on, and how to find out whether it is up."""
 
     name: str

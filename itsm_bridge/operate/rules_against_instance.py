@@ -22,7 +22,7 @@ from itsm_bridge.errors import BridgeError
 from itsm_bridge.rules.faults import Fault
 from itsm_bridge.rules.ruling import Reference
 from itsm_bridge.servicenow.dictionary import Column, Dictionary
-from itsm_bridge.servicenow.references import NotAsked, References
+from itsm_bridge.servicenow.references import References
 
 #: How long all questions together may take.
 BUDGET: Final = timedelta(seconds=30)
@@ -140,7 +140,7 @@ def _judged_reference(said: Said, column: Column, references: References, deadli
     end = references.find(said.field, value, deadline=deadline)
     if end.id:
         return ""
-    if isinstance(end, NotAsked):
+    if not end.was_asked:
         return end.reason
     return Fault(said.value_line, said.value_column, end.reason.rstrip("."))
 

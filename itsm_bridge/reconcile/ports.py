@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.rules.ruling import Ruling
@@ -112,16 +112,17 @@ class Write:
     closing: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkEnd:
+class LinkEnd(NamedTuple):
     """The other end of a link."""
 
-    #: Its id; "" if there is none.
-    id: str = ""
     #: Why it is this end or none, in a sentence for people; "" if there is nothing to tell.
     reason: str
+    #: Its id; "" if there is none.
+    id: str = ""
     #: What an operator may want to know beside it: where it was looked for.
     detail: str = ""
+    #: Whether the target let us look; if not, there may be one.
+    was_asked: bool = True
 
 
 class Target(Protocol):
@@ -197,8 +198,7 @@ class Target(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WakeUp:
+class WakeUp(NamedTuple):
     """A message that is under way: enough to take it back."""
 
     message_id: str

@@ -19,7 +19,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -84,11 +83,6 @@ _QUOTED: Final = 80
 _Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAsked(LinkEnd):
-    """No record, because the instance or the name does not let us look: there may be one."""
-
-
 class References:
     """The records of one instance that fields of an incident may point to; safe to share between threads."""
 
@@ -138,9 +132,9 @@ class References:
             table = TABLES.get(name) or self._table_of(name, deadline)
         except NotAllowed:
             why = "our account may not read sys_dictionary, which tells where the field points to"
-            return _none(name, why, kind=NotAsked)
+            return _none(name, why, was_asked=False)
         except Rejected:
-            return _none(name, "ServiceNow refuses to tell where the field points to", kind=NotAsked)
+            return _none(name, "ServiceNow refuses to tell where the field points to", was_asked=False)
         if not table:
             return _none(name, "an incident has no reference field of this name")
         return self._record_in(table, name, Reference(field=reference.field, value=value), deadline)
@@ -157,7 +151,7 @@ class References:
             rows = self._rows(table, reference, deadline)
         except (NotAllowed, NoSuchTable, OtherRows, Rejected) as error:
             why = _WHY[_kind_of(error)].format(table=table, field=reference.field, kinds=kinds)
-            return _none(name, why, where, kind=NotAsked if isinstance(error, _NOT_ASKED) else LinkEnd)
+            return _none(name, why, where, was_asked=not isinstance(error, _NOT_ASKED))
         meant = _meant(rows, reference)
         live = [row for row in meant if _is_live(row)]
         if len(live) > 1 or len(rows) >= _MOST_ROWS:
@@ -218,10 +212,10 @@ def _is_live(row: Mapping[str, str]) -> bool:
     return row.get("active") != "false" and row.get("install_status") not in _GONE
 
 
-def _none(name: str, why: str, where: str = "", *, kind: type[LinkEnd] = LinkEnd) -> LinkEnd:
+def _none(name: str, why: str, where: str = "", *, was_asked: bool = True) -> LinkEnd:
     """Return that the field stays empty, as a sentence for people."""
     label = plain(one_line(name.removesuffix("_id").replace("_", " "))).capitalize()
-    return kind(reason=f"{label} not set: {why}.", detail=where)
+    return LinkEnd(reason=f"{label} not set: {why}.", detail=where, was_asked=was_asked)
 
 
 def _quoted(value: str) -> str:

@@ -16,9 +16,9 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import NamedTuple
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
@@ -36,7 +36,7 @@ REQUEST_BUDGET = timedelta(seconds=10)
 Row = Mapping[str, str]
 
 #: The values that may stand in a query. Hash any other value, or do not ask.
-_PLAIN_VALUE = re.compile(r"(?!javascript:)[A-Za-z0-9._:/-]+", re.IGNORECASE)
+_PLAIN_VALUE = re.compile(r"(?!(?i:javascript):)[A-Za-z0-9._:/-]+")
 #: What no name may hold that stands in a query: `^` begins another condition, `javascript:` a script that the instance
 #: runs, control characters are in nobody's name, and half a surrogate pair cannot be sent.
 _NOT_ASKABLE = re.compile(r"\^|javascript:|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", re.IGNORECASE)
@@ -73,15 +73,13 @@ class OtherRows(Unavailable):
     """Nothing came back but rows that were not asked for: the query was read as another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A name that an operator wrote, as the value of a condition; it must be `is_askable`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     path: str
     params: Mapping[str, str]
@@ -156,8 +154,8 @@ class TableApi:
             # A 404 comes here too: a list that holds nothing is answered 200, so 404 is not about rows.
             raise Unavailable(f"{request}: no list where one belongs")
         rows = [_shown(row, displayed) for row in answer.result]
-        if must_see_all and len(rows) < min(answer.count or 0, limit):
-            log.error("%s: of %d rows that match %d are shown to our account", request, answer.count, len(rows))
+        if must_see_all and len(rows) < min(answer.matching or 0, limit):
+            log.error("%s: of %d rows that match %d are shown to our account", request, answer.matching, len(rows))
             advice = reading_advice(table)
             self._count(advice, f"{request}: rows that match are hidden")
             told = f"; {advice}" if advice else ""

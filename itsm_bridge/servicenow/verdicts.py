@@ -35,11 +35,11 @@ and https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/i
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
+from typing import NamedTuple
 
 #: Characters of a reason.
 _REASON_LENGTH = 256
@@ -72,8 +72,7 @@ class Effect(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One answer, judged."""
 
     effect: Effect
@@ -92,15 +91,14 @@ class Verdict:
     #: Whether there is an answer that is larger than anything we read.
     is_too_large: bool = False
     #: How many rows match, those that are hidden from us included; None if that was not told.
-    count: int | None = None
+    matching: int | None = None
     #: How long we were asked to wait; None if nothing was said.
     retry_after: timedelta | None = None
     #: Whether an application node refused this one request: the instance is well.
     is_refusal: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _Seen(NamedTuple):
     """The parts of an answer that the table looks at."""
 
     method: str
@@ -141,8 +139,7 @@ class _Seen:
         return result if isinstance(result, dict) or (is_list and self.method in _READS) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(NamedTuple):
     """One row of the table; the first one that fits decides."""
 
     name: str
@@ -229,7 +226,7 @@ def classify(method: str, status: int, headers: Mapping[str, str], body: bytes, 
         is_absent=rule is _ABSENT,
         is_no_table=rule is _NO_TABLE,
         is_hibernating=rule is _HIBERNATES,
-        count=_count_of(names),
+        matching=_count_of(names),
         retry_after=wait,
         is_refusal=seen.is_said and status in _REFUSALS and rule is not _NO_TABLE,
     )

@@ -2,7 +2,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -83,19 +82,15 @@ def plenty() -> Deadline:
     return Deadline.after(timedelta(seconds=DEADLINE))
 
 
-@dataclass(frozen=True)
-class Scripted(Deadline):
+def scripted(script: Callable[[], Deadline]) -> Deadline:
     """A deadline whose requests are told by a test."""
 
-    script: Callable[[], Deadline] = plenty
+    class Scripted(Deadline):
+        def for_request(self, most: timedelta) -> Deadline:
+            assert most
+            return script()
 
-    def for_request(self, most: timedelta) -> Deadline:
-        assert most
-        return self.script()
-
-
-def scripted(script: Callable[[], Deadline]) -> Scripted:
-    return Scripted(ends_at=0, script=script)
+    return Scripted(ends_at=0)
 
 
 def bound(cmdb: Cmdb, *resources: str) -> CiMatch:

@@ -216,7 +216,7 @@ def test_nothing_is_final_that_no_node_said(method: str) -> None:
 
 @pytest.mark.parametrize(("header", "count"), [("103", 103), (" 0 ", 0), ("", None), ("-1", None), ("many", None)])
 def test_the_rows_that_match_are_counted_by_the_header(header: str, count: int | None) -> None:
-    assert judged("GET", 200, b'{"result":[]}', {**NODE, "X-Total-Count": header}).count == count
+    assert judged("GET", 200, b'{"result":[]}', {**NODE, "X-Total-Count": header}).matching == count
 
 
 METHODS = pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])

@@ -12,10 +12,19 @@ from datetime import datetime
 from itertools import islice
 
 from itsm_bridge.azure_monitor.alert import Alert
-from itsm_bridge.azure_monitor.html_text import from_sent_html
 from itsm_bridge.azure_monitor.json_body import Section, is_nothing, leaves, text_of, unpacked_value
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp, utc_text
-from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of, some
+from itsm_bridge.azure_monitor.wording.form import (
+    Line,
+    Rank,
+    Wording,
+    lines_of,
+    name_of,
+    place_of,
+    read_html,
+    rule_of,
+    some,
+)
 from itsm_bridge.text import clip, one_line
 
 #: The label of the stage of a Service Health event.
@@ -84,7 +93,7 @@ def service_health_wording(alert: Alert) -> Wording:
     ]
     return Wording(
         what=": ".join(filter(None, (name, _service_health_title(properties, services, regions)))),
-        story=from_sent_html(properties.text("communication", "defaultLanguageContent")),
+        story=read_html(properties.text("communication", "defaultLanguageContent")),
         lines=(
             *lines_of([(STAGE, properties.text("stage") or context.text("status"))], rank=Rank.VITAL, is_fact=True),
             *lines_of([("Kind", kind), *facts], is_fact=True),
@@ -108,7 +117,7 @@ def resource_health_wording(alert: Alert) -> Wording:
     title = one_line(properties.text("title"))
     return Wording(
         what=": ".join(filter(None, (state, "" if title == health else title))),
-        story=from_sent_html(properties.text("details")) or _event_text(context),
+        story=read_html(properties.text("details")) or _event_text(context),
         lines=(
             *lines_of([("Health", health)], rank=Rank.VITAL, is_fact=True),
             *lines_of(facts, is_fact=True),
@@ -135,7 +144,7 @@ def _impacted(properties: Section) -> tuple[list[str], list[str]]:
 
 def _service_health_title(properties: Section, services: list[str], regions: list[str]) -> str:
     """Return the title, with the services and regions if it names none of them."""
-    title = one_line(from_sent_html(properties.text("title", "defaultLanguageTitle")))
+    title = one_line(read_html(properties.text("title", "defaultLanguageTitle")))
     where = " in ".join(filter(None, (some(services), some(regions))))
     if not title or not where or any(service.lower() in title.lower() for service in services):
         return title or where
@@ -196,9 +205,7 @@ _BY_SOURCE: Mapping[str, Callable[[Alert, Section], Subject | None]] = {
 def _event_text(context: Section) -> str:
     """Return what the entry says of itself; the essentials hold the rule's description instead."""
     properties = context.section("properties")
-    return from_sent_html(
-        context.text("Activity Log Event Description", "description") or properties.text("description")
-    )
+    return read_html(context.text("Activity Log Event Description", "description") or properties.text("description"))
 
 
 def _status(context: Section) -> str:

@@ -6,17 +6,15 @@ then where.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
-from itsm_bridge.azure_monitor.html_text import from_sent_html
 from itsm_bridge.azure_monitor.json_body import leaves
 from itsm_bridge.azure_monitor.wording.activity_log import (
     activity_wording,
     resource_health_wording,
     service_health_wording,
 )
-from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, rule_of
+from itsm_bridge.azure_monitor.wording.form import Line, Rank, Wording, lines_of, name_of, place_of, read_html, rule_of
 from itsm_bridge.azure_monitor.wording.threshold import log_row_wording, log_wording, metric_wording, prometheus_wording
 from itsm_bridge.text import clip, number_text, one_line
 
@@ -53,12 +51,12 @@ _TOLD = frozenset(
 def wording_of(alert: Alert) -> Wording:
     """Return `alert` in words."""
     wording = _BY_KIND[alert.kind](alert)
-    return wording if one_line(wording.what) else replace(wording, what=_NOTHING_SAID)
+    return wording if one_line(wording.what) else wording._replace(what=_NOTHING_SAID)
 
 
 def _smart_detection(alert: Alert) -> Wording:
     context = alert.context
-    what = one_line(from_sent_html(context.text("DetectionSummary", "SmartDetectorName"))) or rule_of(alert)
+    what = one_line(read_html(context.text("DetectionSummary", "SmartDetectorName"))) or rule_of(alert)
     detected = one_line(context.text("DetectedValue", "DetectedFailureRate"))
     normal = one_line(context.text("NormalValue", "NormalFailureRate"))
     measured = f"{detected}, normal is {normal}" if detected and normal else detected
@@ -69,7 +67,7 @@ def _smart_detection(alert: Alert) -> Wording:
         lines=(
             *lines_of([("Measured", measured)], rank=Rank.VITAL, is_stable=False),
             *lines_of([("Detector", context.text("SmartDetectorName", "SmartDetectorId"))]),
-            *(replace(line, is_stable=False) for line in _shown(alert)),
+            *(line._replace(is_stable=False) for line in _shown(alert)),
         ),
     )
 

@@ -10,7 +10,7 @@ The last line names what was left out or shortened.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from itsm_bridge.azure_monitor.affected import Affected, affected_by
 from itsm_bridge.azure_monitor.alert import Alert
@@ -41,8 +41,7 @@ _LAST_LINE = 150
 _LEAST = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _Part(NamedTuple):
     #: Which paragraph it stands in.
     paragraph: int
     #: The name that the last line gives it if it is left out.
@@ -155,7 +154,7 @@ def _fitting(parts: list[_Part], limit: int) -> list[_Part]:
             missed[index] = part.name
             text = clip(part.text, room - 2) if part.can_be_cut and room > _LEAST else ""
         if text:
-            kept[index] = replace(part, text=text)
+            kept[index] = part._replace(text=text)
             room -= length(text) + 2
     names = list(dict.fromkeys(missed[index] for index in sorted(missed)))
     last = clip(f"Left out or shortened: {some([clip(name, 30) for name in names])}.", _LAST_LINE - 2)

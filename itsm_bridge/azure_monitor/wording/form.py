@@ -6,8 +6,8 @@ Each kind of alert has its own words (`threshold`, `activity_log`, `by_kind`), a
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from itsm_bridge.azure_monitor.affected import affected_by
 from itsm_bridge.azure_monitor.alert import Alert
@@ -35,8 +35,7 @@ class Rank(IntEnum):
     SPARE = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(NamedTuple):
     """One labelled line of a description."""
 
     label: str
@@ -48,8 +47,7 @@ class Line:
     is_fact: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
+class Wording(NamedTuple):
     """An alert in words."""
 
     #: The trouble in one line without an end mark.
@@ -118,6 +116,15 @@ def some(names: Sequence[str], *, most: int = _NAMED) -> str:
     """Return a list for people: the first names and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def read_html(text: str) -> str:
+    """Return a text that its service wrote in HTML as plain lines."""
+    if not text:
+        return ""
+    from itsm_bridge.azure_monitor.html_text import from_sent_html  # noqa: PLC0415 - few alerts need it, imports are timed
+
+    return from_sent_html(text)
 
 
 def sentences(*texts: str) -> str:

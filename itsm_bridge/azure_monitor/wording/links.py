@@ -10,7 +10,6 @@ https://learn.microsoft.com/azure/china/resources-developer-guide (hosts of the 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from urllib.parse import quote
 
 from itsm_bridge.azure_monitor.affected import is_arm_id
@@ -29,7 +28,7 @@ _ALERT_PROVIDER = "/providers/microsoft.alertsmanagement/alerts/"
 
 #: Addresses that may be shown as links: encrypted, without white space and without what could end a link early.
 _LINK = re.compile(r"https://[^\s<>\"\[\]{}|\\^`]+")
-_HOST = re.compile(r"https://([a-z0-9.-]+)(?=[:/?#]|$)", re.IGNORECASE)
+_HOST = re.compile(r"https://([a-z0-9.-]+)(?=[:/?#]|$)", re.ASCII | re.IGNORECASE)
 
 #: The label of the link that metric alerts of the older schema bring along.
 _PORTAL = "Portal"
@@ -83,7 +82,7 @@ def links_of(alert: Alert, wording: Wording) -> tuple[Line, ...]:
     resource = f"{portal}{_RESOURCE_PAGE}{quote(first, safe='/-._~()')}" if first else ""
     links = (
         *lines_of([("Alert", page), ("Resource", resource)]),
-        *(replace(link, rank=Rank.EXTRA) for link in wording.links),
+        *(link._replace(rank=Rank.EXTRA) for link in wording.links),
         *lines_of([("Investigation", alert.investigation_link)], rank=Rank.SPARE),
     )
     safe = [link for link in links if _LINK.fullmatch(link.text)]
@@ -94,7 +93,7 @@ def links_of(alert: Alert, wording: Wording) -> tuple[Line, ...]:
 def _first_that_fits(alternatives: list[Line]) -> Line:
     fitting = (link for link in alternatives if len(link.text) <= LONGEST)
     left_out = f"left out, because its address has more than {LONGEST:,} characters"
-    return next(fitting, replace(alternatives[0], text=left_out))
+    return next(fitting, alternatives[0]._replace(text=left_out))
 
 
 def _portal_of(alert: Alert) -> str:

@@ -11,7 +11,7 @@ and for resource ids https://learn.microsoft.com/azure/azure-resource-manager/ma
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: A machine as Azure has it, then as its operating system has it: servers of all kinds extend the latter.
 HOST_CLASSES = ("cmdb_ci_vm_instance", "cmdb_ci_computer")
@@ -73,15 +73,14 @@ _TYPED = 5
 _KEYS = {"subscriptions": "subscriptions", "resourcegroups": "resourceGroups", "providers": "providers"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(NamedTuple):
     """The subject of an alert: an Azure resource by its ARM id, or anything else by a name."""
 
+    name: str
     #: The ARM id as it was received, without a slash at its end; "" if there is but a name.
     arm_id: str = ""
     #: Provider and types, in Azure's casing where it is known: `Microsoft.Sql/servers/databases`; "" if unknown.
     type: str = ""
-    name: str
     #: The ARM id of the resource that it is a part of; "" if it stands for itself.
     parent_id: str = ""
 
@@ -103,8 +102,7 @@ class Resource:
         return tuple(dict.fromkeys((self.arm_id, self.arm_id.lower(), canonical, "/".join(parts))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(NamedTuple):
     """Which rows of a table have one of these values in a field?"""
 
     table: str

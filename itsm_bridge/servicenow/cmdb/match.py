@@ -9,8 +9,8 @@ Source of truth: https://www.servicenow.com/docs/r/servicenow-platform/service-g
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from itsm_bridge.servicenow.cmdb.classes import SUBSCRIPTION, Question, Resource
 from itsm_bridge.text import clip, one_line, plain
@@ -36,23 +36,21 @@ _NAME_LENGTH = 80
 _REASON_LENGTH = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CiMatch:
+class CiMatch(NamedTuple):
     """The configuration item of an alert, or why it has none."""
 
+    #: For a work note: a sentence about the resources.
+    reason: str
     #: The value to write into `cmdb_ci`; "" if the alert has no configuration item.
     sys_id: str = ""
     name: str = ""
-    #: For a work note: a sentence about the resources.
-    reason: str
     #: For an operator who asks: where it was looked for, and what was found there.
     detail: str = ""
     #: The name of a resource that is not there; "" if it is, or is there more than once.
     missing: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class Rows(NamedTuple):
     """The rows that a CMDB has for a question."""
 
     rows: tuple[Row, ...] = ()
