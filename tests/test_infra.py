@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from itsm_bridge.entra.setup import CLOUDS, Result, Wanted
+from itsm_bridge.entra.wanted import CLOUDS, Result, Wanted
 from itsm_bridge.settings import Settings
 from local.http_server import Answer, HttpServer, Request
 from tests.bicep import TYPES, Expression, Resource, Template, problems, text_of
