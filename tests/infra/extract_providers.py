@@ -9,6 +9,7 @@ PyPI has them. They are not needed to run the checks, so they are not among the 
 
 A block is {"required": [names], "attributes": {name: shape}}; a shape is "string", "number", "bool", "any",
 {"list": shape}, {"map": shape}, or a block. What a block may hold several times is {"list": block}.
+"exports" are the attributes that other blocks may read.
 """
 
 import io
@@ -36,10 +37,16 @@ def main(folder: Path) -> None:
         own = [each for each in used_types() if each.split(".")[-1].startswith(f"{provider}_")]
         found[provider] = {
             "source": wheel.name.removesuffix("-py3-none-any.whl"),
-            "version": _VERSION.search(json.dumps(types))[1],  # type: ignore[index] - every binding has links
-            "types": {name: block(struct_of(name, provider, types), types, ()) for name in sorted(own)},
+            "version": version_of(types),
+            "types": {name: described(name, provider, types) for name in sorted(own)},
         }
     PROVIDERS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def version_of(types: Mapping[str, Any]) -> str:
+    link = _VERSION.search(json.dumps(types))
+    assert link is not None
+    return link[1]
 
 
 def bindings(wheel: Path) -> dict[str, Any]:
@@ -50,6 +57,20 @@ def bindings(wheel: Path) -> dict[str, Any]:
             assert member is not None
             types: dict[str, Any] = json.load(member)["types"]
             return types
+
+
+def described(name: str, provider: str, types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a resource takes, and the names of what it gives."""
+    struct = struct_of(name, provider, types)
+    owner = types[struct.removesuffix("Config")]
+    return {
+        **block(struct, types, ()),
+        "exports": sorted({"id", *(snake(each["name"]) for each in owner.get("properties", []))}),
+    }
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def struct_of(name: str, provider: str, types: Mapping[str, Any]) -> str:
@@ -66,8 +87,8 @@ def block(struct: str, types: Mapping[str, Any], above: tuple[str, ...]) -> dict
     required, attributes = [], {}
     for each in types[struct].get("properties", []):
         link = _NAME.search(json.dumps(each.get("docs", {})))
-        name = link[1] if link else re.sub(r"(?<!^)(?=[A-Z])", "_", each["name"]).lower()
-        if name in ("id", "timeouts"):
+        name = link[1] if link else snake(each["name"])
+        if not above and name in ("id", "timeouts"):
             continue
         attributes[name] = shape(each["type"], types, (*above, struct))
         if not each.get("optional"):
@@ -81,7 +102,9 @@ def shape(described: Mapping[str, Any], types: Mapping[str, Any], above: tuple[s
         return shape(parts[0], types, above)
     if "collection" in described:
         kind = "list" if described["collection"]["kind"] == "array" else "map"
-        return {kind: shape(described["collection"]["elementtype"], types, above)}
+        element = shape(described["collection"]["elementtype"], types, above)
+        # How the bindings write what may have any type: the body of azapi, for instance.
+        return "any" if (kind, element) == ("map", "any") else {kind: element}
     if "fqn" in described:
         known = described["fqn"] in types and described["fqn"] not in above
         return block(described["fqn"], types, above) if known else "any"
