@@ -16,5 +16,6 @@ imports nothing from here.
     demo           plays alerts through the world and says what came of each
     run, send      keep the world up, and send alerts to it by hand
     http_server    serves HTTP for the host, for Graph and for the proof's proxies
+    lock           writes requirements*.txt: the pins of people with their hashes
     child_process  starts a server, waits until it is ready, and stops it
 """
