@@ -17,5 +17,6 @@ imports nothing from here.
     run, send      keep the world up, and send alerts to it by hand
     http_server    serves HTTP for the host, for Graph and for the proof's proxies
     lock           writes requirements*.txt: the pins of people with their hashes
+    package        builds the files of a release
     child_process  starts a server, waits until it is ready, and stops it
 """

@@ -405,15 +405,6 @@ def test_what_the_set_up_stores_is_what_the_deployment_reads() -> None:
         assert f"${{{name}" in parameters
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").iterdir()), ids=lambda path: path.name)
-def test_a_workflow_pins_its_actions_and_holds_no_secret(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-
-    assert all(re.fullmatch(r"[\w/-]+@v\d+", each) for each in re.findall(r"uses: (.+)", text))
-    assert "secrets." not in text
-    assert "permissions:\n  contents: read\n" in text
-
-
 def test_nothing_but_the_app_is_deployed() -> None:
     patterns = (ROOT / ".funcignore").read_text(encoding="utf-8").split("\n")
     ignored = [each.rstrip("/") for each in patterns if each and not each.startswith("#")]
