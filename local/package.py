@@ -1,6 +1,6 @@
 """What is a release? The package that Functions takes, its checksums, and its notes.
 
-    python -m local.package --tag v0.2.0 --into dist
+    python -m local.package [--tag vX.Y.Z] --into dist
 
 The release workflow runs it, and people may, to compare: the same commit gives the same bytes. The package holds what
 `.funcignore` leaves of the commit, at its root, as `func azure functionapp publish` and `az functionapp deployment
@@ -67,14 +67,12 @@ def packaged(folder: Path, tag: str, target: Path) -> Path:
     Raises:
         NotReleasable: the tag is not the version of the program, or the changelog does not know it.
     """
-    version = tag.removeprefix("v")
     told = re.search(
         r'^__version__ = "([^"]+)"', (folder / "itsm_bridge" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE
     )
-    if told is None or tag != f"v{told[1]}":
-        raise NotReleasable(
-            f"The tag {tag} is not v{told[1] if told else '?'}, the version in itsm_bridge/__init__.py."
-        )
+    version = told[1] if told else ""
+    if not version or tag not in ("", f"v{version}"):
+        raise NotReleasable(f"The tag {tag} is not v{version}, the version in itsm_bridge/__init__.py.")
     notes = notes_of((folder / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     listed = subprocess.run(["git", "ls-files"], cwd=folder, capture_output=True, text=True, check=True, timeout=60)
     names = deployed(listed.stdout.splitlines(), (folder / ".funcignore").read_text(encoding="utf-8"))
@@ -90,7 +88,7 @@ def packaged(folder: Path, tag: str, target: Path) -> Path:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.package", description="Build the files of a release.")
-    parser.add_argument("--tag", required=True, help="the tag of the release, vX.Y.Z")
+    parser.add_argument("--tag", default="", help="the tag of the release, vX.Y.Z (that of the program)")
     parser.add_argument("--into", type=Path, default=Path("dist"), help="folder for the files (%(default)s)")
     asked = parser.parse_args()
     try:

@@ -37,6 +37,7 @@ def clone(tmp_path: Path) -> Path:
     (tmp_path / "infra").mkdir()
     (tmp_path / "programs").mkdir()
     shutil.copy(SCRIPT, tmp_path / "infra")
+    shutil.copy(ROOT / "infra" / "python.sh", tmp_path / "infra")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
     return tmp_path
 
