@@ -1,14 +1,16 @@
-// Everything that the bridge needs in Azure, in one resource group of its own.
+// An installation in a resource group of its own, or in one that exists: makes the group and calls installation.bicep.
 //
-//   main.bicep          the parameters, and the app settings that follow from them
-//   bridge.bicep        the function app, its identity, storage account, vault and logs
-//   watch.bicep         who is told when the bridge itself is in trouble
-//   action-group.bicep  the secure webhook that Azure Monitor calls
-//
+// The parameters are those of installation.bicep, which says what follows from them; tests/infra keep the two the same.
 // docs/deploy.md says how it is deployed, with azd and by hand.
 targetScope = 'subscription'
 
-@description('Name of this installation, for example prod. It becomes part of the resource group\'s name.')
+@description('Name of the resource group. Empty: rg-itsm-bridge-ENV.')
+param resourceGroupName string = ''
+
+@description('Make the resource group. With false it has to exist, and its tags are left alone.')
+param createResourceGroup bool = true
+
+@description('Name of this installation, for example prod. It becomes part of names.')
 @minLength(1)
 @maxLength(40)
 param environmentName string
@@ -62,7 +64,7 @@ param entraAuthority string = environment().authentication.loginEndpoint
 @description('Application that calls secure webhooks: Azure Monitor\'s "AzNS AAD Webhook". It differs between clouds.')
 param entraAllowedCallers string = '461e8683-5575-4561-ac7f-899cc907d62a'
 
-@description('App role that the caller must have been granted. Empty: none.')
+@description('App role that the caller must have been granted. The word none switches the check off.')
 param entraRequiredRole string = 'ActionGroupsSecureWebhook'
 
 @description('Ids of the subscriptions that alerts may come from, separated by commas; the word tenant among them admits alerts that name none. Empty: all in the tenant.')
@@ -78,6 +80,15 @@ param servicenowCloseCode string = ''
 
 @description('Whether a work note says that no configuration item was found.')
 param servicenowNoteMissingItem bool = true
+
+@description('More tenants whose Azure Monitor may call, separated by commas; each has an application of its own.')
+param additionalTenantIds string = ''
+
+@description('Client ids and application ID URIs of those applications, separated by commas.')
+param additionalAudiences string = ''
+
+@description('Have App Service check tokens too, before the program does. For one tenant; docs/security.md says what to try first.')
+param platformAuthentication bool = false
 
 @description('Path of a rules file inside the deployed app. Empty: the built-in rules.')
 param rulesFile string = ''
@@ -111,15 +122,69 @@ param siteUpdateStrategy string = 'Recreate'
 @allowed(['Standard_ZRS', 'Standard_GZRS', 'Standard_LRS'])
 param storageRedundancy string = 'Standard_ZRS'
 
-@description('Days for which logs are kept.')
+@description('Names of the resources: {type} is put in for st, kv, func, ..., {token} for 13 letters and digits, {env} for environmentName. Storage accounts lose their hyphens. Empty: {type}-{token}.')
+param namePattern string = ''
+
+@description('Names of the action groups that call the bridge, separated by commas.')
+param actionGroupNames string = 'ag-itsm-bridge'
+
+@description('Name of the action group that tells operators.')
+param operatorActionGroupName string = 'ag-itsm-bridge-operators'
+
+@description('Stands before the names of the alert rules that watch the bridge, where two installations share a resource group.')
+param alertRulePrefix string = ''
+
+@description('Tags of all resources: NAME=VALUE, separated by commas.')
+param tagList string = ''
+
+@description('Id of a Log Analytics workspace that exists. Empty: one is made.')
+param workspaceId string = ''
+
+@description('Ids of action groups that are told besides operatorEmail, separated by commas.')
+param operatorActionGroupIds string = ''
+
+@description('Object id of the person, group or service principal that uses the command line. It gets the roles for the table and the queues. Empty: nobody.')
+param operatorPrincipalId string = ''
+
+@description('What operatorPrincipalId is.')
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param operatorPrincipalType string = 'User'
+
+@description('Whether that one may write the secrets of ServiceNow too.')
+param operatorMayWriteSecrets bool = false
+
+@description('Put storage and vault behind private endpoints, and let the app send through a virtual network. The webhook stays public.')
+param privateNetwork bool = false
+
+@description('Send from one address that never changes, through a NAT gateway; for the allow-list of the ServiceNow instance.')
+param fixedOutgoingAddress bool = false
+
+@description('Address range of the virtual network that is made, /24 or larger.')
+param networkPrefix string = '10.91.0.0/24'
+
+@description('Id of a subnet that exists, delegated to Microsoft.App/environments. Empty: a virtual network is made where one is needed.')
+param appSubnetId string = ''
+
+@description('Id of a subnet that exists, for the private endpoints. Needed with appSubnetId where privateNetwork is set.')
+param endpointSubnetId string = ''
+
+@description('Make the private DNS zones. With a subnet that exists, a policy or somebody else has to register the endpoints.')
+param createDnsZones bool = true
+
+@description('Public addresses from which storage and vault may be reached all the same, separated by commas: those of operators.')
+param operatorAddresses string = ''
+
+@description('Days for which logs are kept, in the workspace that is made.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('Where GET /api/health is probed from. Other clouds have other ids.')
-param probeLocations array = environment().name == 'AzureUSGovernment'
-  ? ['usgov-va-azr', 'usgov-phx-azr', 'usgov-tx-azr']
-  : ['emea-nl-ams-azr', 'us-va-ash-azr', 'apac-sg-sin-azr']
+@description('Where GET /api/health is probed from: ids of three places or more, separated by commas. Empty: three of this cloud; for China name them.')
+param probeLocations string = ''
+
+@description('Seconds between two probes from the same place. Each probe costs: docs/deploy.md has the arithmetic.')
+@allowed([300, 600, 900])
+param probeFrequency int = 900
 
 @description('Refuse every network but Azure Monitor\'s own: its action groups and its availability probes.')
 param restrictToAzureMonitor bool = false
@@ -130,123 +195,100 @@ param createActionGroup bool = false
 @description('Name of the function key in the address of the action group. To rotate, make a key of another name first.')
 param functionKeyName string = 'default'
 
-var token = toLower(uniqueString(subscription().id, environmentName, location))
-var tags = { 'azd-env-name': environmentName }
-var vaultName = 'kv-${token}'
+var groupName = empty(resourceGroupName) ? 'rg-itsm-bridge-${environmentName}' : resourceGroupName
 
-// Key Vault references: the platform reads the secrets with the app's identity, and nobody else needs to.
-var clientSecret = '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=servicenow-client-secret)'
-var apiKey = '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=servicenow-api-key)'
-var password = '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=servicenow-password)'
-
-var signInSettings = {
-  'oauth-client-credentials': {
-    SERVICENOW_CLIENT_ID: servicenowClientId
-    SERVICENOW_CLIENT_SECRET: clientSecret
-  }
-  'oauth-password': {
-    SERVICENOW_CLIENT_ID: servicenowClientId
-    SERVICENOW_CLIENT_SECRET: clientSecret
-    SERVICENOW_USERNAME: servicenowUsername
-    SERVICENOW_PASSWORD: password
-  }
-  'api-key': {
-    SERVICENOW_API_KEY: apiKey
-  }
-  basic: {
-    SERVICENOW_USERNAME: servicenowUsername
-    SERVICENOW_PASSWORD: password
-  }
-}
-
-var settings = {
-  ENTRA_TENANT_ID: entraTenantId
-  // Version 2 tokens name the client id; version 1 tokens the URI.
-  ENTRA_AUDIENCE: '${entraClientId},${entraIdentifierUri}'
-  ENTRA_ALLOWED_CALLERS: entraAllowedCallers
-  ENTRA_REQUIRED_ROLE: entraRequiredRole
-  ENTRA_AUTHORITY: entraAuthority
-  ALLOWED_SUBSCRIPTIONS: allowedSubscriptions
-  SERVICENOW_INSTANCE_URL: servicenowInstanceUrl
-  SERVICENOW_MAX_CONCURRENCY: string(servicenowMaxConcurrency)
-  SERVICENOW_CLOSE_CODE: servicenowCloseCode
-  SERVICENOW_NOTE_MISSING_ITEM: string(servicenowNoteMissingItem)
-  ITSM_RULES_FILE: rulesFile
-  RETRY_HORIZON_HOURS: string(retryHorizonHours)
-  RETENTION_DAYS: string(retentionDays)
-}
-
-resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
-  name: 'rg-itsm-bridge-${environmentName}'
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = if (createResourceGroup) {
+  name: groupName
   location: location
-  tags: tags
+  tags: { 'azd-env-name': environmentName }
 }
 
-module bridge 'bridge.bicep' = {
-  name: 'bridge'
-  scope: group
+module installation 'installation.bicep' = {
+  name: 'itsm-bridge-${environmentName}'
+  scope: resourceGroup(groupName)
   params: {
+    environmentName: environmentName
     location: location
-    token: token
-    tags: tags
-    vaultName: vaultName
-    settings: union(settings, signInSettings[servicenowSignIn])
-    secrets: {
-      'servicenow-client-secret': servicenowClientSecret
-      'servicenow-api-key': servicenowApiKey
-      'servicenow-password': servicenowPassword
-    }
+    servicenowInstanceUrl: servicenowInstanceUrl
+    servicenowSignIn: servicenowSignIn
+    servicenowClientId: servicenowClientId
+    servicenowClientSecret: servicenowClientSecret
+    servicenowApiKey: servicenowApiKey
+    servicenowUsername: servicenowUsername
+    servicenowPassword: servicenowPassword
+    operatorEmail: operatorEmail
+    entraClientId: entraClientId
+    entraObjectId: entraObjectId
+    entraIdentifierUri: entraIdentifierUri
+    entraTenantId: entraTenantId
+    entraAuthority: entraAuthority
+    entraAllowedCallers: entraAllowedCallers
+    entraRequiredRole: entraRequiredRole
+    allowedSubscriptions: allowedSubscriptions
+    servicenowMaxConcurrency: servicenowMaxConcurrency
+    servicenowCloseCode: servicenowCloseCode
+    servicenowNoteMissingItem: servicenowNoteMissingItem
+    additionalTenantIds: additionalTenantIds
+    additionalAudiences: additionalAudiences
+    platformAuthentication: platformAuthentication
+    rulesFile: rulesFile
+    retryHorizonHours: retryHorizonHours
+    retentionDays: retentionDays
     alwaysReadyInstances: alwaysReadyInstances
-    alwaysReadyWakeUpInstances: alwaysReadyWakeUpInstances
     maximumInstanceCount: maximumInstanceCount
+    alwaysReadyWakeUpInstances: alwaysReadyWakeUpInstances
     siteUpdateStrategy: siteUpdateStrategy
     storageRedundancy: storageRedundancy
+    namePattern: namePattern
+    actionGroupNames: actionGroupNames
+    operatorActionGroupName: operatorActionGroupName
+    alertRulePrefix: alertRulePrefix
+    tagList: tagList
+    workspaceId: workspaceId
+    operatorActionGroupIds: operatorActionGroupIds
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    operatorMayWriteSecrets: operatorMayWriteSecrets
+    privateNetwork: privateNetwork
+    fixedOutgoingAddress: fixedOutgoingAddress
+    networkPrefix: networkPrefix
+    appSubnetId: appSubnetId
+    endpointSubnetId: endpointSubnetId
+    createDnsZones: createDnsZones
+    operatorAddresses: operatorAddresses
     logRetentionDays: logRetentionDays
-    restrictToAzureMonitor: restrictToAzureMonitor
-  }
-}
-
-module watch 'watch.bicep' = {
-  name: 'watch'
-  scope: group
-  params: {
-    location: location
-    tags: tags
-    operatorEmail: operatorEmail
-    workspaceId: bridge.outputs.workspaceId
-    componentId: bridge.outputs.componentId
-    healthUri: 'https://${bridge.outputs.hostName}/api/health'
     probeLocations: probeLocations
-  }
-}
-
-module actionGroup 'action-group.bicep' = if (createActionGroup) {
-  name: 'action-group'
-  scope: group
-  params: {
-    tags: tags
-    functionAppName: bridge.outputs.functionAppName
+    probeFrequency: probeFrequency
+    restrictToAzureMonitor: restrictToAzureMonitor
+    createActionGroup: createActionGroup
     functionKeyName: functionKeyName
-    objectId: entraObjectId
-    identifierUri: entraIdentifierUri
-    tenantId: entraTenantId
   }
+  dependsOn: [group]
 }
 
 @description('Add this action group to alert rules. Empty until it exists.')
-output ACTION_GROUP_ID string = createActionGroup ? actionGroup!.outputs.id : ''
+output ACTION_GROUP_ID string = installation.outputs.ACTION_GROUP_ID
+
+@description('All action groups that call the bridge, separated by commas.')
+output ACTION_GROUP_IDS string = installation.outputs.ACTION_GROUP_IDS
 
 @description('The function app: az functionapp ... --name')
-output FUNCTION_APP_NAME string = bridge.outputs.functionAppName
+output FUNCTION_APP_NAME string = installation.outputs.FUNCTION_APP_NAME
 
 @description('Tells whether the app can do its work.')
-output HEALTH_URI string = 'https://${bridge.outputs.hostName}/api/health'
+output HEALTH_URI string = installation.outputs.HEALTH_URI
 
 @description('The vault that holds the ServiceNow secrets: az keyvault secret set --vault-name')
-output KEY_VAULT_NAME string = vaultName
+output KEY_VAULT_NAME string = installation.outputs.KEY_VAULT_NAME
 
 @description('The storage account of the table and the queues, for the command line: AzureWebJobsStorage__accountName.')
-output STORAGE_ACCOUNT_NAME string = bridge.outputs.storageAccountName
+output STORAGE_ACCOUNT_NAME string = installation.outputs.STORAGE_ACCOUNT_NAME
+
+@description('The address that the app sends from, for the allow-list of the ServiceNow instance. Empty: many, which change.')
+output OUTGOING_ADDRESS string = installation.outputs.OUTGOING_ADDRESS
 
 @description('The resource group of all this.')
-output RESOURCE_GROUP string = group.name
+output RESOURCE_GROUP string = installation.outputs.RESOURCE_GROUP
+
+@description('The same, under the name by which azd looks for it when it deploys the code.')
+output AZURE_RESOURCE_GROUP string = installation.outputs.AZURE_RESOURCE_GROUP

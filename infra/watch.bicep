@@ -2,10 +2,19 @@
 param location string
 param tags object
 param operatorEmail string
+param operatorGroupName string
+@description('Action groups that are told besides.')
+param operatorActionGroupIds array
+@description('Stands before the names of the rules.')
+param rulePrefix string
 param workspaceId string
 param componentId string
 param healthUri string
 param probeLocations array
+@description('Seconds between two probes from the same place: 300, 600 or 900.')
+param probeFrequency int
+
+var told = concat([operators.id], operatorActionGroupIds)
 
 // One row per trouble, by the name of its rule.
 var troubles = [
@@ -29,7 +38,7 @@ var troubles = [
 ]
 
 resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
-  name: 'ag-itsm-bridge-operators'
+  name: operatorGroupName
   location: 'global'
   tags: tags
   properties: {
@@ -41,7 +50,7 @@ resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
 
 resource rule 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [
   for trouble in troubles: {
-    name: trouble.name
+    name: '${rulePrefix}${trouble.name}'
     location: location
     tags: tags
     kind: 'LogAlert'
@@ -67,23 +76,23 @@ resource rule 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [
       autoMitigate: trouble.resolves
       // A new workspace has no tables yet, and the query would be refused.
       skipQueryValidation: true
-      actions: { actionGroups: [operators.id] }
+      actions: { actionGroups: told }
     }
   }
 ]
 
 // An app that does not run logs nothing, so it is also looked at from outside.
 resource probe 'Microsoft.Insights/webtests@2022-06-15' = {
-  name: 'bridge-health'
+  name: '${rulePrefix}bridge-health'
   location: location
   tags: union(tags, { 'hidden-link:${componentId}': 'Resource' })
   kind: 'standard'
   properties: {
-    Name: 'bridge-health'
-    SyntheticMonitorId: 'bridge-health'
+    Name: '${rulePrefix}bridge-health'
+    SyntheticMonitorId: '${rulePrefix}bridge-health'
     Kind: 'standard'
     Enabled: true
-    Frequency: 300
+    Frequency: probeFrequency
     Timeout: 30
     RetryEnabled: true
     Locations: [for place in probeLocations: { Id: place }]
@@ -93,7 +102,7 @@ resource probe 'Microsoft.Insights/webtests@2022-06-15' = {
 }
 
 resource unreachable 'Microsoft.Insights/metricAlerts@2018-03-01' = {
-  name: 'bridge-unreachable'
+  name: '${rulePrefix}bridge-unreachable'
   location: 'global'
   tags: tags
   properties: {
@@ -102,13 +111,14 @@ resource unreachable 'Microsoft.Insights/metricAlerts@2018-03-01' = {
     enabled: true
     scopes: [probe.id, componentId]
     evaluationFrequency: 'PT1M'
-    windowSize: 'PT5M'
+    // Long enough for a probe from each place.
+    windowSize: probeFrequency > 300 ? 'PT15M' : 'PT5M'
     criteria: {
       'odata.type': 'Microsoft.Azure.Monitor.WebtestLocationAvailabilityCriteria'
       webTestId: probe.id
       componentId: componentId
       failedLocationCount: 2
     }
-    actions: [{ actionGroupId: operators.id }]
+    actions: [for group in told: { actionGroupId: group }]
   }
 }

@@ -73,11 +73,11 @@ fi
 
 say "Installing Python packages of $requirements ..."
 # The runtime library is installed by itself, below: locally it is wanted on older Pythons too.
-for file in requirements*.txt; do grep -v '^azure-functions-runtime==' "$file" >".venv/$file"; done
+for file in requirements*.txt; do sed '/^azure-functions-runtime==/,/[^\\]$/d' "$file" >".venv/$file"; done
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r ".venv/$requirements" >.venv/pip.log 2>&1 ||
     give_up "$(tail -5 .venv/pip.log)" "pip failed; all it said is in .venv/pip.log."
 # The runtime library asks for Python 3.13 and runs on 3.11 and 3.12 as well: locally it is wanted on all of them.
-runtime=$(sed -n 's/^\(azure-functions-runtime==[^;]*\).*/\1/p' requirements.txt)
+runtime=$(sed -n 's/^\(azure-functions-runtime==[^;]*\).*/\1/p' requirements.in)
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python "$runtime" \
     >>.venv/pip.log 2>&1 || give_up "pip failed; all it said is in .venv/pip.log."
 

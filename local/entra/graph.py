@@ -203,10 +203,14 @@ class GraphStandIn:
         return {"id": self.signed_in}
 
     def _find_applications(self, query: Mapping[str, str]) -> list[Document]:
-        match = re.fullmatch(r"displayName eq '(.*)'", query["$filter"])
-        if not match:
+        by_name = re.fullmatch(r"displayName eq '(.*)'", query["$filter"])
+        by_uri = re.fullmatch(r"identifierUris/any\((\w+):\1 eq '(.*)'\)", query["$filter"])
+        if by_uri:
+            uri = by_uri[2].replace("''", "'")
+            return [each for each in self.applications if uri in each["identifierUris"]]
+        if not by_name:
             raise Refusal(400, "Request_BadRequest", "Invalid filter clause")
-        name = match[1].replace("''", "'")
+        name = by_name[1].replace("''", "'")
         return [each for each in self.applications if each["displayName"] == name]
 
     def _application_of(self, _: Document, app_id: str) -> Document:

@@ -1,8 +1,9 @@
 import io
 import itertools
 import json
+import shlex
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from itsm_bridge.entra import setup as setup_entra
 from itsm_bridge.entra.directory import Graph, Refused
-from itsm_bridge.entra.setup import Result, Steps, Wanted
+from itsm_bridge.entra.steps import Steps
+from itsm_bridge.entra.wanted import Result, Wanted
 from itsm_bridge.errors import Unavailable
 from local.entra.graph import TENANT_ID, TOKEN, USER_ID, GraphStandIn, Refusal
 from local.http_server import Answer
@@ -32,18 +34,24 @@ OTHER: dict[str, Any] = {
 }
 
 
+#: A folder without an azd environment.
+NOWHERE = Path("/nowhere")
+
+
 @pytest.fixture
 def tenant() -> Iterator[GraphStandIn]:
     with GraphStandIn() as stand_in:
         yield stand_in
 
 
-def command(tenant: GraphStandIn, *options: str) -> tuple[int, str, str]:
+def command(
+    tenant: GraphStandIn, *options: str, folder: Path = NOWHERE, environ: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
     parser = ArgumentParser()
     setup_entra.add_arguments(parser)
     out, err = io.StringIO(), io.StringIO()
     arguments = parser.parse_args(["--graph", tenant.url, *options])
-    status = setup_entra.run(arguments, token=lambda: TOKEN, out=out, err=err)
+    status = setup_entra.run(arguments, token=lambda: TOKEN, out=out, err=err, folder=folder, environ=environ or {})
     assert TOKEN not in out.getvalue() + err.getvalue()
     return status, out.getvalue(), err.getvalue()
 
@@ -336,6 +344,7 @@ def test_a_check_reports_and_writes_nothing(tenant: GraphStandIn) -> None:
     assert out == ""
     assert tenant.writes == []
     assert err.splitlines() == [
+        "application: itsm-bridge, which does not exist yet",
         "missing: the application",
         "missing: the application's identifierUris",
         f"missing: {USER_ID} as an owner of the application",
@@ -353,13 +362,20 @@ def test_a_check_names_each_part_that_is_missing(tenant: GraphStandIn, part: str
     status, _, err = command(tenant, "--check")
 
     assert status == 1
-    assert len(err.splitlines()) == 1
+    assert len([line for line in err.splitlines() if line.startswith("missing: ")]) == 1
 
 
 def test_a_check_of_what_is_set_up_is_content(tenant: GraphStandIn) -> None:
     prepare(tenant, set(PARTS))
 
-    assert command(tenant, "--check") == (0, "", "Everything is set up.\n")
+    status, out, err = command(tenant, "--check")
+
+    [application] = tenant.applications
+    assert (status, out) == (0, "")
+    assert err.splitlines() == [
+        f"application: itsm-bridge, client id {application['appId']}",
+        "Everything is set up.",
+    ]
 
 
 def test_a_dry_run_shows_the_requests_and_sends_none(tenant: GraphStandIn) -> None:
@@ -470,8 +486,11 @@ def test_an_identifier_uri_of_a_foreign_domain_is_explained(tenant: GraphStandIn
 
 def test_an_identifier_uri_of_another_application_is_explained(tenant: GraphStandIn) -> None:
     tenant.add_application(displayName="Other", identifierUris=["https://contoso.example/itsm-bridge"])
+    ours = tenant.add_application()
 
-    status, _, err = command(tenant, "--identifier-uri", "https://contoso.example/itsm-bridge")
+    status, _, err = command(
+        tenant, "--client-id", ours["appId"], "--identifier-uri", "https://contoso.example/itsm-bridge"
+    )
 
     assert status == 1
     assert "Another application has this identifier URI" in err
@@ -558,3 +577,138 @@ def test_a_national_cloud_hands_over_its_own_addresses(tenant: GraphStandIn) -> 
     assert status == 0
     assert json.loads(out)["ENTRA_AUTHORITY"] == "https://login.microsoftonline.us"
     assert json.loads(out)["ENTRA_ALLOWED_CALLERS"] == caller
+
+
+def azd_folder(folder: Path, name: str, **values: str) -> Path:
+    """Write what azd keeps of its environments; `name` is the default one."""
+    (folder / ".azure" / name).mkdir(parents=True)
+    (folder / ".azure" / "config.json").write_text(json.dumps({"version": 1, "defaultEnvironment": name}))
+    lines = [f'{key}="{value}"' for key, value in values.items()]
+    (folder / ".azure" / name / ".env").write_text("\n".join([*lines, "BARE=1", "# nothing", ""]))
+    return folder
+
+
+def test_the_application_of_the_azd_environment_is_found_whatever_its_name(
+    tenant: GraphStandIn, tmp_path: Path
+) -> None:
+    tenant.add_application()
+    renamed = tenant.add_application(displayName="Alerts to incidents")
+    folder = azd_folder(tmp_path, "prod", ENTRA_CLIENT_ID=renamed["appId"])
+
+    _, _, err = command(tenant, "--check", folder=folder)
+
+    assert err.splitlines()[0] == f"application: Alerts to incidents, client id {renamed['appId']}"
+
+
+def test_before_the_first_deployment_the_azd_environment_tells_the_name(tenant: GraphStandIn, tmp_path: Path) -> None:
+    folder = azd_folder(tmp_path, "prod")
+
+    assert command(tenant, folder=folder)[0] == 0
+    assert command(tenant, folder=folder)[0] == 0
+
+    assert [each["displayName"] for each in tenant.applications] == ["itsm-bridge-prod"]
+
+
+def test_a_hook_of_azd_is_given_the_environment_by_azd(tenant: GraphStandIn, tmp_path: Path) -> None:
+    azd_folder(tmp_path, "prod")
+    stage = tenant.add_application(displayName="itsm-bridge-stage")
+    environ = {"AZURE_ENV_NAME": "stage", "ENTRA_CLIENT_ID": stage["appId"]}
+
+    _, _, err = command(tenant, "--check", folder=tmp_path, environ=environ)
+
+    assert err.startswith("application: itsm-bridge-stage, ")
+
+
+@pytest.mark.parametrize(
+    "option", [("--name", "itsm-bridge"), ("--no-azd",), ("--identifier-uri", "https://contoso.example/itsm-bridge")]
+)
+def test_the_command_line_wins_over_the_azd_environment(
+    tenant: GraphStandIn, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    tenant.add_application(identifierUris=["https://contoso.example/itsm-bridge"])
+    other = tenant.add_application(displayName="itsm-bridge-prod")
+    folder = azd_folder(tmp_path, "prod", ENTRA_CLIENT_ID=other["appId"])
+
+    _, _, err = command(tenant, "--check", *option, folder=folder)
+
+    assert err.startswith("application: itsm-bridge, ")
+
+
+def test_an_application_is_found_by_its_identifier_uri(tenant: GraphStandIn) -> None:
+    ours = tenant.add_application(displayName="Ours", identifierUris=["https://contoso.example/itsm-bridge"])
+
+    status, _, _ = command(tenant, "--identifier-uri", "https://contoso.example/itsm-bridge")
+
+    assert status == 0
+    assert tenant.applications == [ours]
+
+
+def test_an_azd_environment_that_names_a_deleted_application_is_explained(tenant: GraphStandIn, tmp_path: Path) -> None:
+    folder = azd_folder(tmp_path, "prod", ENTRA_CLIENT_ID="7e4f3a52-0000-4000-8000-000000000000")
+
+    status, _, err = command(tenant, folder=folder)
+
+    assert status == 1
+    assert "azd env set ENTRA_CLIENT_ID ''" in err
+    assert tenant.writes == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"defaultEnvironment": 3}', '{"defaultEnvironment": "../../etc"}'])
+def test_a_file_that_azd_did_not_write_is_no_environment(tenant: GraphStandIn, tmp_path: Path, text: str) -> None:
+    (tmp_path / ".azure").mkdir()
+    (tmp_path / ".azure" / "config.json").write_text(text)
+
+    _, _, err = command(tenant, "--check", folder=tmp_path)
+
+    assert err.startswith("application: itsm-bridge, ")
+
+
+def test_the_cloud_of_the_azd_environment_is_taken(tenant: GraphStandIn, tmp_path: Path) -> None:
+    folder = azd_folder(tmp_path, "prod", ENTRA_CLOUD="usgov")
+    tenant.add_service_principal("f1f34126-d4ef-40e1-ad4b-bf5d47b4860d")
+
+    _, out, _ = command(tenant, "--json", folder=folder)
+
+    assert json.loads(out)["ENTRA_AUTHORITY"] == "https://login.microsoftonline.us"
+
+
+def test_a_token_is_sent_over_https_alone(tenant: GraphStandIn) -> None:
+    status, _, err = command(tenant, "--graph", "http://graph.example")
+
+    assert status == 1
+    assert "is not an https address" in err
+    assert tenant.requests == []
+
+
+def test_the_administrators_part_is_one_command_that_does_what_it_says(tenant: GraphStandIn) -> None:
+    operator = "8f0c6d0e-0000-4000-8000-00000000beef"
+    tenant.signed_in = operator
+
+    status, out, _ = command(tenant, "--hand-over", "--name", "itsm-bridge-prod", "--tenant", TENANT_ID)
+
+    assert status == 0
+    assert tenant.writes == []
+    [line] = [line.strip() for line in out.splitlines() if "infra/entra.sh" in line]
+    told = [line.strip() for line in out.splitlines() if line.strip().startswith("missing: ")]
+    options = shlex.split(line)[2:]
+    tenant.signed_in = USER_ID
+    status, printed, done = command(tenant, *options)
+    assert status == 0
+    assert [each.replace("setting up: ", "missing: ") for each in done.splitlines()[1:]] == told
+    [application] = tenant.applications
+    assert operator in tenant.owners[application["id"]]
+    assert len(printed.splitlines()) == 6
+    tenant.signed_in = operator
+    assert command(tenant, "--check", "--name", "itsm-bridge-prod")[0] == 0
+
+
+def test_what_is_left_is_handed_over_for_the_application_that_exists(tenant: GraphStandIn) -> None:
+    prepare(tenant, set(PARTS) - {"assignment"})
+    [application] = tenant.applications
+
+    _, out, _ = command(tenant, "--hand-over")
+
+    assert f"--client-id {application['appId']} --owner {USER_ID} --tenant {TENANT_ID}" in out
+    assert [line.strip() for line in out.splitlines() if "missing:" in line] == [
+        "missing: the role ActionGroupsSecureWebhook for Azure Monitor"
+    ]

@@ -16,14 +16,15 @@ import tree_sitter
 import tree_sitter_bicep
 
 TYPES: Mapping[str, Any] = json.loads(
-    (Path(__file__).parent.parent / "infra" / "schemas" / "types.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "infra" / "schemas" / "types.json").read_text(encoding="utf-8")
 )["resources"]
 
 #: What every resource may say besides its own properties.
 OF_THE_LANGUAGE = {"dependsOn", "parent", "scope"}
 FUNCTIONS = {
-    *("concat", "empty", "environment", "guid", "items", "listKeys", "map", "string", "subscription"),
-    *("subscriptionResourceId", "tenant", "toLower", "union", "uniqueString"),
+    *("cidrSubnet", "concat", "contains", "empty", "environment", "filter", "guid", "indexOf", "items", "join"),
+    *("listKeys", "map", "replace", "resourceGroup", "split", "string", "subscription", "subscriptionResourceId"),
+    *("substring", "take", "tenant", "toLower", "toObject", "trim", "union", "uniqueString", "uri"),
 }
 SCALARS = {"string": str, "int": int, "bool": bool}
 
@@ -44,6 +45,8 @@ class Expression:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     type: str
+    #: The text of what it is allowed to be; "" if anything.
+    allowed: str
     default: Any
     is_required: bool
     is_secure: bool
@@ -117,11 +120,11 @@ class Template:
         return value
 
     def rows(self, resource: Resource) -> list[Any]:
-        """Return what a loop runs over, or one row that says nothing."""
+        """Return what a loop runs over; one row that says nothing if there is no loop, or only the caller knows."""
         if resource.loop is None:
             return [None]
         rows = self.resolved(resource.loop[1])
-        return rows if isinstance(rows, list) else [rows]
+        return rows if isinstance(rows, list) else [None]
 
 
 def text_of(node: tree_sitter.Node) -> str:
@@ -176,6 +179,7 @@ def _parameter(node: tree_sitter.Node, decorators: Mapping[str, str]) -> Paramet
     has_default = len(node.named_children) > 2
     return Parameter(
         type=text_of(node.named_children[1]),
+        allowed=decorators.get("allowed", ""),
         default=value_of(node.named_children[-1]) if has_default else None,
         is_required=not has_default,
         is_secure="secure" in decorators,
@@ -188,12 +192,18 @@ def _body(node: tree_sitter.Node) -> tuple[dict[str, Any], tuple[str, Any] | Non
     loop = None
     while node.type != "object":
         if node.type == "for_statement":
-            loop = (text_of(node.named_children[0]), value_of(node.named_children[1]))
+            loop = (_loop_names(node)[0], value_of(node.named_children[1]))
         node = node.named_children[-1]
     body = value_of(node)
     if not isinstance(body, dict):
         raise TypeError("an object was expected")
     return body, loop
+
+
+def _loop_names(node: tree_sitter.Node) -> list[str]:
+    """Return the names that a loop or a function without name gives to what it is called with."""
+    first = node.named_children[0]
+    return [text_of(each) for each in first.named_children] or [text_of(first)]
 
 
 def _resources(node: tree_sitter.Node, outer: str) -> Iterator[Resource]:
@@ -253,9 +263,10 @@ def _of_names(template: Template) -> Iterator[str]:
         if node.type == "identifier" and _is_reference(node):
             used.add(text_of(node))
     local = {
-        text_of(node.named_children[0])
+        name
         for node in _all(template.root)
         if node.type in {"for_statement", "lambda_expression"}
+        for name in _loop_names(node)
     }
     yield from (f"{name} is not declared" for name in sorted(used - declared - local - FUNCTIONS))
     for name in sorted({*template.parameters, *template.variables} - used):

@@ -1,12 +1,12 @@
 """What may each Azure resource hold? Writes `infra/schemas/types.json`, against which the Bicep files are checked.
 
-Two published packages know the resource types, and both work without a network once they are installed:
+Three published packages know the resource types, and all work without a network once they are installed:
 the Bicep types inside npm's `@azure/mcp-linux-x64`, and, for what those lack, the models of PyPI's
-`azure-mgmt-monitor`. Neither is needed to run the checks, so neither is among the requirements.
+`azure-mgmt-monitor` and `azure-mgmt-privatedns`. None is needed to run the checks, so none is among the requirements.
 
     npm install --prefix /tmp/types @azure/mcp-linux-x64@2.0.5
-    pip install azure-mgmt-monitor==6.0.2
-    python -m tests.extract_types /tmp/types/node_modules/@azure/mcp-linux-x64/dist/azmcp
+    pip install azure-mgmt-monitor==6.0.2 azure-mgmt-privatedns==1.2.0
+    python -m tests.infra.extract_types /tmp/types/node_modules/@azure/mcp-linux-x64/dist/azmcp
 
 A shape is "string", "int", "bool" or "any"; {"choice": [...]}; {"list": shape};
 {"properties": {name: shape}, "required": [...], "others": shape of all other names}; or, where one property
@@ -25,19 +25,27 @@ from typing import Any
 
 Shape = str | dict[str, Any]
 
-TYPES = Path(__file__).parent.parent / "infra" / "schemas" / "types.json"
+TYPES = Path(__file__).parents[2] / "infra" / "schemas" / "types.json"
 SOURCES = [
     "npm package @azure/mcp-linux-x64 2.0.5",
     "PyPI package azure-mgmt-monitor 6.0.2",
+    "PyPI package azure-mgmt-privatedns 1.2.0",
 ]
 
 BICEP_TYPES = (
+    "Microsoft.AlertsManagement/actionRules",
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Insights/components",
     "Microsoft.Insights/webtests",
     "Microsoft.KeyVault/vaults",
     "Microsoft.KeyVault/vaults/secrets",
     "Microsoft.ManagedIdentity/userAssignedIdentities",
+    "Microsoft.Network/natGateways",
+    "Microsoft.Network/networkSecurityGroups",
+    "Microsoft.Network/privateEndpoints",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+    "Microsoft.Network/publicIPAddresses",
+    "Microsoft.Network/virtualNetworks",
     "Microsoft.OperationalInsights/workspaces",
     "Microsoft.Resources/resourceGroups",
     "Microsoft.Storage/storageAccounts",
@@ -46,6 +54,7 @@ BICEP_TYPES = (
     "Microsoft.Web/serverfarms",
     "Microsoft.Web/sites",
     "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
+    "Microsoft.Web/sites/config",
 )
 #: Resource type, the module of its models, their class. The package has no 2022-06-15 of scheduled query rules; the
 #: preview after it adds three properties, which are taken away again below.
@@ -55,6 +64,10 @@ MONITOR_TYPES = (
     ("Microsoft.Insights/metricAlerts@2018-03-01", "v2018_03_01", "MetricAlertResource"),
     ("Microsoft.Insights/scheduledQueryRules@2022-06-15", "v2022_08_01_preview", "ScheduledQueryRuleResource"),
 )
+DNS_TYPES = (
+    ("Microsoft.Network/privateDnsZones@2020-06-01", "PrivateZone"),
+    ("Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01", "VirtualNetworkLink"),
+)
 SIMPLE = {"str": "string", "iso-8601": "string", "duration": "string", "int": "int", "float": "int", "bool": "bool"}
 
 
@@ -63,11 +76,26 @@ def main(azmcp: str) -> None:
     for name, version, model in MONITOR_TYPES:
         module = importlib.import_module(f"azure.mgmt.monitor.{version}.models")
         resources[name] = with_name(monitor_shape(module, model))
+    for name, model in DNS_TYPES:
+        resources[name] = with_name(monitor_shape(importlib.import_module("azure.mgmt.privatedns.models"), model))
     rule = resources["Microsoft.Insights/scheduledQueryRules@2022-06-15"]["properties"]
     del rule["identity"], rule["properties"]["properties"]["publicNetworkAccess"]
     del rule["properties"]["properties"]["ruleResolveConfiguration"]
+    correct(resources)
     text = json.dumps({"sources": SOURCES, "resources": resources}, indent=1, sort_keys=True)
     TYPES.write_text(text + "\n", encoding="utf-8")
+
+
+def correct(resources: dict[str, dict[str, Any]]) -> None:
+    """Add what the packages do not have yet, and leave out what no template will use.
+
+    `siteUpdateStrategy` is in preview: https://learn.microsoft.com/azure/azure-functions/flex-consumption-site-updates
+    """
+    app = resources["Microsoft.Web/sites@2024-11-01"]["properties"]["properties"]["properties"]
+    strategy = {"properties": {"type": {"choice": ["Recreate", "RollingUpdate"]}}, "required": ["type"]}
+    app["functionAppConfig"]["properties"]["siteUpdateStrategy"] = strategy
+    config = resources["Microsoft.Web/sites/config@2024-11-01"]
+    config["kinds"] = {"authsettingsV2": config["kinds"]["authsettingsV2"]}
 
 
 def bicep_type(azmcp: str, name: str) -> list[tuple[str, dict[str, Any]]]:
