@@ -126,7 +126,7 @@ def test_settings_that_the_pages_name_exist() -> None:
 
 def test_the_hand_out_names_every_field_that_is_written_or_asked_back() -> None:
     page = (ROOT / "docs" / "servicenow.md").read_text(encoding="utf-8")
-    kept_by_the_instance = {"number", "sys_created_on", "sys_mod_count"}
+    kept_by_the_instance = {"number", "resolved_at", "sys_created_on", "sys_mod_count"}
 
     assert {name for name in FIELDS if f"`{name}`" not in page} == kept_by_the_instance
 
