@@ -22,10 +22,16 @@ Watch = Callable[[str], AbstractContextManager[object]]
 
 #: The call that the host makes on its own account, as long as it runs.
 POLL = "queue poll"
+#: The calls that the app makes on its own account, as long as it is called: it looks for other rules.
+RULES_LOOK = "rules look"
 
 _ENDPOINT = re.compile(r"(Table|Queue)Endpoint=([^;]+)")
 #: Names of operations, by the method and the first thing that fits the path behind the account.
 _NAMES = (
+    *(
+        (method, re.compile(r"/\w+\(PartitionKey=(?:'|%27)rules(?:'|%27).+\)"), RULES_LOOK)
+        for method in ("GET", "DELETE")
+    ),
     ("POST", re.compile(r"/Tables"), "table create"),
     ("PUT", re.compile(r"/[\w-]+"), "queue create"),
     ("POST", re.compile(r"/\w+"), "table insert"),
