@@ -11,6 +11,7 @@
     replay --parked   all that are parked
     forget WHAT       delete what is remembered of it
     send-test         send an alert through the real way
+    doctor            is everything as it must be, and who can mend it?
     setup             register the application that Azure Monitor calls
 
 Where the settings of a command come from: `sources`. Each command needs those of what it touches.
@@ -24,6 +25,7 @@ Where the settings of a command come from: `sources`. Each command needs those o
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -45,12 +47,15 @@ from itsm_bridge.errors import (
 )
 from itsm_bridge.operate import alerts
 from itsm_bridge.operate.desk import Desk
+from itsm_bridge.operate.doctor import Asked, doctor
 from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, WRONG, NotUnderstood
 from itsm_bridge.operate.send_test import RESOURCE_MANAGER, Target, send_test
 from itsm_bridge.operate.sources import environment, local_world
 from itsm_bridge.operate.status import acknowledge, status, watch
 from itsm_bridge.operate.terminal import Screen
 from itsm_bridge.storage.listing import RowState
+
+_NOWHERE: Final = logging.NullHandler()
 
 _WHAT: Final = "a key or its beginning (6 digits or more), an alertId or the GUID at its end, or an incident's number"
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -79,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_arguments(one)
         one.set_defaults(run=command.run)
     asked = parser.parse_args(arguments)
+    # A command tells what it has to tell; what the parts log is for the log of the app.
+    logging.getLogger().addHandler(_NOWHERE)
     try:
         code = int(asked.run(asked))
         sys.stdout.flush()
@@ -222,6 +229,15 @@ def _run_send_test(asked: argparse.Namespace) -> int:
     return send_test(target, out=sys.stdout, as_json=asked.json)
 
 
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--write", action="store_true", help="also make an incident marked as a test, and resolve it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _run_doctor(asked: argparse.Namespace) -> int:
+    return doctor(Asked(environ=environment(), writes=asked.write), out=sys.stdout, as_json=asked.json)
+
+
 def _moment(text: str) -> datetime:
     span = _SPAN.fullmatch(text.strip().lower())
     if span:
@@ -263,6 +279,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command(name="forget", summary="delete what is remembered of an alert", add_arguments=_add_forget, run=_run_forget),
     Command(
         name="send-test", summary="send an alert through the real way", add_arguments=_add_send_test, run=_run_send_test
+    ),
+    Command(
+        name="doctor",
+        summary="is everything as it must be, and who can mend it",
+        add_arguments=_add_doctor,
+        run=_run_doctor,
     ),
     Command(
         name="setup",
