@@ -74,16 +74,21 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; whatever happens, a sentence is told and no traceback."""
-    parser = argparse.ArgumentParser(prog="python -m itsm_bridge", description="Look after itsm-bridge.")
-    parser.add_argument("--version", action="version", version=f"itsm-bridge {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    whole = argparse.ArgumentParser(prog="python -m itsm_bridge", description="Look after itsm-bridge.")
+    whole.add_argument("--version", action="version", version=f"itsm-bridge {__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         one = commands.add_parser(command.name, help=command.summary, description=f"{command.summary.capitalize()}.")
         command.add_arguments(one)
         one.set_defaults(run=command.run)
-    asked = parser.parse_args(arguments)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; whatever happens, a sentence is told and no traceback."""
+    asked = parser().parse_args(arguments)
     # A command tells what it has to tell; what the parts log is for the log of the app.
     logging.getLogger().addHandler(_NOWHERE)
     try:
