@@ -13,7 +13,7 @@
 
     __main__ ──▶ operate   what operators ask at the command line; is the app well?
 
-    below all of them: settings, transport, deadline, text, threads, troubles, errors
+    below all of them: settings, transport, deadline, text, threads, troubles, finding, errors
 
 A folder per party that we talk to, one for the loop, one for operators.
 Imports point downwards; `pyproject.toml` holds the contract and `make check` enforces it.

@@ -137,7 +137,7 @@ class KeyRing:
 
     def _run(self, fetch: Fetch) -> None:
         try:
-            self._published = fetch.published = _read_published(self._tenant, self._metadata_url, fetch.started_at)
+            self._published = fetch.published = read_published(self._tenant, self._metadata_url, fetch.started_at)
         except Unavailable as error:
             fetch.failure = error
         finally:
@@ -147,7 +147,12 @@ class KeyRing:
         return self._clock() - published.fetched_at
 
 
-def _read_published(tenant: str, metadata_url: str, now: float) -> Published:
+def read_published(tenant: str, metadata_url: str, now: float) -> Published:
+    """Return the keys that the authority publishes now.
+
+    Raises:
+        Unavailable: there are none; the message says why.
+    """
     metadata = _read_json(metadata_url)
     issuer = metadata.get("issuer")
     # A proxy, or the host of a wrong authority setting, may answer in Entra's place; it must not choose the tenant.

@@ -28,7 +28,7 @@ from itsm_bridge.troubles import Trouble
 VerifiedClaims = NewType("VerifiedClaims", Mapping[str, object])
 
 #: Where the metadata of a tenant is, by the token version (`ver`): each has its own issuer.
-_METADATA_PATHS = {"1.0": "/.well-known/openid-configuration", "2.0": "/v2.0/.well-known/openid-configuration"}
+METADATA_PATHS = {"1.0": "/.well-known/openid-configuration", "2.0": "/v2.0/.well-known/openid-configuration"}
 #: The claim that names the calling application, by the token version.
 _CALLER_CLAIMS = {"1.0": "appid", "2.0": "azp"}
 #: How claims are spelled in JSON. PyJWT also takes a time in a string and true for a number.
@@ -82,7 +82,7 @@ class TokenVerifier:
         self._key_rings = {
             (tenant.casefold(), version): KeyRing(tenant, f"{authority.rstrip('/')}/{tenant}{path}", clock)
             for tenant in tenants
-            for version, path in _METADATA_PATHS.items()
+            for version, path in METADATA_PATHS.items()
         }
 
     def warm(self) -> None:

@@ -13,6 +13,7 @@
     rules WHAT        check, show, push and restore rules
     forget WHAT       delete what is remembered of it
     send-test         send an alert through the real way
+    doctor            is everything as it must be, and who can mend it?
     setup             register the application that Azure Monitor calls
 
 Where the settings of a command come from: `sources`. Each command needs those of what it touches.
@@ -26,6 +27,7 @@ Where the settings of a command come from: `sources`. Each command needs those o
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -47,12 +49,15 @@ from itsm_bridge.errors import (
 )
 from itsm_bridge.operate import alerts, preview, rules_commands
 from itsm_bridge.operate.desk import Desk
+from itsm_bridge.operate.doctor import Asked, doctor
 from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, WRONG, NotUnderstood
 from itsm_bridge.operate.send_test import RESOURCE_MANAGER, Target, send_test
 from itsm_bridge.operate.sources import environment, local_world
 from itsm_bridge.operate.status import acknowledge, status, watch
 from itsm_bridge.operate.terminal import Screen
 from itsm_bridge.storage.listing import RowState
+
+_NOWHERE: Final = logging.NullHandler()
 
 _WHAT: Final = "a key or its beginning (6 digits or more), an alertId or the GUID at its end, or an incident's number"
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -71,16 +76,23 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; whatever happens, a sentence is told and no traceback."""
-    parser = argparse.ArgumentParser(prog="python -m itsm_bridge", description="Look after itsm-bridge.")
-    parser.add_argument("--version", action="version", version=f"itsm-bridge {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    whole = argparse.ArgumentParser(prog="python -m itsm_bridge", description="Look after itsm-bridge.")
+    whole.add_argument("--version", action="version", version=f"itsm-bridge {__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         one = commands.add_parser(command.name, help=command.summary, description=f"{command.summary.capitalize()}.")
         command.add_arguments(one)
         one.set_defaults(run=command.run)
-    asked = parser.parse_args(arguments)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; whatever happens, a sentence is told and no traceback."""
+    asked = parser().parse_args(arguments)
+    # A command tells what it has to tell; what the parts log is for the log of the app.
+    logging.getLogger().addHandler(_NOWHERE)
     try:
         code = int(asked.run(asked))
         sys.stdout.flush()
@@ -224,6 +236,15 @@ def _run_send_test(asked: argparse.Namespace) -> int:
     return send_test(target, out=sys.stdout, as_json=asked.json)
 
 
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--write", action="store_true", help="also make an incident marked as a test, and resolve it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _run_doctor(asked: argparse.Namespace) -> int:
+    return doctor(Asked(environ=environment(), writes=asked.write), out=sys.stdout, as_json=asked.json)
+
+
 def _moment(text: str) -> datetime:
     span = _SPAN.fullmatch(text.strip().lower())
     if span:
@@ -277,6 +298,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
         summary="check, show, push and restore rules",
         add_arguments=rules_commands.add_arguments,
         run=lambda asked: rules_commands.run(asked, environment()),
+    ),
+    Command(
+        name="doctor",
+        summary="is everything as it must be, and who can mend it",
+        add_arguments=_add_doctor,
+        run=_run_doctor,
     ),
     Command(
         name="setup",

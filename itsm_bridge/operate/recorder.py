@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 #: How soon the first trouble after a quiet time is written down, and how often at most after that.
 SOON: Final = timedelta(seconds=1)
-INTERVAL: Final = timedelta(seconds=15)
+INTERVAL: Final = timedelta(seconds=5)
 
 
 class Recorder:

@@ -15,6 +15,7 @@
       credentials  how do we prove who we are?
       advice       what does a refusal mean for people?             pure: one table
     checkup        may our account do what it must?
+    trial          does an incident come out as it went in?
 
     write ──fields──▶ incidents ──▶ table_api ──▶ the instance ──verdicts──▶ incident, or an error of `errors`
 """

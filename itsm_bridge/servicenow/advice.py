@@ -6,6 +6,7 @@ the trouble; `checkup` asks for what it tries. One table, by what was asked and 
 Roles: https://www.servicenow.com/docs/bundle/zurich-it-service-management/page/product/incident-management/reference/r_InstalledWithIncidentManagement.html
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -87,6 +88,16 @@ AWAY: Final = Advice(
     remedy="whoever keeps the app compares SERVICENOW_INSTANCE_URL with the address of the instance; its owner looks"
     " whether it is up",
 )
+
+#: What a trouble that was counted means, if that depends on nothing else.
+BY_TROUBLE: Final[Mapping[Trouble, Advice]] = {
+    each.trouble: each
+    for each in (
+        *(MAY_NOT_CREATE, MAY_NOT_CHANGE, MAY_NOT_READ, MAY_NOT_READ_CHOICES),
+        *(HIBERNATES, REFUSES_ADDRESS, LIMITED, UNSCOPED, AWAY),
+    )
+    if each.trouble is not None
+}
 
 
 def refused_sign_in(way: str) -> Advice:

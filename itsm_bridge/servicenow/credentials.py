@@ -28,7 +28,7 @@ from urllib.parse import urlencode
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
-from itsm_bridge.servicenow.advice import AWAY, HIBERNATES, LIMITED, REFUSES_ADDRESS, refused_sign_in
+from itsm_bridge.servicenow.advice import AWAY, HIBERNATES, LIMITED, REFUSES_ADDRESS, Advice, refused_sign_in
 from itsm_bridge.servicenow.verdicts import is_hibernating, parsed, retry_after
 from itsm_bridge.settings import ServiceNowSettings
 from itsm_bridge.transport import NoAnswer, Received, Transport
@@ -51,6 +51,15 @@ _CLIENT = "SERVICENOW_CLIENT_ID, SERVICENOW_CLIENT_SECRET"
 _USER = "SERVICENOW_USERNAME, SERVICENOW_PASSWORD"
 
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class NoToken(Unavailable):
+    """The token endpoint gave none, for now."""
+
+    def __init__(self, message: str, *, advice: Advice, retry_after: timedelta | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        #: What it means for people.
+        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +180,7 @@ class OAuth:
             )
         except NoAnswer as error:
             self._troubles.count(Trouble.AWAY, str(error))
-            raise Unavailable(f"ServiceNow gave no token: {error}") from error
+            raise NoToken(f"ServiceNow gave no token: {error}", advice=AWAY) from error
         return self._token_of(received)
 
     def _token_of(self, received: Received) -> _Token:
@@ -203,8 +212,10 @@ class OAuth:
         else:
             advice, why = AWAY, f"answer {received.status}"
         told = "" if advice is AWAY else f"; {advice.remedy if advice.meaning in why else advice}"
-        error = Unavailable(
-            f"ServiceNow gave no token: {why}{told}", retry_after=retry_after(headers, now=datetime.now(UTC))
+        error = NoToken(
+            f"ServiceNow gave no token: {why}{told}",
+            advice=advice,
+            retry_after=retry_after(headers, now=datetime.now(UTC)),
         )
         if advice.trouble is not None:
             self._troubles.count(advice.trouble, f"{why}; {advice.meaning}")

@@ -44,7 +44,7 @@ _JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
 
 #: The codes that close an incident whose alert went away by itself, the best first: newer instances ship the first,
 #: older ones the second. None of them says anything that may be false, as "Duplicate" or "User error" would.
-_CLOSE_CODES = (
+CLOSE_CODES = (
     *("Solution provided", "Solved (Permanently)", "Solved Remotely (Permanently)"),
     *("Resolved by caller", "Closed/Resolved by Caller", "Solved", "Resolved", "Closed"),
 )
@@ -323,7 +323,7 @@ class Incidents:
         return [value for row in own or rows if (value := row.get("value"))]
 
     def _chosen(self, codes: Sequence[str]) -> str:
-        preferred = (self._close_code, *_CLOSE_CODES) if self._close_code else _CLOSE_CODES
+        preferred = (self._close_code, *CLOSE_CODES) if self._close_code else CLOSE_CODES
         if not codes:  # any text will do
             return preferred[0]
         spelled = {code.casefold(): code for code in reversed(codes)}

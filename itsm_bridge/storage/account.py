@@ -58,10 +58,19 @@ def connect_table(settings: StorageSettings) -> TableClient:
 
 def connect_queue(settings: StorageSettings) -> QueueClient:
     """Return a client of the queue `alert-wakeups`; messages are base64, as `host.json` tells the Functions host."""
+    return _connected_queue(settings, QUEUE)
+
+
+def connect_poison_queue(settings: StorageSettings) -> QueueClient:
+    """Return a client of the queue into which the Functions host puts messages that failed too often."""
+    return _connected_queue(settings, f"{QUEUE}-poison")
+
+
+def _connected_queue(settings: StorageSettings, name: str) -> QueueClient:
     options = {**_QUEUE_PATIENCE, "message_encode_policy": TextBase64EncodePolicy()}
     if settings.connection_string:
-        return QueueClient.from_connection_string(settings.connection_string, QUEUE, **options)
-    return QueueClient(settings.queue_service_uri, QUEUE, credential=_credential(settings), **options)
+        return QueueClient.from_connection_string(settings.connection_string, name, **options)
+    return QueueClient(settings.queue_service_uri, name, credential=_credential(settings), **options)
 
 
 @contextmanager

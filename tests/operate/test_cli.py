@@ -63,6 +63,18 @@ class TestStatus:
         assert (code, content["overdue"]) == (1, 1)
         assert "resync will wake it" in content["unsettled"][0]["next"]
 
+    def test_alerts_that_wait_long_need_somebody(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
+        table.insert(unsettled(changed_at=now() - 9 * MINUTE))
+        before = told_as_json(capsys, "status")
+        table.insert(unsettled("b2" * 32, changed_at=now() - 11 * MINUTE, last_error="503 of an edge"))
+
+        code, text = run(capsys, "status")
+
+        assert (before[0], before[1]["waiting_long"]) == (0, 0)
+        assert code == 1
+        assert "1 waiting longer than 10 minutes" in text
+        assert "503 of an edge" in text
+
     def test_the_oldest_come_first(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         for hours, key in ((1, "a1" * 32), (3, "b2" * 32), (2, "c3" * 32)):
             table.insert(unsettled(key, changed_at=now() - hours * HOUR))
