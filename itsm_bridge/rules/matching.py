@@ -136,8 +136,10 @@ class _Resource:
 
     def shortfall(self, subject: Subject) -> str:
         wanted = " and ".join(f"{name} {_some(patterns)}" for name, _, patterns, _ in self.fits)
-        found = _some([each.id for each in subject.resources]) if subject.resources else "unknown"
-        return f"resource is {found}, none of {wanted}"
+        found = [
+            " ".join(words[part][0] or "unknown" for _, part, _, _ in self.fits) for words in subject.resource_words
+        ]
+        return f"resource is {_some(found) if found else 'unknown'}, not {wanted}"
 
 
 @dataclass(frozen=True, slots=True)
