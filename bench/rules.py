@@ -1,7 +1,7 @@
 """What do rules cost? Two hundred rules of an operator against the sample alerts, in one process, without I/O.
 
-Processor time is told, because nothing is waited for. No rule is left out that an alert would not reach: none stops, and
-each has three things to compare.
+Processor time is told, because nothing is waited for. No rule is left out that an alert would not reach: none stops,
+and each has three things to compare.
 """
 
 import statistics

@@ -164,7 +164,7 @@ class Rules:
             tell(rule, "")
             applying.append(rule)
             if rule.severity is not None:
-                subject.severity = rule.severity
+                subject.restate(rule.severity)
             if rule.stops:
                 break
         return applying

@@ -113,8 +113,9 @@ class _Words:
     words: Words
 
     def holds(self, subject: Subject) -> bool:
+        fits = self.fits
         for word in self.words(subject):  # noqa: SIM110 - as above
-            if self.fits(word):
+            if fits(word):
                 return True
         return False
 

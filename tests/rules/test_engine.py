@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from itsm_bridge.azure_monitor.notification import notification_of
 from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Correlate, Lifecycle, Per, Reference, Storm
 from itsm_bridge.servicenow.fields import content_of
 from tests.alert_files import NAMES, alert_of, document_of
@@ -90,6 +91,14 @@ def test_a_severity_that_a_rule_gives_counts_from_there_on() -> None:
     assert content.fields["short_description"].startswith("Sev0: ")
     assert "\nSeverity: Sev0, because it is the shop\n" in content.fields["description"]
     assert said.because["severity"] == "rule 2"
+
+
+def test_another_severity_by_the_rules_alone_makes_no_news_of_what_was_said_before() -> None:
+    before, after = ruling(METRIC), ruling(METRIC, "severity: Sev0")
+    first, second = (notification_of(each.alert, each.wording) for each in (before, after))
+
+    assert (first.key, first.digest) == (second.key, second.digest)
+    assert (first.facts["Severity"], second.facts["Severity"]) == ("Sev1", "Sev0")
 
 
 def test_a_rule_without_a_reason_is_the_reason() -> None:
