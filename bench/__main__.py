@@ -13,7 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cold_start, cost, counts, elastalert2, growth, hot_path, machine, throughput, time_to_incident, tokens
+from bench import (
+    cold_start,
+    cost,
+    counts,
+    elastalert2,
+    growth,
+    hot_path,
+    machine,
+    rules,
+    throughput,
+    time_to_incident,
+    tokens,
+)
 from bench.figures import Report
 
 DOCUMENT = Path(__file__).parents[1] / "docs/performance.md"
@@ -24,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[Mapping[str, float]], Report]] = {
     "time-to-incident": lambda _: time_to_incident.run(),
     "counts": lambda _: counts.run(),
     "hot-path": lambda _: hot_path.run(),
+    "rules": lambda _: rules.run(),
     "cold-start": lambda _: cold_start.run(),
     "tokens": lambda _: tokens.run(),
     "throughput": lambda _: throughput.run_sustained(),

@@ -26,7 +26,7 @@ PROGRAMS: Mapping[str, str] = {
     "function_app": "import function_app",
 }
 #: They cost tens of milliseconds each and are needed seldom or never.
-LAZY = ("azure.identity", "msal", "jinja2", "pydantic", "opentelemetry", "azure.monitor", "yaml", "aiohttp")
+LAZY = ("azure.identity", "msal", "jinja2", "pydantic", "opentelemetry", "azure.monitor", "yaml", "msgspec", "aiohttp")
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)")
 _SHOWN = 14
 

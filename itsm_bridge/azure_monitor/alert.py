@@ -68,7 +68,7 @@ class Alert:
     #: The ARM id of the alert instance: the same when it fires and when it is resolved.
     alert_id: str
     alert_rule: str
-    #: None if it is missing or none of the five.
+    #: The one that counts; None if it is missing or none of the five.
     severity: Severity | None
     signal_type: str
     #: Fired unless Resolved was said.
@@ -97,6 +97,8 @@ class Alert:
     is_test: bool
     #: The whole body.
     document: Mapping[str, Any] = field(repr=False)
+    #: The severity as it was sent; rules may have another one count.
+    sent_severity: Severity | None = None
     #: Why `severity` is not the one that was sent, as the end of "it is Sev1, because"; "" if it is.
     severity_reason: str = ""
 
@@ -133,10 +135,12 @@ def _alert_of(data: Section, *, is_known: bool, is_legacy: bool) -> Alert:
     essentials, context = data.section("essentials"), data.section("alertContext")
     alert_id, target_ids = essentials.text("alertId"), essentials.texts("alertTargetIDs")
     kind = kind_of(context) if is_known else Kind.UNKNOWN
+    severity = _severity(essentials.text("severity"))
     return Alert(
         alert_id=alert_id,
         alert_rule=essentials.text("alertRule"),
-        severity=_severity(essentials.text("severity")),
+        severity=severity,
+        sent_severity=severity,
         signal_type=essentials.text("signalType"),
         monitor_condition=_monitor_condition(essentials.text("monitorCondition")),
         monitoring_service=essentials.text("monitoringService"),

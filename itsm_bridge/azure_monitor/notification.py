@@ -170,10 +170,12 @@ def _digest(alert: Alert, correlation: Correlation, wording: Wording, facts: Map
     """Return a hash over what stays the same when the same is said again, in any casing of ids and order of names."""
     is_shared = alert.kind is Kind.SERVICE_HEALTH
     lines = (*wording.lines, *(() if is_shared else property_lines(alert)))
+    # As it was sent, because a change of rules makes no news of what was said before. An alert without severity weighs
+    # as much as one of Sev4.
+    weight = (alert.sent_severity if SEVERITY in facts else None) or Severity.SEV4
     said = [
         *(f"{line.label}: {line.text}" for line in lines if line.is_stable),
-        # An alert without severity weighs as much as one of Sev4.
-        *(f"{label}: {text}" for label, text in {SEVERITY: Severity.SEV4, **facts}.items()),
+        *(f"{label}: {text}" for label, text in {**facts, SEVERITY: weight}.items()),
         "test" if alert.is_test else "",
         wording.title(_WHOLE),
         wording.story,

@@ -18,7 +18,7 @@ from itsm_bridge.app import stored
 from itsm_bridge.entra import checkup as entra
 from itsm_bridge.entra.directory import Graph
 from itsm_bridge.entra.person import token_for
-from itsm_bridge.entra.setup import CLOUDS
+from itsm_bridge.entra.wanted import CLOUDS
 from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
 from itsm_bridge.finding import Finding, Report, Status, broken, ok, warning
 from itsm_bridge.operate.advice import present

@@ -13,7 +13,7 @@ from itsm_bridge.text import clip, one_line
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from itsm_bridge.rules.engine import Explanation
+    from itsm_bridge.rules.engine import Verdict
 
 #: The widest a title is in a table.
 _TITLE = 70
@@ -34,12 +34,9 @@ class Preview:
     closes: bool
     #: What would be sent at creation, by ServiceNow's names; references are not looked up and not among them.
     fields: Mapping[str, str]
-    explanation: "Explanation"
-
-    @property
-    def ruling(self) -> Ruling:
-        """What the rules say."""
-        return self.explanation.ruling
+    ruling: Ruling
+    #: Whether each rule applies; () unless that was asked for.
+    verdicts: "tuple[Verdict, ...]"
 
     @property
     def said(self) -> Mapping[str, str | Mapping[str, str]]:
@@ -71,7 +68,7 @@ def content(preview: Preview, *, explain: bool) -> dict[str, object]:
     if explain:
         told["rules"] = [
             {"name": each.name, "built_in": each.is_built_in, "applies": each.applies, "reason": each.reason}
-            for each in preview.explanation.verdicts
+            for each in preview.verdicts
         ]
     return told
 
@@ -101,11 +98,11 @@ def sheet(preview: Preview, *, explain: bool) -> str:
     parts = ["\n".join(f"{label:<10} {text}" for label, text in _head(preview).items())]
     if not preview.ruling.is_ignored:
         short = [
-            (name, _shown(value), preview.source(name)) for name, value in preview.said.items() if name not in _LONG
+            (name, shown(value), preview.source(name)) for name, value in preview.said.items() if name not in _LONG
         ]
         parts.append(_columns([("FIELD", "VALUE", "RULE"), *short]))
         parts += [f"{name} ({preview.source(name)})\n\n{_indented(preview.fields[name])}" for name in _LONG]
-        life = [(name, _shown(value), preview.source(name)) for name, value in lifecycle_of(preview.ruling).items()]
+        life = [(name, shown(value), preview.source(name)) for name, value in lifecycle_of(preview.ruling).items()]
         parts.append(
             _columns([("LIFECYCLE", "VALUE", "RULE"), *((name, text, rule) for name, text, rule in life if text)])
         )
@@ -120,12 +117,12 @@ def table(previews: Sequence[Preview]) -> str:
     """Return the previews of a folder, a line each."""
     lines = [("FILE", "I/U", "INCIDENT", "RULES")]
     for each in previews:
-        applied = [verdict.name for verdict in each.explanation.verdicts if verdict.applies and not verdict.is_built_in]
+        said = list(dict.fromkeys(each.ruling.because.values()))
         fields = each.fields
         weight = f"{fields.get('impact', '-')}/{fields.get('urgency', '-')}"
         title = clip(one_line(fields.get("short_description", "")), _TITLE)
         what = f"none: {each.source('action')}" if each.ruling.is_ignored else title
-        lines.append((each.name, "" if each.ruling.is_ignored else weight, what, ", ".join(applied) or "-"))
+        lines.append((each.name, "" if each.ruling.is_ignored else weight, what, ", ".join(said) or "-"))
     ignored = sum(each.ruling.is_ignored for each in previews)
     failed = sum(bool(each.ruling.faults) for each in previews)
     end = f"{len(previews)} alerts, {ignored} of them without an incident" + (
@@ -151,7 +148,7 @@ def _head(preview: Preview) -> Mapping[str, str]:
 
 def _explained(preview: Preview) -> str:
     lines = ["RULES"]
-    for each in preview.explanation.verdicts:
+    for each in preview.verdicts:
         name = f"{each.name} (built-in)" if each.is_built_in else each.name
         why = f"says {', '.join(each.says)}" if each.applies else each.reason
         lines.append(f"{'✓' if each.applies else '-'} {name}: {why}")
@@ -166,7 +163,8 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> str:
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value in one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {text}" for name, text in value.items() if text is not None)
     return one_line(str(value)) if value is not None else ""

@@ -23,6 +23,7 @@ from itsm_bridge.rules.ruling import BUILT_IN, Correlate, Lifecycle, Reference, 
 from itsm_bridge.rules.subject import Subject
 from itsm_bridge.rules.templates import Constant, Failed, Template
 from itsm_bridge.rules.values import Values
+from itsm_bridge.text import clip, one_line, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class Rules:
             tell(rule, "")
             applying.append(rule)
             if rule.severity is not None:
-                subject.severity = rule.severity
+                subject.restate(rule.severity)
             if rule.stops:
                 break
         return applying
@@ -258,7 +259,7 @@ class _Said:
                 continue
             source, by, text = found
             if by:
-                references[name] = Reference(field=by, value=text)
+                references[name] = Reference(field=by, value=clip(plain(one_line(text)), _REFERENCE))
             else:
                 fields[name] = text
             if source != BUILT_IN:
@@ -266,6 +267,8 @@ class _Said:
         return fields, references, because, faults
 
 
+#: The longest text that a record is looked up by.
+_REFERENCE = 255
 _LIFECYCLE = ("auto_resolve", "reopen_within", "after_closed", "hold", "close_after")
 
 

@@ -12,11 +12,8 @@ from itsm_bridge.azure_monitor.wording.units import Unit, quantity_text
 from itsm_bridge.rules import checks
 from itsm_bridge.rules.faults import Trouble, quoted, suggestion
 from itsm_bridge.rules.subject import Resource, resource_of
-from itsm_bridge.rules.values import LONGEST, Facts, Moment, Named
+from itsm_bridge.rules.values import LONGEST, MOST, Facts, Moment, Named, shown
 from itsm_bridge.text import clip, number_text, one_line
-
-#: How many characters a template and each of its parts may make.
-MOST: Final = 20_000
 
 Argument = str | int
 
@@ -28,14 +25,6 @@ class Filter:
     run: Callable[..., object]
     #: One check for each constant that it needs.
     arguments: tuple[Callable[[Argument], Trouble | None], ...] = ()
-
-
-def shown(value: object) -> str:
-    """Return a value as a template shows it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-    return text[:MOST]
 
 
 def _resource(value: object) -> Resource:

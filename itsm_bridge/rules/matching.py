@@ -113,8 +113,9 @@ class _Words:
     words: Words
 
     def holds(self, subject: Subject) -> bool:
+        fits = self.fits
         for word in self.words(subject):  # noqa: SIM110 - as above
-            if self.fits(word):
+            if fits(word):
                 return True
         return False
 
@@ -136,8 +137,10 @@ class _Resource:
 
     def shortfall(self, subject: Subject) -> str:
         wanted = " and ".join(f"{name} {_some(patterns)}" for name, _, patterns, _ in self.fits)
-        found = _some([each.id for each in subject.resources]) if subject.resources else "unknown"
-        return f"resource is {found}, none of {wanted}"
+        found = [
+            " ".join(words[part][0] or "unknown" for _, part, _, _ in self.fits) for words in subject.resource_words
+        ]
+        return f"resource is {_some(found) if found else 'unknown'}, not {wanted}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import SandboxedEnvironment
 
 from itsm_bridge.rules.faults import Trouble, quoted, suggestion
-from itsm_bridge.rules.filters import FILTERS, MOST, shown
-from itsm_bridge.rules.templates import Failed, Template, shape_of_name, shape_within
-from itsm_bridge.rules.values import LOOP, TEXT, Facts, Named, Shape, Values
+from itsm_bridge.rules.filters import FILTERS
+from itsm_bridge.rules.templates import TOO_LONG, Failed, Template, shape_of_name, shape_within
+from itsm_bridge.rules.values import LOOP, MOST, TEXT, Facts, Named, Shape, Values, shown
 
 #: How deep the parts of a template may be nested.
 _DEEPEST: Final = 25
@@ -76,7 +76,7 @@ class _JinjaTemplate:
             for part in self._compiled.generate(values.all()):
                 length += len(part)
                 if length > MOST:
-                    raise Failed(f"it makes more than {MOST:,} characters")
+                    raise Failed(TOO_LONG)
                 parts.append(part)
         except _FAILURES as error:
             # The message of the error may quote the alert.

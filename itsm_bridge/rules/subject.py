@@ -46,12 +46,15 @@ class Subject:
         self.wording = wording
         #: Aware; when the notification came.
         self.now = now
-        self.severity: Severity | None = alert.severity
+        self.severity: Severity | None = None
+        #: The severity that counts so far, or the word for none.
+        self.severity_words: Sequence[str] = ()
+        self.restate(alert.severity)
 
-    @property
-    def severity_words(self) -> Sequence[str]:
-        """The severity that counts so far, or the word for none."""
-        return (str(self.severity or NO_SEVERITY).lower(),)
+    def restate(self, severity: Severity | None) -> None:
+        """Let another severity count from here on."""
+        self.severity = severity
+        self.severity_words = (str(severity or NO_SEVERITY).lower(),)
 
     @cached_property
     def service_words(self) -> Sequence[str]:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from itsm_bridge.rules.faults import Trouble, quoted, suggestion
-from itsm_bridge.rules.values import NAMES, TEXT, Shape, Values, text_at
+from itsm_bridge.rules.values import MOST, NAMES, TEXT, Shape, Values, text_at
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _BRACES = re.compile(r"\{[{%#]")
 #: A name, or one that belongs to another: {{ resource.name }}.
 _LONE_NAME = re.compile(r"\{\{ *([a-z_]+)(?:\.([A-Za-z_]\w*))? *\}\}")
+
+
+TOO_LONG: Final = f"it makes more than {MOST:,} characters"
 
 
 class Failed(Exception):
@@ -57,7 +60,10 @@ class _Names:
     parts: Sequence[str | tuple[str, ...]]
 
     def render(self, values: Values) -> str:
-        return "".join(part if isinstance(part, str) else text_at(values, part) for part in self.parts)
+        text = "".join(part if isinstance(part, str) else text_at(values, part) for part in self.parts)
+        if len(text) > MOST:
+            raise Failed(TOO_LONG)
+        return text
 
 
 @lru_cache(maxsize=4096)

@@ -20,6 +20,8 @@ from itsm_bridge.text import clip
 
 #: How long a text is that a template gets, in UTF-16 units: the longest field of an incident holds no more.
 LONGEST: Final = 4_000
+#: How many characters a template and each of its parts may make.
+MOST: Final = 20_000
 #: How many resources, dimensions, properties and links a template can go through.
 _MOST: Final = 50
 
@@ -176,7 +178,15 @@ def text_at(values: Values, path: tuple[str, ...]) -> str:
     value = values.get(path[0])
     if len(path) > 1:
         value = value.get(path[1]) if isinstance(value, (Facts, Named)) else ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return shown(value)
+
+
+def shown(value: object) -> str:
+    """Return a value as a template shows it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+    return text[:MOST]
 
 
 def _alert(subject: Subject) -> Facts:
