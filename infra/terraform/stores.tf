@@ -102,18 +102,18 @@ resource "azurerm_key_vault" "vault" {
 }
 
 # Through Resource Manager, which needs no way into a private vault; the values are write-only and in no state.
-# An empty one is not written: what is in the vault stays.
-resource "azapi_resource" "secret" {
-  for_each  = toset(nonsensitive([for name, value in local.secrets : name if value != ""]))
-  type      = "Microsoft.KeyVault/vaults/secrets@2024-11-01"
-  parent_id = azurerm_key_vault.vault.id
-  name      = each.key
+# An empty one is not written, and what is in the vault stays: an action is done when it comes, and undone by nothing.
+resource "azapi_resource_action" "secret" {
+  for_each    = toset(nonsensitive([for name, value in local.secrets : name if value != ""]))
+  type        = "Microsoft.KeyVault/vaults/secrets@2024-11-01"
+  resource_id = "${azurerm_key_vault.vault.id}/secrets/${each.key}"
+  method      = "PUT"
 
   sensitive_body = {
     properties = { value = local.secrets[each.key] }
   }
   sensitive_body_version = {
-    "properties.value" = sha256(local.secrets[each.key])
+    "properties.value" = var.secret_version
   }
 }
 

@@ -17,6 +17,12 @@ variable "create_entra_application" {
   default     = true
 }
 
+variable "secret_version" {
+  description = "Any text. Another one writes the secrets again, where they are given at each run."
+  type        = string
+  default     = "1"
+}
+
 variable "entra_owners" {
   description = "Object ids of more owners of that application: those who test the action group."
   type        = list(string)

@@ -166,7 +166,7 @@ def test_both_templates_have_the_same_parameters() -> None:
     theirs = terraform.Module.parse(TERRAFORM).variables
 
     assert {snake(name) for name in ours} - {"tag_list"} == set(theirs) - {
-        *("tags", "cloud", "create_entra_application", "entra_owners")
+        *("tags", "cloud", "create_entra_application", "entra_owners", "secret_version")
     }
 
 

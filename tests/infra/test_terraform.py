@@ -100,13 +100,15 @@ def test_the_versions_are_those_whose_schemas_were_read() -> None:
 
 def test_no_secret_is_an_output_or_ends_up_in_the_state() -> None:
     module = Module.parse(FILES)
-    [secret] = [each for each in module.of("resource") if each.address == "azapi_resource.secret"]
+    [secret] = [each for each in module.of("resource") if each.address == "azapi_resource_action.secret"]
 
     for output in module.of("output"):
         assert "secret" not in str(output.attributes["value"])
         assert "key" not in str(output.attributes["value"]).replace("key_vault", "")
     assert "sensitive_body" in secret.attributes
     assert "body" not in secret.attributes
+    # A resource would be destroyed by the first run without the secret.
+    assert secret.attributes["method"] == "PUT"
 
 
 def _only(blocks: tuple[Block, ...], kind: str) -> Block:

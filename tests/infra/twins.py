@@ -247,7 +247,7 @@ SAME_BODIES: Mapping[str, str] = {
     "noScmPassword": "azapi_update_resource.no_password",
     "noFtpPassword": "azapi_update_resource.no_password",
     "authentication": "azapi_update_resource.authentication",
-    "secret": "azapi_resource.secret",
+    "secret": "azapi_resource_action.secret",
 }
 
 #: Leaves of Bicep whose literal is another one in Terraform, with both.
