@@ -30,7 +30,10 @@ def as_version_1(text: str, *, is_first: bool = False) -> str:
         **{old: desired[new] for old, new in version_1._DESIRED.items()},
         **{old: observed[new] for old, new in version_1._OBSERVED.items()},
         **{old: work[new] for old, new in version_1._WORK.items()},
-        "signals": {name: {each: signal[each] for each in _OF_SIGNAL} for name, signal in signals.items()},
+        "signals": {
+            name: {each: signal.get(each, silent) for each, silent in _OF_SIGNAL.items()}
+            for name, signal in signals.items()
+        },
         "fields": {**speaker.get("fields", {}), **speaker.get("fields_at_creation", {})},
         "facts": speaker.get("facts", {}),
         "close_notes": speaker.get("closing", ""),
@@ -48,7 +51,15 @@ def as_version_1(text: str, *, is_first: bool = False) -> str:
     return json.dumps(written)
 
 
-_OF_SIGNAL = ("is_firing", "at", "digest", "said", "ended_firing", "began_at")
+#: What version 1 wrote of a signal, and what is meant where a row of today leaves it out.
+_OF_SIGNAL: dict[str, Any] = {
+    "is_firing": False,
+    "at": None,
+    "digest": "",
+    "said": [],
+    "ended_firing": False,
+    "began_at": None,
+}
 
 
 def _column(name: str) -> str:
