@@ -62,9 +62,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="POST before intent: the row does not say that a write may be under way",
-        file="itsm_bridge/reconcile/reconciler.py",
-        before="return row.leased(holder=holder, now=now, until=lease_until) if may_lease",
-        after="return row.leased(holder=holder, now=now, until=now - timedelta(days=1)) if may_lease",
+        file="itsm_bridge/reconcile/intake.py",
+        before="return row.leased(holder=self.holder, now=now, until=self.lease_until) if may_lease",
+        after="return row.leased(holder=self.holder, now=now, until=now - timedelta(days=1)) if may_lease",
     ),
     Mutant(
         name="POST before intent: the next generation is created before the row knows it",
@@ -97,10 +97,11 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="answered before it is durable",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            row, is_news = self._remember(",
+        before="            row, is_news = self._intake.remember(",
         after="            if holder == '':\n"
+        "                from itsm_bridge.reconcile.merge import first_record\n"
         "                return Result(outcome=Outcome.ACCEPTED, record=first_record(news, self._now()))\n"
-        "            row, is_news = self._remember(",
+        "            row, is_news = self._intake.remember(",
     ),
     Mutant(
         name="a write without an answer is taken for one that failed",

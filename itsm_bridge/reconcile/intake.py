@@ -8,7 +8,7 @@ an incident. The lease is taken in the same write.
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from itsm_bridge.deadline import Deadline
@@ -125,12 +125,16 @@ class Intake:
         return row or telling.first()
 
     def _restored(self, telling: _Telling, error: Damaged) -> Record:
+        if not telling.news.opens:
+            # The row that is lost may have known of a firing, whose end counts whatever rules say by now.
+            telling.news = replace(telling.news, ignored_by="")
         first = telling.first()
         telling.is_news = not first.is_settled
         if first.desired.revision == 0:
             return first
         log.error("%s; it is set aside, and its key goes on", error)
-        return self._store.restore(telling.leased(first.restored(self._now())))
+        restored = first.restored(self._now())
+        return self._store.restore(telling.leased(restored) if telling.is_news else restored)
 
 
 def check_storage(deadline: Deadline) -> None:

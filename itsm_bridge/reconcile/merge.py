@@ -158,14 +158,17 @@ def _anew(record: Record, *, firing_count: int, now: datetime) -> Record:
 
 def _on_hold(record: Record, before: Record, news: News) -> Record:
     """Return the record with what `news` changed, put on hold, or released from it, as the rules want."""
-    now = record.desired.changed_at
-    held_until, cleared = _held_until(before, news, now), before.desired.cleared_firing_count
-    if before.is_on_hold(now) and not record.desired.is_firing:
+    now, still_fires = record.desired.changed_at, record.desired.is_firing
+    # A word that begins nothing, or the end of another alert, says nothing of what goes on firing.
+    held_until = before.desired.held_until if still_fires and not news.opens else _held_until(before, news, now)
+    cleared = before.desired.cleared_firing_count
+    if before.is_on_hold(now) and not still_fires:
         cleared = record.desired.firing_count
-    if (held_until, cleared) == (before.desired.held_until, before.desired.cleared_firing_count):
+    if held_until is None and (None, cleared) == (before.desired.held_until, before.desired.cleared_firing_count):
         return record
     desired = replace(record.desired, held_until=held_until, cleared_firing_count=cleared)
-    return replace(record, desired=desired, work=replace(record.work, wake_up_at=held_until or record.work.wake_up_at))
+    wake_up_at = max(held_until or now, record.work.wake_up_at)
+    return replace(record, desired=desired, work=replace(record.work, wake_up_at=wake_up_at))
 
 
 def _held_until(before: Record | None, news: News, now: datetime) -> datetime | None:
@@ -211,10 +214,12 @@ def _with_ignored(record: Record, known: Signal | None, news: News) -> Record:
 
 
 def _ignored(news: News, known: Signal | None) -> Signal:
-    # It leaves no time behind: by other rules, the same notification would not be outdated.
     before = known or Signal(is_firing=False, at=None, digest="")
     return replace(
         before,
+        # A beginning leaves no time behind, because by other rules it would not be outdated. An end does: what it ended
+        # is over, whatever rules say of a beginning that comes late.
+        at=before.at if news.opens else _later(before.at, news.at),
         said=_with_saying(known, news),
         facts=news.facts,
         ignored_by=news.ignored_by or before.ignored_by,

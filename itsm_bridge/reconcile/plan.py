@@ -180,14 +180,16 @@ def decide(
 
 def wanted_of(record: Record, now: datetime) -> Wanted:
     """Return the row of the table."""
-    if record.desired.firing_count == 0:
+    resolves = record.desired.lifecycle.auto_resolve is AutoResolve.RESOLVE or record.desired.is_expired
+    if record.desired.firing_count == 0 and resolves:
         return Wanted.NEVER_FIRED
     if record.is_on_hold(now) and record.desired.is_firing:
         return Wanted.ON_HOLD
     if record.desired.is_firing:
         return Wanted.FIRED_NEWS if record.has_news else Wanted.FIRED
-    if record.desired.lifecycle.auto_resolve is AutoResolve.RESOLVE or record.desired.is_expired:
+    if resolves:
         return Wanted.RESOLVED_NEWS if record.has_news else Wanted.RESOLVED
+    # Also the end of a firing that the row does not know of: if there is an incident, a lost row knew of it.
     return Wanted.LEFT_NEWS if record.has_news else Wanted.LEFT
 
 

@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from proof.simulator.history import Ending, play
+from proof.simulator.history import Ending
+from proof.simulator.playing import play
 
 
 def main() -> int:

@@ -65,6 +65,16 @@ def words_of(rng: random.Random, key: str, name: str) -> list[Word]:
     return list(_KINDS[kind](rng, key, name))
 
 
+def shared_words(rng: random.Random, key: str, name: str, *, begin: float) -> list[Word]:
+    """Draw what is said of one of several alerts that may share an incident, from `begin` on.
+
+    Each has an alertId of its own, or is the single voice of its key, as a health event is.
+    """
+    if rng.random() < 0.3:
+        return list(_health(rng, key, name, begin=begin))
+    return list(_cycles(rng, key, name, signal=name, span=begin, most=2))
+
+
 def a_notification(key: str, digest: str, *, signal: str, at: float, opens: bool, closes: bool) -> News:
     worst = str(1 + len(digest) % 3)
     return News(
@@ -150,8 +160,8 @@ def _series(rng: random.Random, key: str, name: str) -> Iterator[Word]:
         span += rng.choice([60, 60, 120, 300])
 
 
-def _health(rng: random.Random, key: str, name: str) -> Iterator[Word]:
-    span = float(rng.randrange(5))
+def _health(rng: random.Random, key: str, name: str, *, begin: float | None = None) -> Iterator[Word]:
+    span = float(rng.randrange(5)) if begin is None else begin
     for number in range(rng.choice([1, 1, 2, 3])):
         yield _word(key, f"{name}-{number}-activated", Role.BEGIN, signal="", span=span)
         if rng.random() < 0.6:

@@ -5,7 +5,6 @@ Azure Monitor repeats a call after 5, 20, 5, 40 and 5 seconds when it was answer
 """
 
 import hashlib
-import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from itsm_bridge.errors import Damaged, NewerVersion, TemporaryError, Unavailable
+from itsm_bridge.errors import Damaged, LeadsNowhere, NewerVersion, TemporaryError, Unavailable
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET
 from itsm_bridge.reconcile.record import SETTLE_TIME, Record
@@ -105,20 +104,8 @@ class Options:
     rows: str | None = None
     #: What the reconciler's target is.
     target: str | None = None
-
-
-def play(seed: int, options: Options | None = None) -> Ending:
-    """Play one history and judge it."""
-    state = random.getstate()
-    random.seed(seed)  # the reconciler's own jitter
-    logging.disable(logging.CRITICAL)
-    try:
-        history = History(seed, options or Options())
-        history.play()
-        return history.ending()
-    finally:
-        logging.disable(logging.NOTSET)
-        random.setstate(state)
+    #: What operators' rules speak of: a draw of `ruled.operators_of`, or "".
+    operators: str | None = None
 
 
 class History:
@@ -130,7 +117,7 @@ class History:
         # A draw of its own, so that the histories are those that they were with one target alone.
         self._target = _or(options.target, random.Random(f"target {seed}").choice(_TARGETS))
         self.schedule = Schedule(BEGIN)
-        self.oracle = Oracle(self.schedule)
+        self.oracle = self._make_oracle()
         self.story: list[str] = []
         self.tries = 0
         self._is_over = False
@@ -162,6 +149,7 @@ class History:
             protects_closed=rng.random() < 0.7,
             rejects_duplicates=rng.random() < 0.2,
             on_created=self.oracle.created,
+            on_changed=self.oracle.changed,
         )
         self.oracle.instance, self.oracle.store, self.oracle.wakeups = self.instance, self.store, self.wakeups
         self.cloud = Cloud(
@@ -187,6 +175,9 @@ class History:
             f"{self.weather.storage}, ServiceNow {self.weather.servicenow}, refusals {self.weather.refusals}; "
             f"instance: {self._rule or 'as documented'}; rows: {self._rows or 'sound'}; target: {self._target}"
         )
+
+    def _make_oracle(self) -> Oracle:
+        return Oracle(self.schedule)
 
     def clock(self) -> datetime:
         return self.schedule.now
@@ -261,7 +252,7 @@ class History:
             self._of_others.add(key)
             self._at(self.rng.choice([5, 600]), partial(self._give_back, key))
             return
-        self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=self._rows))
+        self.oracle.acted(key, Act(at=self.schedule.now, name=self._rows))
         if self._rows == "damage":
             self.cloud.damaged.add(key)
         if self._rows == "damage":
@@ -290,7 +281,7 @@ class History:
                 self.oracle.fault(f"LOST: {row.key[:4]} sleeps as long as {key[:4]} cannot be written")
 
     def _readable(self, key: str) -> Record | None:
-        with suppress(Damaged, NewerVersion):
+        with suppress(Damaged, LeadsNowhere, NewerVersion):
             return self.store.read(key)
         return None
 
@@ -339,21 +330,26 @@ class History:
         self.tries += 1
 
         def receive() -> None:
-            self.oracle.came(notification)
+            said = self.as_ruled(notification)
+            coming = self.oracle.came(notification, said)
             try:
-                result = process.reconciler.take(notification, deadline=process.within(INLINE_BUDGET))
+                result = process.reconciler.take(said, deadline=process.within(INLINE_BUDGET))
             except TemporaryError as error:
                 self.tell(f"{process.name}: {notification.digest} answered 503: {error}")
                 self._deliver_again(notification, attempt)
                 return
             self.tell(f"{process.name}: {notification.digest} answered {result.outcome}")
-            self.oracle.answered(notification)
+            self.oracle.answered(notification, coming)
             if self.rng.random() < self.weather.storage / 3:
                 self.tell("the answer is lost on its way back")
                 self._deliver_again(notification, attempt)
 
         self.tell(f"{process.name}: {notification.digest} comes{f', attempt {attempt + 1}' if attempt else ''}")
         process.run(receive, on_death=lambda: self._died(notification, attempt))
+
+    def as_ruled(self, notification: News) -> News:
+        """Return the notification as the rules have it now; here there are none."""
+        return notification
 
     def _died(self, notification: News, attempt: int) -> None:
         if self.rng.random() < _HOST_DIES:
@@ -448,7 +444,7 @@ class History:
         known = self._readable(key)
         is_old = self.schedule.now - row.created_at > SETTLE_TIME
         was_certain = is_old and known is not None and known.observed.incident_id == row.sys_id
-        self.oracle.stories[key].acts.append(Act(at=self.schedule.now, name=name, was_certain=was_certain))
+        self.oracle.acted(key, Act(at=self.schedule.now, name=name, was_certain=was_certain))
         states = {"resolve": 6, "close": 7, "cancel": 8, "reopen": 2}
         if name == "delete":
             del self.instance.rows[row.sys_id]
@@ -457,7 +453,7 @@ class History:
         elif name == "comment":
             row.journal.append("A person was here.")
         else:
-            row.state = states[name]
+            row.turn(states[name], self.schedule.now)
         row.mod_count += 1
 
     # Playing.

@@ -26,6 +26,9 @@ Clock = Callable[[], datetime]
 
 _READ = (*OWNED_FIELDS, "close_code", "close_notes", "cmdb_ci")
 
+#: The fields that tell people of alerts, ServiceNow's and the ledger's.
+_TOLD = ("short_description", "description", "title", "work_notes")
+
 #: How many incidents a search shows, as the real adapter asks.
 _SEARCH_LIMIT = 20
 
@@ -246,13 +249,43 @@ class Row:
     #: The key that the incident was created for, even if another integration took its correlation id.
     key: str = ""
     state: int = IncidentState.NEW
+    #: When it was last resolved; None once it is open again. A closed incident keeps it.
+    resolved_at: datetime | None = None
     mod_count: int = 0
     fields: dict[str, str] = field(default_factory=dict)
     journal: list[str] = field(default_factory=list)
+    #: All that its text fields ever said, for the oracle: what stands there now may be about another alert.
+    told: str = ""
 
     @property
     def is_closed(self) -> bool:
         return self.state in (IncidentState.CLOSED, IncidentState.CANCELED)
+
+    @property
+    def is_open(self) -> bool:
+        return not self.is_closed and self.state != IncidentState.RESOLVED
+
+    def turn(self, state: int, now: datetime) -> None:
+        """Bring it into this state, as a person or the API does."""
+        if state == IncidentState.RESOLVED and self.state != IncidentState.RESOLVED:
+            self.resolved_at = now
+        self.state = state
+        if self.is_open:
+            self.resolved_at = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One write of an incident through the API, for the oracle."""
+
+    row: Row
+    before: int
+    #: When it had been resolved before; None if it was open.
+    resolved_at: datetime | None
+    #: When the request left its process, and when it took effect.
+    sent_at: datetime
+    at: datetime
+    fields: Mapping[str, str]
 
 
 class SysIds(Enum):
@@ -293,9 +326,13 @@ class MemoryInstance:
         protects_closed: bool = True,
         rejects_duplicates: bool = False,
         on_created: Callable[[Row], None] = lambda _: None,
+        on_changed: Callable[[Change], None] = lambda _: None,
         rules: Rules | None = None,
     ) -> None:
         self.rules = rules or Rules()
+        #: When the request left its process that takes effect now; None if nobody told.
+        self.sent_at: datetime | None = None
+        self._on_changed = on_changed
         self._now = now
         self._sys_ids = sys_ids
         self._protects_closed = protects_closed
@@ -339,7 +376,7 @@ class MemoryInstance:
         self.rows[sys_id] = row
         self._write(row, fields)
         row.mod_count = 0
-        row.state = self.rules.state_at_birth(row.key) or row.state
+        row.turn(self.rules.state_at_birth(row.key) or row.state, self._now())
         self._on_created(row)
         return row
 
@@ -353,13 +390,17 @@ class MemoryInstance:
         row = self.rows.get(sys_id)
         if row is None or (row.is_closed and self._protects_closed):
             raise Conflict("the incident was closed or deleted meanwhile")
-        state = row.state
+        state, resolved_at = row.state, row.resolved_at
         if fields.get("state") == str(int(IncidentState.RESOLVED)) and state != IncidentState.RESOLVED:
             if self.rules.on_resolve == "refused" or (self.rules.has_own_close_codes and "close_code" not in fields):
                 raise Rejected("403, a rule forbids it: Data Policy Exception")
             if self.rules.on_resolve == "put back":
                 fields = {**fields, "state": str(state)}
         self._write(row, fields)
+        now = self._now()
+        self._on_changed(
+            Change(row=row, before=state, resolved_at=resolved_at, sent_at=self.sent_at or now, at=now, fields=fields)
+        )
         return row
 
     def shown(self, row: Row, *, with_notes: bool = False) -> Incident:
@@ -372,6 +413,7 @@ class MemoryInstance:
             fields={**dict.fromkeys(_READ, ""), **row.fields},
             links={**row.fields, CONFIGURATION_ITEM: row.fields.get("cmdb_ci", "")},
             created_at=row.created_at.replace(microsecond=0),
+            resolved_at=row.resolved_at.replace(microsecond=0) if row.resolved_at else None,
             version=str(row.mod_count),
             journal="\n\n".join(reversed(row.journal)) if with_notes and not self.rules.hides_journal else None,
         )
@@ -379,7 +421,8 @@ class MemoryInstance:
     def _write(self, row: Row, fields: Mapping[str, str]) -> None:
         before = (dict(row.fields), row.state, len(row.journal))
         row.fields |= {name: text for name, text in fields.items() if name not in ("sys_id", "work_notes", "state")}
-        row.state = int(fields.get("state", row.state))
+        row.turn(int(fields.get("state", row.state)), self._now())
+        row.told += "\n".join(text for name, text in fields.items() if name in _TOLD)
         if fields.get("work_notes"):
             row.journal.append(fields["work_notes"])
         row.mod_count += before != (row.fields, row.state, len(row.journal))

@@ -31,7 +31,8 @@ def as_version_1(text: str, *, is_first: bool = False) -> str:
         **{old: observed[new] for old, new in version_1._OBSERVED.items()},
         **{old: work[new] for old, new in version_1._WORK.items()},
         "signals": {
-            name: {each: signal.get(each, _ABSENT[each]) for each in _OF_SIGNAL} for name, signal in signals.items()
+            name: {each: signal.get(each, silent) for each, silent in _OF_SIGNAL.items()}
+            for name, signal in signals.items()
         },
         "fields": {**speaker.get("fields", {}), **speaker.get("fields_at_creation", {})},
         "facts": speaker.get("facts", {}),
@@ -50,8 +51,8 @@ def as_version_1(text: str, *, is_first: bool = False) -> str:
     return json.dumps(written)
 
 
-#: What the fields of a signal say that a row leaves out now.
-_ABSENT: dict[str, Any] = {
+#: What version 1 wrote of a signal, and what is meant where a row of today leaves it out.
+_OF_SIGNAL: dict[str, Any] = {
     "is_firing": False,
     "at": None,
     "digest": "",
@@ -59,7 +60,6 @@ _ABSENT: dict[str, Any] = {
     "ended_firing": False,
     "began_at": None,
 }
-_OF_SIGNAL = ("is_firing", "at", "digest", "said", "ended_firing", "began_at")
 
 
 def _column(name: str) -> str:

@@ -25,7 +25,7 @@ from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.incident import IncidentState
 from proof.simulator.azure import Role, Word
-from proof.simulator.memory import MemoryInstance, MemoryStore, MemoryWakeUps, Row
+from proof.simulator.memory import Change, MemoryInstance, MemoryStore, MemoryWakeUps, Row
 from proof.simulator.schedule import Schedule
 
 _OPEN = (IncidentState.NEW, IncidentState.IN_PROGRESS)
@@ -43,6 +43,16 @@ class Act:
     was_certain: bool = True
 
 
+@dataclass(slots=True, kw_only=True)
+class Coming:
+    """One call with a word."""
+
+    at: datetime
+    #: What came: the word as the rules of that moment have it.
+    said: News
+    answered_at: datetime | None = None
+
+
 @dataclass(slots=True)
 class Told:
     """How a word fared."""
@@ -50,6 +60,7 @@ class Told:
     word: Word
     came_at: datetime | None = None
     answered_at: datetime | None = None
+    comings: list[Coming] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -101,15 +112,26 @@ class Oracle:
 
     # While it happens.
 
-    def came(self, notification: News) -> None:
-        """A call came to a process."""
+    def came(self, notification: News, said: News) -> Coming:
+        """A call came to a process; `said` is the notification as rules have it."""
         told = self._known[id(notification)]
         told.came_at = told.came_at or self._schedule.now
+        coming = Coming(at=self._schedule.now, said=said)
+        told.comings.append(coming)
+        return coming
 
-    def answered(self, notification: News) -> None:
+    def answered(self, notification: News, coming: Coming) -> None:
         """A call was answered 2xx."""
         told = self._known[id(notification)]
         told.answered_at = told.answered_at or self._schedule.now
+        coming.answered_at = self._schedule.now
+
+    def acted(self, key: str, act: Act) -> None:
+        """A person did something to an incident of `key`, or its row had an accident."""
+        self.stories[key].acts.append(act)
+
+    def changed(self, change: Change) -> None:
+        """An incident was changed through the API."""
 
     def created(self, row: Row) -> None:
         """An incident was created through the API."""

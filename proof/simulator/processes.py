@@ -72,6 +72,8 @@ class Cloud:
         self.damaged: set[str] = set()
         self.faults: list[str] = []
         self.requests = 0
+        #: The ids and keys that any process asked the instance about.
+        self.subjects: set[str] = set()
 
 
 class VirtualCircuit(Circuit):
@@ -386,9 +388,11 @@ class _RemoteIncidents:
 
     def create(self, fields: Mapping[str, str], *, more_fields: Collection[str] = (), deadline: Deadline) -> Incident:  # noqa: ARG002 - as above
         # The process learns from an answer when it arrives, not when the instance makes it.
-        adapter = MemoryIncidents(self._process.cloud.instance)
+        instance, sent_at = self._process.cloud.instance, self._process.cloud.schedule.now
+        adapter = MemoryIncidents(instance)
 
         def effect() -> Incident:
+            instance.sent_at = sent_at
             return adapter.create(fields, deadline=deadline)
 
         return self._adapter.learnt(self._call("create", fields["correlation_id"], effect, deadline), fields)
@@ -401,7 +405,10 @@ class _RemoteIncidents:
         more_fields: Collection[str] = (),  # noqa: ARG002 - as above
         deadline: Deadline,
     ) -> Incident:
+        instance, sent_at = self._process.cloud.instance, self._process.cloud.schedule.now
+
         def effect() -> Incident:
+            instance.sent_at = sent_at
             return self._adapter.update(sys_id, fields, deadline=deadline)
 
         return self._call("update", sys_id, effect, deadline, said=", ".join(sorted(fields)))
@@ -415,6 +422,7 @@ class _RemoteIncidents:
 
     def _call(self, method: str, subject: str, effect: Callable[[], _T], deadline: Deadline, said: str = "") -> _T:
         process, cloud = self._process, self._process.cloud
+        cloud.subjects.add(subject)
         key = _key_of(cloud.instance, subject)
         trip = cloud.weather.servicenow_trip(method)
         what = f"{method} {key[:4]}{f' ({said})' if said else ''}"

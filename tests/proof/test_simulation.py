@@ -12,9 +12,10 @@ import pytest
 from itsm_bridge.reconcile.backoff import LAST_RETRY
 from local.host.host_json import read_host_json
 from local.host.scale_vote import scale_vote
-from proof.simulator.history import ALL_WORK, SPLIT, Options, play
+from proof.simulator.history import ALL_WORK, SPLIT, Options
 from proof.simulator.memory import SysIds
 from proof.simulator.outage import Backlog, Outage, Slow, Waiting
+from proof.simulator.playing import play
 from tests.builders import changed
 
 #: Histories take as long as the machine takes; only one that never ends is to be stopped.

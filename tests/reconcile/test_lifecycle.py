@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.data.tables import TableClient, UpdateMode
 
 from itsm_bridge.reconcile.attempt import Outcome
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
+from itsm_bridge.storage.row_format import partition_of
 from local.azurite import Azurite
 from local.servicenow import faults
 from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
@@ -32,6 +34,12 @@ def ruled(news: News = notification(), **lifecycle: Any) -> News:  # noqa: B008 
 
 def states(world: Rig) -> list[str]:
     return [row["state"] for row in world.instance.incidents]
+
+
+def damage(world: Rig) -> None:
+    damaged = {"PartitionKey": partition_of(KEY), "RowKey": KEY, "document_0": "{"}
+    with TableClient.from_connection_string(world.place.connection_string, world.place.table) as table:
+        table.update_entity(damaged, mode=UpdateMode.MERGE)
 
 
 def wake_when_due(world: Rig) -> None:
@@ -145,6 +153,25 @@ class TestHold:
 
         assert world.row().desired.held_until is None
 
+    def test_the_end_of_another_alert_of_the_key_does_not_end_it(self, world: Rig) -> None:
+        world.receive(ruled(hold=5 * MINUTE))
+        world.now += MINUTE
+        world.receive(ruled(notification(signal="alert-2", digest="other", at=world.now), hold=5 * MINUTE))
+
+        world.receive(ruled(resolved(at=world.now), hold=5 * MINUTE))
+        assert states(world) == []
+
+        wake_when_due(world)
+        assert states(world) == ["1"]
+
+    def test_a_word_that_begins_nothing_does_not_end_it(self, world: Rig) -> None:
+        world.receive(ruled(notification(signal=""), hold=5 * MINUTE))
+        world.now += MINUTE
+
+        world.receive(ruled(notification(signal="", digest="update", opens=False), hold=5 * MINUTE))
+
+        assert (states(world), world.row().desired.held_until) == ([], NOW + 5 * MINUTE)
+
 
 class TestAutoResolve:
     """People may keep the end to themselves."""
@@ -173,6 +200,16 @@ class TestAutoResolve:
         world.drain()
 
         assert world.story() == [("1", ("The alert resolved.",))]
+
+    def test_an_incident_that_a_lost_row_knew_of_is_left_to_them_too(self, world: Rig) -> None:
+        world.receive(ruled(auto_resolve=AutoResolve.NOTE))
+        damage(world)
+
+        world.receive(ruled(resolved(), auto_resolve=AutoResolve.NOTE))
+        world.now += HOUR
+        world.drain()
+
+        assert (states(world), world.row().awaits_work) == (["1"], False)
 
     def test_a_rule_that_came_meanwhile_counts(self, world: Rig) -> None:
         world.receive(notification())
@@ -334,6 +371,48 @@ class TestIgnored:
 
         assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
         assert not world.row().desired.is_ignored
+
+    @pytest.mark.parametrize("is_end_ignored", [True, False])
+    def test_once_it_is_over_a_late_repetition_by_other_rules_opens_nothing(
+        self, world: Rig, *, is_end_ignored: bool
+    ) -> None:
+        world.receive(self.ignored())
+        world.receive(self.ignored(resolved()) if is_end_ignored else resolved())
+
+        world.receive(notification())
+
+        assert (states(world), world.row().awaits_work) == ([], False)
+
+    def test_an_ignored_end_that_comes_before_its_beginning_ends_it(self, world: Rig) -> None:
+        world.receive(self.ignored(resolved()))
+
+        world.receive(notification())
+
+        assert (states(world), world.row().awaits_work) == ([], False)
+
+    def test_a_firing_after_what_was_ignored_counts(self, world: Rig) -> None:
+        world.receive(self.ignored())
+        world.receive(self.ignored(resolved()))
+
+        result = world.receive(notification(at=NOW + HOUR))
+
+        assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
+
+    def test_in_the_place_of_a_row_that_was_lost_it_leaves_nothing_to_do(self, world: Rig) -> None:
+        world.receive(self.ignored())
+        damage(world)
+
+        result = world.receive(self.ignored())
+
+        assert (result.outcome, world.row().awaits_work, world.row().work.lease_holder) == (Outcome.IGNORED, False, "")
+
+    def test_its_end_counts_if_the_row_that_was_lost_may_have_known_an_incident(self, world: Rig) -> None:
+        world.receive(notification())
+        damage(world)
+
+        world.receive(self.ignored(resolved()))
+
+        assert states(world) == ["6"]
 
     def test_its_row_is_purged_in_time(self, world: Rig) -> None:
         world.receive(self.ignored())

@@ -9,9 +9,10 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.attempt import Outcome
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
-from proof.simulator.history import Options, play
+from proof.simulator.history import Options
 from proof.simulator.ledger import Ledger
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps
+from proof.simulator.playing import play
 from proof.simulator.processes import LEDGER
 from tests.alert_files import alert_of
 from tests.builders import HOUR, NOW, ruled
