@@ -23,6 +23,7 @@ from local.servicenow.demo_cmdb import ci_sys_id, resources
 from local.world import ROOT, Answer, World
 
 LOG_FILE = ROOT / ".local/demo-host.log"
+RULES_FILE = "local/demo-rules.yaml"
 
 #: ServiceNow's words for `incident.state`.
 STATES = {"1": "New", "2": "In Progress", "3": "On Hold", "6": "Resolved", "7": "Closed", "8": "Canceled"}
@@ -54,6 +55,7 @@ class Demo:
             ("People and repetitions", chain(self._people(), self._storm_of_one())),
             ("ServiceNow hangs, goes and comes back", self._outage()),
             ("Configuration items", self._configuration_items()),
+            ("Rules: local/demo-rules.yaml", self._rules()),
             ("One alert of every kind", self._every_kind()),
         )
 
@@ -140,6 +142,42 @@ class Demo:
             row = next(row for row in self._world.servicenow.incidents if row["number"] == line.incident.split()[0])
             bound = f"{line.incident.split()[0]} on {name}" if row["cmdb_ci"] == ci_sys_id(name) else "not bound"
             yield replace(line, incident=bound, is_as_promised=line.is_as_promised and bound != "not bound")
+
+    def _rules(self) -> Iterator[Line]:
+        checkout = MetricAlert(rule="checkout-slow", severity="Sev2")
+        line = self._line("a rule routes and words it", checkout.fired(), "200 created", "New")
+        row = self._world.servicenow.incidents[-1]
+        is_routed = row["assignment_group"] == ci_sys_id("group") and row["short_description"].startswith("Sev2 check")
+        yield replace(line, is_as_promised=line.is_as_promised and is_routed)
+        noise = MetricAlert(rule="autoscale-out")
+        yield self._line("a rule ignores it", noise.fired(), "200 ignored", "none", calls=0)
+        cpu, disk = (MetricAlert(rule=f"machine-{what}", resource="vm-web-02") for what in ("cpu", "disk"))
+        yield self._line("an alert of a machine", cpu.fired(), "200 created", "New")
+        yield self._line("another one of that machine", disk.fired(), "200 updated", "New")
+        yield self._line("the first is over", cpu.resolved(), "200 updated", "New")
+        yield self._line("and the last of them", disk.resolved(), "200 resolved", "Resolved")
+        manual = MetricAlert(rule="manual-check")
+        yield self._line("one that people shall end", manual.fired(), "200 created", "New")
+        yield self._line("it is over: a note", manual.resolved(), "200 updated", "New")
+        storm = [MetricAlert(rule=f"storm-{number}", resource=f"vm-{number}") for number in range(8)]
+        yield from self._sent_at_once("8 alerts of one rule, a storm", storm, most=3)
+        brief, lasting = MetricAlert(rule="brief-passes"), MetricAlert(rule="brief-lasts")
+        yield self._line("held for 8 s", brief.fired(), "202 accepted", "none", calls=0)
+        yield self._line("over before that: no incident", brief.resolved(), "200 unchanged", "none", calls=0)
+        yield self._line("another one, held", lasting.fired(), "202 accepted", "none", calls=0)
+        came = self._world.wait_until(partial(self._is_told, lasting.rule, "New"))
+        yield Line(
+            sent="it still fires", answer="", incident=self._incident_of(lasting.rule), calls="", is_as_promised=came
+        )
+
+    def _sent_at_once(self, sent: str, alerts: Sequence[MetricAlert], *, most: int) -> Iterator[Line]:
+        """Send alerts one after the other, as fast as they are answered."""
+        before = len(self._world.servicenow.incidents)
+        answers = [self._world.send(alert.fired()) for alert in alerts]
+        made = len(self._world.servicenow.incidents) - before
+        statuses = ", ".join(f"{status}" for status in sorted({answer.status for answer in answers}))
+        is_kept = all(answer.status in {200, 202} for answer in answers) and made == most
+        yield Line(sent=sent, answer=statuses, incident=f"{made} incidents", calls="", is_as_promised=is_kept)
 
     def _every_kind(self) -> Iterator[Line]:
         """Send the sample of each monitoring service and older shape, but for those that only end another."""
@@ -232,7 +270,7 @@ def main() -> int:
 def _played(screen: Screen, *, lists_all: bool) -> int:
     began = time.monotonic()
     print("Starting a Functions host, Azurite, Entra ID and ServiceNow on this machine …", flush=True)
-    with World(log_file=LOG_FILE) as world:
+    with World(log_file=LOG_FILE, settings={"ITSM_RULES_FILE": RULES_FILE}) as world:
         print(f"They are up after {time.monotonic() - began:.1f} s.\n", flush=True)
         lines = _print_table(Demo(world).parts(), screen)
         broken = [line for line in lines if not line.is_as_promised]
