@@ -45,6 +45,7 @@ _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "ur
 
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
+_compiling = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +102,15 @@ def stored(environ: Mapping[str, str]) -> Stored:
     return Stored(listing=Listing(table), store=AlertTable(table), wakeups=WakeUpQueue(connect_queue(settings)))
 
 
-@functools.cache
 def built_in_rules() -> "Rules":
     """Return the rules that ship with the program, compiled at first use."""
+    # Of two first calls at once, the second waits for the first instead of doing the same.
+    with _compiling:
+        return _built_in_rules()
+
+
+@functools.cache
+def _built_in_rules() -> "Rules":
     return compile_rules(None)
 
 
