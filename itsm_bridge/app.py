@@ -52,6 +52,7 @@ _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "ur
 
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
+_compiling = threading.Lock()
 
 
 class Bridge(NamedTuple):
@@ -121,9 +122,15 @@ def stored_rules(environ: Mapping[str, str]) -> StoredRules:
     return StoredRules(connect_table(storage_from(environ)))
 
 
-@functools.cache
 def built_in_rules() -> "Rules":
     """Return the rules that ship with the program, compiled at first use."""
+    # Of two first calls at once, the second waits for the first instead of doing the same.
+    with _compiling:
+        return _built_in_rules()
+
+
+@functools.cache
+def _built_in_rules() -> "Rules":
     return compile_rules(None)
 
 

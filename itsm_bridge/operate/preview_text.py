@@ -151,7 +151,7 @@ def _explained(preview: Preview) -> str:
     for each in preview.verdicts:
         name = f"{each.name} (built-in)" if each.is_built_in else each.name
         why = f"says {', '.join(each.says)}" if each.applies else each.reason
-        lines.append(f"{'✓' if each.applies else '-'} {name}: {why}")
+        lines.append(f"{'+' if each.applies else '-'} {name}: {why}")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Final
 
 from itsm_bridge.rules.cron import cron_of
@@ -162,10 +163,15 @@ def time_zone(text: str) -> Trouble | None:
     try:
         zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = suggestion(text, ["UTC", *sorted(zoneinfo.available_timezones())])
+        hint = suggestion(text, _zones())
         short = hint if hint.startswith("did") else "names are those of the IANA, as in Europe/Berlin"
         return Trouble(f"{quoted(text)} is no time zone", short)
     return None
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    return ("UTC", *sorted(zoneinfo.available_timezones()))
 
 
 def moment(text: str) -> Trouble | None:

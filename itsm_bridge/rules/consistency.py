@@ -24,7 +24,7 @@ def faults_between(tree: Node) -> Iterator[Fault]:
     if not isinstance(tree, Mapping):
         return
     windows = tree.get("windows")
-    names = list(windows.entries) if isinstance(windows, Mapping) else []
+    names = dict.fromkeys(windows.entries if isinstance(windows, Mapping) else ())
     yield from _of_windows(windows)
     yield from _of_defaults(tree.get("defaults"))
     rules = [rule for rule in _items(tree.get("rules")) if isinstance(rule, Mapping)]
@@ -61,7 +61,7 @@ def _of_order(rules: list[Mapping]) -> Iterator[Fault]:
             return
 
 
-def _of_rule(rule: Mapping, windows: list[str]) -> Iterator[Fault]:
+def _of_rule(rule: Mapping, windows: dict[str, None]) -> Iterator[Fault]:
     if not _SAYING & rule.entries.keys() and "stop" not in rule.entries:
         yield _fault(rule, "the rule says nothing", f"add one of {', '.join(sorted(_SAYING))}, stop")
     if "because" in rule.entries and "severity" not in rule.entries:
@@ -70,7 +70,7 @@ def _of_rule(rule: Mapping, windows: list[str]) -> Iterator[Fault]:
     yield from _of_set(rule.get("set"))
 
 
-def _of_match(match: Node | None, windows: list[str]) -> Iterator[Fault]:
+def _of_match(match: Node | None, windows: dict[str, None]) -> Iterator[Fault]:
     if isinstance(match, Items):
         for each in match.items:
             yield from _of_match(each, windows)

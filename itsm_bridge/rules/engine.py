@@ -284,6 +284,7 @@ def _last_text(
         except Failed as error:
             faults.append(f'the template of {name} in the rule "{source}" gives no text: {error}')
             continue
-        if text.strip():
+        # What nobody can see is taken out of a field, and an incident needs a title.
+        if plain(text).strip():
             return source, setting.by, text
     return None

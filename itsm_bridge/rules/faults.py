@@ -7,11 +7,16 @@ Shapes only: nothing is judged here.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 
 from itsm_bridge.errors import PermanentError
 
 #: How many characters of the file a message quotes.
 _QUOTED = 60
+#: How many known words a hint names.
+_NAMED = 30
+#: How many known words one is compared with, because that is slow.
+_COMPARED = 1_000
 #: How many faults of one file are told; a file of 10 MB may have one in each line.
 MOST_FAULTS = 200
 
@@ -58,6 +63,9 @@ def quoted(text: str) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the hint for a word that is not known: the word that was meant, or all that are known."""
-    by_lower = {each.lower(): each for each in known}
+    by_lower = {each.lower(): each for each in islice(known, _COMPARED)}
     close = get_close_matches(word[:_QUOTED].lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean {by_lower[close[0]]}?" if close else f"known: {', '.join(by_lower.values())}"
+    if close:
+        return f"did you mean {by_lower[close[0]]}?"
+    more = ", …" if len(by_lower) > _NAMED else ""
+    return f"known: {', '.join(islice(by_lower.values(), _NAMED))}{more}"

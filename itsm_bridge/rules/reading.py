@@ -7,6 +7,7 @@ msgspec makes the model of a tree without faults: https://jcristharif.com/msgspe
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 
 import msgspec
 from msgspec import inspect
@@ -35,7 +36,7 @@ def read(source: str | bytes) -> RulesFile:
         raise InvalidRules(faults or [Fault(1, 1, "the file is empty", "begin with version: 1")])
     reader = _Reader(faults)
     plain = reader.value(_type_of_file(), tree, ())
-    faults += faults_between(tree)
+    faults += islice(faults_between(tree), MOST_FAULTS)
     if faults:
         raise InvalidRules(faults)
     return msgspec.convert(plain, RulesFile)

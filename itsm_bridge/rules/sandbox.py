@@ -27,7 +27,8 @@ from itsm_bridge.rules.values import LOOP, MOST, TEXT, Facts, Named, Shape, Valu
 
 #: How deep the parts of a template may be nested.
 _DEEPEST: Final = 25
-_TESTS: Final = ("defined", "undefined", "none", "in", "eq", "equalto", "ne", "string", "number", "odd", "even")
+#: None of them computes: `odd` would take a text of the alert for a format.
+_TESTS: Final = ("defined", "undefined", "none", "in", "eq", "equalto", "ne", "string", "number")
 #: What a template may fail with while it is rendered.
 _FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 #: What Jinja2's parser and Python's compiler fail with.

@@ -129,8 +129,8 @@ class Named:
         return len(self._pairs)
 
     def __str__(self) -> str:
-        """Return "Computer: web1, Disk: C:"."""
-        return ", ".join(map(str, self))
+        """Return "Computer: web1, Disk: C:", as far as a template may make it."""
+        return ", ".join(map(str, self))[:MOST]
 
 
 class Moment:

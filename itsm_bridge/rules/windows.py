@@ -108,7 +108,11 @@ class _Schedule:
 
     def _last_on(self, day: date, now: datetime) -> datetime | None:
         """Return when it begins last on a day, but not after `now`."""
+        # An hour that is yet to come is not looked at minute by minute; clocks are put back by less than two hours.
+        latest = now.astimezone(self.zone).replace(tzinfo=None) + timedelta(hours=2)
         for hour in self.cron.hours:
+            if datetime.combine(day, time(hour)) > latest:
+                continue
             for minute in self.cron.minutes:
                 beginning = _earliest(datetime.combine(day, time(hour, minute)), self.zone)
                 if beginning <= now:

@@ -120,7 +120,7 @@ def test_an_explanation_says_of_each_rule_whether_it_applies(capsys: pytest.Capt
     text = previewed(capsys, sample("metric-static.fired"), *at)
     told = json.loads(previewed(capsys, sample("metric-static.fired"), *at, "--json"))
 
-    assert "✓ shop: says assignment_group, short_description, hold\n" in text
+    assert "+ shop: says assignment_group, short_description, hold\n" in text
     assert "- nights are quiet: severity is sev1, not Sev3 or Sev4\n" in text
     assert "- test notification (built-in): it is no test\n" in text
     assert [each["name"] for each in told["rules"] if each["applies"]] == ["shop"]

@@ -146,6 +146,19 @@ def test_a_template_that_says_nothing_leaves_what_was_said_before() -> None:
     assert said.because == {"assignment_group": "rule 1"}
 
 
+@pytest.mark.parametrize("text", ["\u200b", " \u00ad\u202e ", "\x07"])
+def test_a_text_that_nobody_can_see_says_nothing(text: str) -> None:
+    document = document_of(METRIC)
+    document["data"]["customProperties"] = {"title": text}
+
+    said = ruling(
+        document, 'set: { short_description: "{{ custom.title }}", caller_id: { name: "{{ custom.title }}" } }'
+    )
+
+    assert content_of(said).fields["short_description"] == "Sev1: Percentage CPU above 90 % on vm-web-01"
+    assert said.references == {}
+
+
 def test_a_template_that_fails_leaves_the_default_text_and_a_sentence_for_the_log() -> None:
     loop = "{% for each in custom %}{{ each.value }}{% endfor %}"
     document = document_of(METRIC)

@@ -220,6 +220,16 @@ def test_many_faults_are_told_up_to_a_number() -> None:
     assert len(found) == MOST_FAULTS
 
 
+def test_thousands_of_windows_and_rules_are_compared_in_no_more_than_their_number() -> None:
+    windows = "".join(f"  w{n}: {{ days: [Mon] }}\n" for n in range(6_000))
+    rules = "".join(f"  - {{ name: r{n}, match: {{ during: v{n} }}, action: ignore }}\n" for n in range(6_000))
+
+    found = faults(f"version: 1\nwindows:\n{windows}rules:\n{rules}")
+
+    assert len(found) == MOST_FAULTS
+    assert {fault.message.split("'")[0] for fault in found} == {"there is no window "}
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.text(), st.binary(), st.text(alphabet="{}[]:-,&*!|>'\"#%@`~ \n\tab<")))
 @example("a: &a\n  b: *a")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -130,6 +131,8 @@ def test_a_template_says_what_the_alert_says(text: str, expected: str) -> None:
         ("{{ severity | time_zone('Mars/Base') }}", "time_zone: 'Mars/Base' is no time zone"),
         ("{{ severity | unit('parsec') }}", "unit: 'parsec' is no unit"),
         ("{{ severity is callable }}", "there is no test 'callable'"),
+        # Jinja2 tells odd by %, which formats where the value is a text: that of the alert would be the format.
+        ("{{ custom.team is odd }}", "there is no test 'odd'"),
         ("{{ severity", "the template is wrong"),
         ("{% if severity %}", "the template is wrong"),
         ("{{ }}", "the template is wrong"),
@@ -199,6 +202,17 @@ def test_no_part_of_a_template_makes_more_than_the_whole_may(text: str) -> None:
     assert len(rendered(text, huge())) <= MOST
 
 
+def test_a_chain_of_long_values_stays_small() -> None:
+    text = "{% if " + " ~ ".join(["custom"] * 900) + " %}a{% endif %}"
+
+    tracemalloc.start()
+    assert rendered(text, huge()) == "a"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 100_000_000
+
+
 def test_names_alone_make_no_more_either() -> None:
     with pytest.raises(Failed, match="it makes more than 20,000 characters"):
         rendered("{{ custom }}{{ custom }}", huge())
@@ -245,6 +259,7 @@ def test_any_text_is_a_template_or_told_and_never_harms(text: str) -> None:
 def test_jinja_is_imported_only_where_a_template_needs_it() -> None:
     code = """
 import sys
+import tracemalloc
 import function_app
 lazy = {"yaml", "msgspec", "jinja2", "zoneinfo"}
 assert not lazy & set(sys.modules), lazy & set(sys.modules)
