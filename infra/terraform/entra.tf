@@ -53,18 +53,18 @@ resource "azuread_service_principal" "bridge" {
   app_role_assignment_required = true
 }
 
-# One in each tenant, and other webhooks may use it: it is taken as it is, and never deleted.
-resource "azuread_service_principal" "azure_monitor" {
-  count        = var.create_entra_application ? 1 : 0
-  client_id    = var.entra_allowed_callers
-  use_existing = true
+# One in each tenant, and other webhooks may use it. As a resource, even with use_existing, `terraform destroy` would try
+# to delete it; where a tenant has none yet, docs/terraform.md has the command that makes it.
+data "azuread_service_principal" "azure_monitor" {
+  count     = var.create_entra_application ? 1 : 0
+  client_id = var.entra_allowed_callers
 }
 
 # This takes the consent of a Cloud Application Administrator.
 resource "azuread_app_role_assignment" "azure_monitor" {
   count               = var.create_entra_application ? 1 : 0
   app_role_id         = azuread_application.bridge[0].app_role_ids["ActionGroupsSecureWebhook"]
-  principal_object_id = azuread_service_principal.azure_monitor[0].object_id
+  principal_object_id = data.azuread_service_principal.azure_monitor[0].object_id
   resource_object_id  = azuread_service_principal.bridge[0].object_id
 }
 

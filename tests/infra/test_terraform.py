@@ -111,6 +111,16 @@ def test_no_secret_is_an_output_or_ends_up_in_the_state() -> None:
     assert secret.attributes["method"] == "PUT"
 
 
+def test_nothing_of_others_is_destroyed_with_the_module() -> None:
+    resources = Module.parse(FILES).of("resource")
+
+    principals = [each for each in resources if each.kind == "azuread_service_principal"]
+    assert [each.labels[1] for each in principals] == ["bridge"]
+    assert not any("use_existing" in each.attributes for each in resources)
+    [group] = [each for each in resources if each.kind == "azurerm_resource_group"]
+    assert group.attributes["count"].text == "var.create_resource_group ? 1 : 0"
+
+
 def _only(blocks: tuple[Block, ...], kind: str) -> Block:
     [found] = [each for each in blocks if each.type == kind]
     return found
