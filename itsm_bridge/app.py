@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.operate.advice import parts_down
+from itsm_bridge.operate.advice import MEANINGS, parts_down
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
@@ -178,7 +178,7 @@ def _built(threads: int) -> Bridge:
     store = AlertTable(table)
     rules = _rules_in_force(StoredRules(table), settings.rules_file)
     troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
-    Recorder(troubles, trouble_table.add)
+    Recorder(troubles, lambda kind, tally: trouble_table.add(kind, tally, over_after=MEANINGS[kind].told_for))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)

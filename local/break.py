@@ -37,8 +37,11 @@ def main() -> int:
             print("No world is up: start one with `make run`.", file=sys.stderr)
             return 1
         broken = _asked(str(world["control"]), _calls(wanted, is_back=is_back))
-    except (BridgeError, requests.RequestException, KeyError) as error:
-        print(f"The world cannot be reached: {error}", file=sys.stderr)
+    except BridgeError as error:
+        print(f"{error}.", file=sys.stderr)
+        return 2
+    except (requests.RequestException, KeyError) as error:
+        print(f"The world does not answer: {type(error).__name__}.", file=sys.stderr)
         return 3
     if not names:
         width = max(map(len, BREAKAGES))

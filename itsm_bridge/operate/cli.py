@@ -238,11 +238,13 @@ def _run_send_test(asked: argparse.Namespace) -> int:
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write", action="store_true", help="also make an incident marked as a test, and resolve it")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_desk(parser)
 
 
 def _run_doctor(asked: argparse.Namespace) -> int:
-    return doctor(Asked(environ=environment(), writes=asked.write), out=sys.stdout, as_json=asked.json)
+    return doctor(
+        Asked(environ=environment(account=asked.account), writes=asked.write), out=sys.stdout, as_json=asked.json
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -29,6 +29,7 @@ from itsm_bridge.servicenow import checkup as servicenow
 from itsm_bridge.servicenow.trial import try_incident
 from itsm_bridge.settings import EntraSettings, Settings, entra_from, servicenow_from, storage_from
 from itsm_bridge.storage import checkup as storage
+from itsm_bridge.troubles import Trouble
 
 #: The parties in the order in which they are printed, and what they are called.
 _PARTIES: Final[Mapping[str, str]] = {
@@ -38,6 +39,9 @@ _PARTIES: Final[Mapping[str, str]] = {
     "servicenow": "ServiceNow",
     "app": "What the app met lately",
 }
+
+#: What no look from outside tells, unless it writes.
+_UNSEEN: Final = frozenset({Trouble.RIGHT_TO_CREATE, Trouble.RIGHT_TO_CHANGE, Trouble.FIELDS})
 
 _KEEPER: Final = "whoever keeps the app"
 #: As many threads as it takes that webhooks and wake-ups do not wait for each other.
@@ -99,7 +103,24 @@ def examined(asked: Asked, report: Report = bool) -> Sequence[Finding]:
     checkups = _checkups(asked)
     with ThreadPoolExecutor(len(checkups)) as pool:
         list(pool.map(lambda each: run(*each), checkups))
+    found["app"] = _not_seen(found["app"], found["servicenow"], writes=asked.writes)
     return [finding for party in _PARTIES for finding in found[party]]
+
+
+def _not_seen(met: Sequence[Finding], seen: Sequence[Finding], *, writes: bool) -> list[Finding]:
+    """Return what the app met, without what the look at ServiceNow tells anyway; what works by now is a warning."""
+    is_broken = any(each.status is Status.BROKEN for each in seen)
+    told = []
+    for each in met:
+        kind = each.check.partition(".")[2]
+        if not kind.startswith("servicenow-"):
+            told.append(each)
+        elif not is_broken:
+            works = bool(seen) and (writes or kind not in _UNSEEN)
+            told.append(
+                replace(each, status=Status.WARNING, message=f"{each.message}; it works now") if works else each
+            )
+    return told
 
 
 def _checkups(asked: Asked) -> Sequence[tuple[str, Callable[[Report], object]]]:

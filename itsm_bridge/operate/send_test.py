@@ -28,7 +28,7 @@ from itsm_bridge.azure_monitor.alert import TEST_SUBSCRIPTION
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.entra.person import token_for
 from itsm_bridge.errors import Unavailable
-from itsm_bridge.operate.exit_status import ACT, DONE, NotUnderstood
+from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, NotUnderstood
 from itsm_bridge.settings import AZNS_AAD_WEBHOOK, is_private
 from itsm_bridge.transport import NoAnswer, Received, Transport
 
@@ -66,7 +66,7 @@ class Target:
 
 
 def send_test(target: Target, *, out: TextIO, as_json: bool, token: Callable[[str], str] = token_for) -> int:
-    """Send one test alert and tell what came of it; 1 if it was refused.
+    """Send one test alert and tell what came of it; 1 if it was refused, 3 if it could not be taken now.
 
     Raises:
         NotUnderstood: nothing says where to send it.
@@ -85,7 +85,9 @@ def send_test(target: Target, *, out: TextIO, as_json: bool, token: Callable[[st
             " `azd env get-value ACTION_GROUP_ID` prints it"
         )
     print(json.dumps(told, indent=2) if as_json else _in_words(told), file=out)
-    return DONE if is_taken else ACT
+    if is_taken:
+        return DONE
+    return NO_ANSWER if told["status"] == HTTPStatus.SERVICE_UNAVAILABLE else ACT
 
 
 def body_of_test(now: datetime) -> Mapping[str, Any]:
@@ -122,6 +124,10 @@ def _posted(url: str, token: str) -> tuple[Mapping[str, Any], bool]:
     told: dict[str, Any] = {"status": answer.status, **content}
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         told["hint"] = _WHO_MAY_CALL
+    if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        told["hint"] = (
+            "Azure Monitor would send it again. `doctor` says what is wrong with settings, storage or Entra ID"
+        )
     return told, answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 
 

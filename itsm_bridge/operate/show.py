@@ -35,15 +35,16 @@ _STATE_NAMES = {str(int(state)): state.name.replace("_", " ").title() for state 
 
 def why(row: Record, now: datetime) -> str:
     """Say in a sentence what happens next with the row, and why."""
+    error = in_words(row.work.last_error)
     if row.work.is_parked:
-        return f"Parked until somebody acts: {row.work.last_error}"
+        return f"Parked until somebody acts: {error}"
     if row.is_settled and row.work.links_later:
         what = f"{row.observed.number} says what Azure Monitor said, and waits for its configuration item. "
-        return what + _what_comes(row, now, f" after: {row.work.last_error}" if row.work.last_error else "")
+        return what + _what_comes(row, now, f" after: {error}" if error else "")
     if row.is_settled:
         what = f"the incident {row.observed.number}" if row.observed.number else "no incident"
         return f"Nothing: {what} is as Azure Monitor's last word wants it."
-    return _what_comes(row, now, f" after: {row.work.last_error}" if row.work.last_error else "")
+    return _what_comes(row, now, f" after: {error}" if error else "")
 
 
 def is_overdue(row: Record, now: datetime) -> bool:
@@ -67,7 +68,10 @@ def resources_of(row: Record) -> Sequence[str]:
 
 
 def in_words(text: str) -> str:
-    """Return a text with the states of incidents by their names."""
+    """Return what a worker noted, with the states of incidents by their names, and nothing said twice in a row."""
+    first, then, second = text.partition("; then ")
+    if then and second in first:
+        text = first
     return _STATE_NUMBER.sub(lambda found: f"in state {_STATE_NAMES.get(found[1], found[1])}", text)
 
 

@@ -12,7 +12,17 @@ from typing import Any, Final
 from itsm_bridge.operate.advice import Meaning, present
 from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.exit_status import ACT, DONE
-from itsm_bridge.operate.show import LONG_WAIT, SHOWN, content, is_overdue, is_waiting_long, table, time_of, titled
+from itsm_bridge.operate.show import (
+    LONG_WAIT,
+    SHOWN,
+    content,
+    in_words,
+    is_overdue,
+    is_waiting_long,
+    table,
+    time_of,
+    titled,
+)
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.storage.listing import RowState
 from itsm_bridge.troubles import Tally, Trouble
@@ -42,7 +52,7 @@ def status(desk: Desk) -> int:
         parts.append("\n".join([screen.bold("What goes wrong"), *lines]))
     if waiting:
         oldest = waiting[0]
-        error = f": {oldest.work.last_error}" if oldest.work.last_error else ""
+        error = f": {in_words(oldest.work.last_error)}" if oldest.work.last_error else ""
         minutes = int(LONG_WAIT.total_seconds() // 60)
         told = f"{len(waiting)} waiting longer than {minutes} minutes for their incidents, the oldest since"
         parts.append(screen.wrapped(f"{told} {time_of(oldest.desired.changed_at)}{error}"))

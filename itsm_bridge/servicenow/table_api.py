@@ -221,8 +221,10 @@ class TableApi:
         if answer.effect is Effect.CONFIRMED:
             return answer
         advice = advice_for(request.method, request.table, answer, way=self._credentials.way)
-        # ServiceNow's own words may quote a field, so that they are for the log and the row of the alert alone.
-        self._count(advice, f"{request}: {answer.status or answer.reason}")
+        # A configuration item is looked for in so little time that no answer says nothing of the instance.
+        if not (advice is AWAY and request.table != "incident"):
+            # ServiceNow's own words may quote a field, so that they are for the log and the row of the alert alone.
+            self._count(advice, f"{request}: {answer.status or answer.reason}")
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             log.error("%s: %s%s", request, answer.reason, f"; {advice}" if advice else "")
         raise _error_of(request, answer, advice)

@@ -73,6 +73,10 @@ def _connected_queue(settings: StorageSettings, name: str) -> QueueClient:
     return QueueClient(settings.queue_service_uri, name, credential=_credential(settings), **options)
 
 
+class NotPermitted(Unavailable):
+    """Who asks is not signed in, or lacks a role; somebody else, as the app itself, may have it."""
+
+
 @contextmanager
 def answering(what: str) -> Iterator[None]:
     """Translate the errors of the libraries in the block, except the answers that a caller acts upon.
@@ -85,7 +89,8 @@ def answering(what: str) -> Iterator[None]:
     except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
         raise
     except AzureError as error:
-        raise Unavailable(_told(what, error)) from error
+        kind = NotPermitted if _is_of_the_person(error) else Unavailable
+        raise kind(_told(what, error)) from error
 
 
 def created_if_absent(call: Callable[[], _T], *, create: Callable[[], object], absent: str) -> _T:
@@ -113,6 +118,12 @@ _REFUSALS: Mapping[str, str] = {
     "AccountIsDisabled": "the account is disabled",
 }
 _NOT_SIGNED_IN = "nobody is signed in who may ask: `az login` signs a person in, the app needs its identity"
+
+
+def _is_of_the_person(error: AzureError) -> bool:
+    if isinstance(error, ClientAuthenticationError) and error.response is None:
+        return True
+    return isinstance(error, HttpResponseError) and _code_of(error) == "AuthorizationPermissionMismatch"
 
 
 def _told(what: str, error: AzureError) -> str:

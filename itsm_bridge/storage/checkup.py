@@ -18,7 +18,14 @@ from azure.storage.queue import QueueClient
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.finding import Report, broken, ok, warning
 from itsm_bridge.settings import StorageSettings
-from itsm_bridge.storage.account import answering, connect_poison_queue, connect_queue, connect_table, created_if_absent
+from itsm_bridge.storage.account import (
+    NotPermitted,
+    answering,
+    connect_poison_queue,
+    connect_queue,
+    connect_table,
+    created_if_absent,
+)
 
 _PARTITION: Final = "doctor"
 #: Seconds for which the message of the test stays invisible, and after which it is gone whatever happens.
@@ -42,6 +49,11 @@ def examine(settings: StorageSettings, report: Report) -> None:
 def _report(report: Report, check: str, run: Callable[[], str], message: str) -> None:
     try:
         fault = run()
+    except NotPermitted as error:
+        report(
+            warning(check, f"not looked at: {error}", "whoever runs doctor needs a role of their own; the app has its")
+        )
+        return
     except Unavailable as error:
         report(broken(check, str(error), _REMEDY))
         return

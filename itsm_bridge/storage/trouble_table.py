@@ -20,9 +20,6 @@ from itsm_bridge.troubles import Tally, Trouble
 
 PARTITION: Final = "troubles"
 
-#: A trouble that was not met for so long is over: the next time it is counted from 1.
-OVER_AFTER: Final = timedelta(hours=24)
-
 _ATTEMPTS = 5
 
 
@@ -32,8 +29,8 @@ class TroubleTable:
     def __init__(self, table: TableClient) -> None:
         self._table = table
 
-    def add(self, trouble: Trouble, tally: Tally) -> None:
-        """Add what one process counted.
+    def add(self, trouble: Trouble, tally: Tally, *, over_after: timedelta) -> None:
+        """Add what one process counted; a trouble that was not met for `over_after` is counted from the beginning.
 
         Raises:
             Conflict: other processes kept changing the row.
@@ -42,7 +39,9 @@ class TroubleTable:
         for _ in range(_ATTEMPTS):
             with answering("the table"), suppress(ResourceExistsError, ResourceModifiedError):
                 created_if_absent(
-                    lambda: self._written(trouble, tally), create=self._table.create_table, absent="TableNotFound"
+                    lambda: self._written(trouble, tally, over_after),
+                    create=self._table.create_table,
+                    absent="TableNotFound",
                 )
                 return
         raise Conflict(f"the row of {trouble} keeps changing")
@@ -71,14 +70,14 @@ class TroubleTable:
             with answering("the table"), suppress(ResourceNotFoundError):
                 self._table.delete_entity(PARTITION, str(trouble))
 
-    def _written(self, trouble: Trouble, tally: Tally) -> None:
+    def _written(self, trouble: Trouble, tally: Tally, over_after: timedelta) -> None:
         try:
             row = self._table.get_entity(PARTITION, str(trouble))
         except ResourceNotFoundError:
             self._table.create_entity(_row(trouble, tally))
             return
         known = _tally(row)
-        if tally.last_at - known.last_at < OVER_AFTER:
+        if tally.first_at - known.last_at < over_after:
             tally = known.plus(tally)
         self._table.update_entity(
             _row(trouble, tally),

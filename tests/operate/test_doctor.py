@@ -4,9 +4,9 @@ import io
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ from local.servicenow.glide import SysIds
 from local.servicenow.instance import ServiceNowStandIn
 
 ROLE = "ActionGroupsSecureWebhook"
+DAY = timedelta(days=1)
 
 
 @dataclass(kw_only=True)
@@ -246,27 +247,41 @@ def test_an_address_that_is_no_instance_is_told(parts: Parts) -> None:
     assert_alone(found, "servicenow.reachable", "is no ServiceNow instance", "SERVICENOW_INSTANCE_URL")
 
 
+@contextmanager
+def refusing_account(code: str) -> Iterator[str]:
+    """Serve an account that refuses every request; yield its connection string."""
+    server = HttpServer(0, lambda _: Answer(status=403, headers={"x-ms-error-code": code}))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    account = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;"
+    try:
+        yield f"{account}TableEndpoint={server.url}/a;QueueEndpoint={server.url}/a;"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_person_without_a_role_is_told_so_and_the_account_is_not_called_broken(parts: Parts) -> None:
+    with refusing_account("AuthorizationPermissionMismatch") as account:
+        found = look(parts, {"AzureWebJobsStorage": account})
+
+    assert named(found) == {}
+    told = named(found, Status.WARNING)
+    assert all("Storage Table Data Contributor" in told[check].message for check in ("storage.table", "storage.queue"))
+
+
 @pytest.mark.parametrize(
     ("code", "meaning"),
     [
         ("AuthenticationFailed", "the key or the signature is wrong"),
-        ("AuthorizationPermissionMismatch", "Storage Table Data Contributor"),
         ("AuthorizationFailure", "its firewall does not let this address in"),
         ("KeyBasedAuthenticationNotPermitted", "AzureWebJobsStorage__accountName"),
     ],
 )
 def test_an_account_that_refuses_us_says_why(code: str, meaning: str, parts: Parts) -> None:
-    server = HttpServer(0, lambda _: Answer(status=403, headers={"x-ms-error-code": code}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    account = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;"
-    account += f"TableEndpoint={server.url}/a;QueueEndpoint={server.url}/a;"
-    try:
+    with refusing_account(code) as account:
         found = look(parts, {"AzureWebJobsStorage": account})
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
     assert set(named(found)) == {"storage.table", "storage.queue"}
     assert all(meaning in each.message and code in each.message for each in named(found).values())
@@ -277,9 +292,32 @@ def test_an_account_that_refuses_us_says_why(code: str, meaning: str, parts: Par
 def test_calls_that_the_app_refused_are_told(trouble: Trouble, parts: Parts) -> None:
     now = datetime.now(UTC)
     with TableClient.from_connection_string(parts.azurite.connection_string, TABLE) as rows:
-        TroubleTable(rows).add(trouble, Tally(count=3, first_at=now, last_at=now, detail="audience 'x'"))
+        tally = Tally(count=3, first_at=now, last_at=now, detail="audience 'x'")
+        TroubleTable(rows).add(trouble, tally, over_after=DAY)
 
     assert_alone(look(parts), f"app.{trouble}", "were refused", "status --acknowledge")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "breakage", "writes", "status"),
+    [
+        (Trouble.RIGHT_TO_CREATE, "", False, Status.BROKEN),
+        (Trouble.RIGHT_TO_CREATE, "", True, Status.WARNING),
+        (Trouble.SIGN_IN, "", False, Status.WARNING),
+        (Trouble.SIGN_IN, "wrong-secret", False, None),
+    ],
+)
+def test_what_the_app_met_with_servicenow_is_told_if_the_look_does_not_tell_it(
+    trouble: Trouble, breakage: str, writes: bool, status: Status | None, parts: Parts
+) -> None:
+    now = datetime.now(UTC)
+    with TableClient.from_connection_string(parts.azurite.connection_string, TABLE) as rows:
+        tally = Tally(count=3, first_at=now, last_at=now, detail="")
+        TroubleTable(rows).add(trouble, tally, over_after=DAY)
+    with broken(parts, breakage) if breakage else nullcontext():
+        found = look(parts, writes=writes)
+
+    assert next((each.status for each in found if each.check == f"app.{trouble}"), None) is status
 
 
 def test_wake_ups_that_failed_for_good_are_told(parts: Parts) -> None:

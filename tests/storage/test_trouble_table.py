@@ -11,10 +11,12 @@ from azure.data.tables import TableClient
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.listing import Listing
-from itsm_bridge.storage.trouble_table import OVER_AFTER, TroubleTable
+from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.troubles import Tally, Trouble
 from local.azurite import Azurite
 from tests.builders import HOUR, MINUTE, NOW, record
+
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -34,8 +36,8 @@ def test_nothing_is_known_where_there_is_no_table(rows: TableClient) -> None:
 def test_counts_add_up_and_the_last_detail_stays(rows: TableClient) -> None:
     table = TroubleTable(rows)
     for minutes, detail in enumerate(["first", "second"]):
-        table.add(Trouble.ROLE, tally(2, after=minutes * MINUTE, detail=detail))
-    table.add(Trouble.SIGN_IN, tally())
+        table.add(Trouble.ROLE, tally(2, after=minutes * MINUTE, detail=detail), over_after=DAY)
+    table.add(Trouble.SIGN_IN, tally(), over_after=DAY)
 
     assert table.known() == {
         Trouble.ROLE: Tally(count=4, first_at=NOW, last_at=NOW + MINUTE, detail="second"),
@@ -45,23 +47,23 @@ def test_counts_add_up_and_the_last_detail_stays(rows: TableClient) -> None:
 
 def test_a_trouble_that_was_long_over_is_counted_anew(rows: TableClient) -> None:
     table = TroubleTable(rows)
-    table.add(Trouble.ROLE, tally(100))
-    table.add(Trouble.ROLE, tally(after=OVER_AFTER + HOUR))
+    table.add(Trouble.ROLE, tally(100), over_after=DAY)
+    table.add(Trouble.ROLE, tally(after=25 * HOUR), over_after=DAY)
 
     assert table.known()[Trouble.ROLE].count == 1
 
 
 def test_processes_that_count_at_once_lose_nothing(rows: TableClient) -> None:
     tables = [TroubleTable(rows) for _ in range(3)]
-    tables[0].add(Trouble.ROLE, tally())
+    tables[0].add(Trouble.ROLE, tally(), over_after=DAY)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda table: table.add(Trouble.ROLE, tally(5)), tables))
+        list(pool.map(lambda table: table.add(Trouble.ROLE, tally(5), over_after=DAY), tables))
 
     assert tables[0].known()[Trouble.ROLE].count == 16
 
 
 def test_the_rows_are_no_alerts(rows: TableClient) -> None:
-    TroubleTable(rows).add(Trouble.ROLE, tally())
+    TroubleTable(rows).add(Trouble.ROLE, tally(), over_after=DAY)
     AlertTable(rows).insert(record())
 
     listing = Listing(rows)
@@ -74,7 +76,7 @@ def test_the_rows_are_no_alerts(rows: TableClient) -> None:
 
 def test_a_kind_of_a_newer_version_is_left_out(rows: TableClient) -> None:
     table = TroubleTable(rows)
-    table.add(Trouble.ROLE, tally())
+    table.add(Trouble.ROLE, tally(), over_after=DAY)
     rows.create_entity({"PartitionKey": "troubles", "RowKey": "something-new", "count": 1})
 
     assert list(table.known()) == [Trouble.ROLE]
@@ -82,7 +84,7 @@ def test_a_kind_of_a_newer_version_is_left_out(rows: TableClient) -> None:
 
 def test_what_is_acknowledged_is_gone(rows: TableClient) -> None:
     table = TroubleTable(rows)
-    table.add(Trouble.ROLE, tally())
+    table.add(Trouble.ROLE, tally(), over_after=DAY)
 
     table.clear()
     table.clear()
@@ -95,6 +97,6 @@ def test_a_table_that_does_not_answer_is_told() -> None:
     with TableClient.from_connection_string(nobody, "alerts", retry_total=0) as rows:
         table = TroubleTable(rows)
         with pytest.raises(Unavailable):
-            table.add(Trouble.ROLE, tally())
+            table.add(Trouble.ROLE, tally(), over_after=DAY)
         with pytest.raises(Unavailable):
             table.known()
