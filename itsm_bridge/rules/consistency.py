@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, time
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from itsm_bridge.rules import checks
 from itsm_bridge.rules.faults import Fault, Trouble, quoted, suggestion
@@ -16,6 +16,8 @@ from itsm_bridge.rules.templates import trouble_of_template
 
 #: What a rule has to say, or it is of no use.
 _SAYING = frozenset({"severity", "set", "action", "lifecycle", "correlate", "storm"})
+#: With how many names of windows a wrong one is compared.
+_COMPARED = 100
 _HINT_WINDOW = "from and to, or days, or cron and lasts"
 
 
@@ -79,7 +81,11 @@ def _of_match(match: Node | None, windows: dict[str, None]) -> Iterator[Fault]:
     during = match.get("during")
     for name in during.items if isinstance(during, Items) else [during]:
         if isinstance(name, Scalar) and name.text not in windows:
-            hint = suggestion(name.text, windows) if windows else f"add it under windows, with {_HINT_WINDOW}"
+            hint = (
+                suggestion(name.text, islice(windows, _COMPARED))
+                if windows
+                else f"add it under windows, with {_HINT_WINDOW}"
+            )
             yield _fault(name, f"there is no window {quoted(name.text)}", hint)
     other = match.get("not")
     if isinstance(other, Mapping) and not other.entries:

@@ -1,7 +1,5 @@
 """Templates have the words of the alert and no power: what is not harmless is found when the file is checked."""
 
-import subprocess
-import sys
 import tracemalloc
 from contextlib import suppress
 from typing import Any
@@ -152,16 +150,15 @@ def test_what_a_template_cannot_do_is_told_at_once(text: str, message: str) -> N
     assert trouble.message.startswith(message), trouble
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_every_name_has_a_text_for_every_alert(name: str, sample: str) -> None:
-    shape = NAMES[name]
-    names = [f"{name}.{each}" for each in shape.fields if each] or [name]
-
+def test_every_name_has_a_text_for_every_alert(sample: str) -> None:
     found = values(sample)
+    paths: list[tuple[str, ...]] = [
+        (name, each) for name, shape in NAMES.items() for each in shape.fields if shape.kind == "object"
+    ]
 
-    for each in names:
-        assert isinstance(any_template_of(f"{{{{ {each} }}}}").render(found), str)
+    for path in (*paths, *((name,) for name in NAMES)):
+        assert isinstance(any_template_of(f"{{{{ {'.'.join(path)} }}}}").render(found), str)
 
 
 @pytest.mark.parametrize(
@@ -254,23 +251,3 @@ def test_any_text_is_a_template_or_told_and_never_harms(text: str) -> None:
     if trouble_of_template(text) is None:
         with suppress(Failed):
             assert len(any_template_of(text).render(values())) <= MOST
-
-
-def test_jinja_is_imported_only_where_a_template_needs_it() -> None:
-    code = """
-import sys
-import tracemalloc
-import function_app
-lazy = {"yaml", "msgspec", "jinja2", "zoneinfo"}
-assert not lazy & set(sys.modules), lazy & set(sys.modules)
-from itsm_bridge import app
-app.built_in_rules()
-text = 'version: 1\\nrules: [{ name: a, set: { category: "{{ severity }} of {{ resource.name }}" } }]'
-app.compile_rules(text)
-assert "jinja2" not in sys.modules
-app.compile_rules(text.replace("severity }}", "severity | lower }}"))
-assert "jinja2" in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
