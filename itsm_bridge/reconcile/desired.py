@@ -116,8 +116,8 @@ class Desired:
 
     @property
     def count(self) -> int:
-        """How many alerts the incident stands for."""
-        return len(self.signals) + self.forgotten
+        """How many alerts the incident stands for: those that fired, as far as we know."""
+        return sum(signal.is_firing or bool(signal.fields) for signal in self.signals.values()) + self.forgotten
 
     @property
     def stands_for_several(self) -> bool:

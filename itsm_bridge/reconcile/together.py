@@ -30,14 +30,14 @@ class _Waiting:
     change: Change
     is_done: bool = False
     row: Record | None = None
-    error: BridgeError | None = None
+    error: Exception | None = None
 
     def changed(self, row: Record | None) -> Record | None:
         """Return the row with this change, or as it is if that failed."""
         self.error = None
         try:
             return self.change(row) or row
-        except BridgeError as error:
+        except Exception as error:  # noqa: BLE001 - it is raised again by the thread whose change failed
             self.error = error
             return row
 
@@ -72,7 +72,7 @@ class Together:
                 raise Unavailable(f"the row {key} is changed by too many at once")
             try:
                 if not mine.is_done:
-                    self._change_for_all(key, line)
+                    self._change_for_all(key, line, mine)
             finally:
                 line.turn.release()
         if mine.error is not None:
@@ -83,9 +83,11 @@ class Together:
         """Take the turn, waiting for it at most `wait`; return whether it was taken."""
         return turn.acquire(timeout=wait.total_seconds())
 
-    def _change_for_all(self, key: str, line: _Line) -> None:
+    def _change_for_all(self, key: str, line: _Line, mine: _Waiting) -> None:
         with self._lock:
             batch, line.waiting = line.waiting, []
+        if mine not in batch:  # the thread that took it along failed
+            batch.append(mine)
 
         def all_changes(row: Record | None) -> Record | None:
             for each in batch:

@@ -47,7 +47,7 @@ def _rank(signal: Signal) -> tuple[str, str]:
 
 
 def _newest_first(desired: Desired, *, is_firing: bool) -> Sequence[Signal]:
-    chosen = [signal for signal in desired.signals.values() if signal.is_firing is is_firing]
+    chosen = [signal for signal in desired.signals.values() if signal.fields and signal.is_firing is is_firing]
     return sorted(chosen, key=lambda signal: signal.revision, reverse=True)
 
 
@@ -81,5 +81,5 @@ def _listed(label: str, signals: Sequence[Signal], *, most: int) -> Sequence[str
 
 def _line(signal: Signal) -> str:
     since = utc_text(signal.began_at or signal.at) if signal.is_firing else ""
-    said = signal.fields.get("short_description") or "an alert that is over"
+    said = signal.fields.get("short_description", "an alert")
     return f"- {clip(said, _LINE)}" + (f", since {since}" if since else "")

@@ -45,10 +45,10 @@ def content_of(ruling: Ruling) -> Content:
     }
     texts = {name: fitted(name, text) for name, text in fields.items()}
     # What a rule sets is kept up to date like our own fields, until a person edits it.
-    kept = {*OWNED_FIELDS, *ruling.fields}
+    kept = dict.fromkeys((*OWNED_FIELDS, *ruling.fields))
     named = {*ruling.fields, *ruling.references}
     return Content(
-        fields={name: text for name, text in texts.items() if name in kept},
+        fields={name: texts[name] for name in kept if name in texts},
         fields_at_creation={name: text for name, text in texts.items() if name not in kept},
         links={
             **{name: (f"{each.field}={each.value}",) for name, each in ruling.references.items()},

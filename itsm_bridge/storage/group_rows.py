@@ -11,6 +11,7 @@ older one leaves the alert alone.
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,16 +20,22 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableClient, TableEntity, UpdateMode
 
-from itsm_bridge.errors import Conflict, Damaged
+from itsm_bridge.errors import Conflict, Damaged, Unavailable
 from itsm_bridge.reconcile.gathering import Gathering
 from itsm_bridge.storage.account import answering, created_if_absent
 from itsm_bridge.storage.row_format import NEEDS_VERSION_WITH_RULES, partition_of
 
 _T = TypeVar("_T")
 
+log = logging.getLogger(__name__)
+
 #: The column of a row that leads to a group.
 LEADS_TO = "leads_to"
 _GATHERING = "group-"
+
+#: How often a row may come and go before it is given up.
+_ATTEMPTS = 3
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 #: Seconds for a page of a scan; storage itself ends it after 5.
 _SCAN_PATIENCE = 10
@@ -91,22 +98,33 @@ class GroupRows:
             Unavailable: the table did not answer; the row may or may not have been written.
         """
         row = leading_row(key, to=to, now=datetime.now(UTC))
-        try:
-            self._asked(lambda: self._table.create_entity(row))
-        except ResourceExistsError:
-            found = self._entity(partition_of(key), key)
-            # If it was purged right now, it leads where the next attempt says.
-            return to if found is None else str(found.get(LEADS_TO, key))
-        return to
+        for _ in range(_ATTEMPTS):
+            try:
+                self._asked(lambda: self._table.create_entity(row))
+            except ResourceExistsError:
+                found = self._entity(partition_of(key), key)
+                if found is not None:
+                    return str(found.get(LEADS_TO, key))
+            else:
+                return to
+        raise Unavailable(f"the row {key} comes and goes")
 
     def gathering(self, group: str) -> Gathering | None:
-        """Return who joined a group lately, None if nobody did; a row that cannot be read is none.
+        """Return who joined a group lately, None if nobody did. A row that cannot be read says nobody.
 
         Raises:
             Unavailable: the table did not answer.
         """
         entity = self._entity(partition_of(group), f"{_GATHERING}{group}")
-        return gathering_from(entity, etag=_etag_of(entity)) if entity else None
+        if entity is None:
+            return None
+        try:
+            return gathering_from(entity, etag=_etag_of(entity))
+        except Damaged as error:
+            # It is written anew: no alert may be refused for it. Its next incident must not be one that it had.
+            log.error("%s; it begins anew", error)
+            now = datetime.now(UTC)
+            return Gathering(group=group, number=int(now.timestamp()), last_at=_LONG_AGO, etag=_etag_of(entity))
 
     def gather(self, gathering: Gathering) -> None:
         """Write who joined a group lately, unless that changed since it was read.
@@ -152,9 +170,12 @@ class GroupRows:
                     if group and group not in groups:
                         groups[group] = self._entity(partition_of(group), group) is not None
                     if not groups.get(group):
-                        self._table.delete_entity(entity)
+                        self._table.delete_entity(
+                            entity, etag=_etag_of(entity), match_condition=MatchConditions.IfNotModified
+                        )
                         deleted += 1
-            except ResourceNotFoundError:
+            except (ResourceModifiedError, ResourceNotFoundError):
+                # Another process was faster, or an alert joined right now; the rest has time until the next hour.
                 return deleted
         return deleted
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.data.tables import UpdateMode
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.reconcile.attempt import Outcome
@@ -303,17 +304,30 @@ class TestTogether:
         assert world.row(MACHINE.key).desired.count == 40
         assert len(world.instance.incidents) == 1
 
-    def test_a_change_that_fails_fails_alone(self, world: Rig) -> None:
-        telling = world.reconciler._intake._together
+    @pytest.mark.parametrize("error", [Unavailable("too late"), KeyError("a bug")])
+    def test_a_change_that_fails_fails_alone(self, world: Rig, error: Exception) -> None:
+        """Those that are written together with it are none the worse."""
+        together = world.reconciler._intake._together
+        both = threading.Barrier(2)
 
         def failing(_: Record | None) -> Record | None:
-            raise Unavailable("too late")
+            raise error
 
-        with pytest.raises(Unavailable):
-            telling.swap(MACHINE.key, failing, deadline=world.within(INLINE_BUDGET))
-        world.receive(fired(1))
+        def change(failed: bool) -> type[Exception] | None:
+            both.wait()
+            try:
+                if failed:
+                    together.swap(MACHINE.key, failing, deadline=world.within(INLINE_BUDGET))
+                else:
+                    world.receive(fired(1))
+            except Exception as caught:  # noqa: BLE001 - the error is what is looked at
+                return type(caught)
+            return None
 
-        assert len(world.instance.incidents) == 1
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(change, [True, False]))
+
+        assert (results, len(world.instance.incidents)) == ([type(error), None], 1)
 
 
 class TestCrowd:
@@ -347,6 +361,26 @@ class TestCrowd:
 
 def _merged(row: Record, news: News) -> Record:
     return merge(row, news, NOW)
+
+
+def test_an_end_that_came_without_its_beginning_is_not_counted(world: Rig) -> None:
+    for each in (ended(9), fired(1)):
+        world.receive(each)
+
+    assert shown(world)[1] == "Sev3: disk 1 is full on vm-web-01"
+
+
+def test_a_gathering_that_cannot_be_read_refuses_no_alert(world: Rig) -> None:
+    hourly = Group(key="ab" * 32, shared=Shared.RULE, name="backup", within=HOUR)
+    world.receive(fired(1, group=hourly))
+    table = world.store._table
+    entity = table.get_entity("ab", f"group-{hourly.key}")
+    table.update_entity({**entity, "joined": "{"}, mode=UpdateMode.REPLACE)
+
+    results = [world.receive(fired(number, group=hourly)).outcome for number in (2, 3)]
+
+    assert results == [Outcome.CREATED, Outcome.UPDATED]
+    assert len(world.instance.incidents) == 2
 
 
 def test_what_leads_to_a_group_that_is_gone_is_purged_with_it(world: Rig) -> None:

@@ -228,8 +228,8 @@ def test_what_rules_set_is_made_harmless_and_fitted_as_our_own_text_is() -> None
 
     assert content.fields["short_description"] == "(code)\u2039b>Percentage CPU above 90 % on vm-web-01 ?(/code)"
     assert content.fields["description"] == "\u2039i>x"
-    assert content.fields_at_creation["category"] == "?"
-    assert len(content.fields_at_creation["correlation_display"]) == 100
+    assert content.fields["category"] == "?"
+    assert len(content.fields["correlation_display"]) == 100
 
 
 def test_a_title_of_a_rule_keeps_the_mark_of_a_test() -> None:
@@ -251,7 +251,7 @@ def test_a_headline_that_the_title_of_a_rule_lacks_is_told_in_the_description() 
 def test_a_configuration_item_that_a_rule_names_is_not_looked_for() -> None:
     content = content_of(ruling(METRIC, "set: { cmdb_ci: 0123456789abcdef0123456789abcdef }"))
 
-    assert content.fields_at_creation["cmdb_ci"] == "0123456789abcdef0123456789abcdef"
+    assert content.fields["cmdb_ci"] == "0123456789abcdef0123456789abcdef"
     assert content.links == {"configuration_item": ()}
 
 
