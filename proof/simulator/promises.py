@@ -30,6 +30,7 @@ from itsm_bridge.reconcile.record import SETTLE_TIME, Record
 from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
 from itsm_bridge.servicenow.incident import IncidentState
 from proof.simulator.azure import Role, Word
+from proof.simulator.joining import Joining, begins_alone
 from proof.simulator.memory import Change, Row
 from proof.simulator.oracle import _MOST_OPTIONAL, Act, Coming, Oracle, Story, Told, _fires
 from proof.simulator.processes import Cloud
@@ -122,6 +123,7 @@ class Promises(Oracle):
             self._judge_hold(key, story)
         for key in dict.fromkeys(each.row.key for each in self._creations):
             self._judge_incidents_of(key)
+        self.faults += Joining(self.stories, self._homes, self.skew).faults()
         self._judge_all_notes()
         return self.faults
 
@@ -162,7 +164,7 @@ class Promises(Oracle):
         for home in homes - {key}:
             if home not in plain and not may_be_timed:
                 self.fault(f"{key[:4]} is in an incident of {home[:4]}, where no rule puts it")
-        is_placed = _begins_alone(story) and not any(said.ignored_by for said in begins)
+        is_placed = begins_alone(story) and not any(said.ignored_by for said in begins)
         if is_placed and storms == {None} and len(groups) == 1 and len(plain) == 1 and key in homes:
             self.fault(f"{key[:4]} has an incident of its own beside its group")
 
@@ -181,7 +183,7 @@ class Promises(Oracle):
                 states = [row.state for row in self.instance.of(home)]
                 self.fault(f"LOST: {key[:4]} fires and the incidents of {home[:4]} are in states {states}")
         never_held = not any(each.hold for each in lifecycles)
-        if never_held and _begins_alone(story) and not acts.acts and not homes:
+        if never_held and begins_alone(story) and not acts.acts and not homes:
             self.fault(f"LOST: {key[:4]} fired and no incident tells of it")
 
     def _judge_hold(self, key: str, story: Story) -> None:
@@ -374,16 +376,6 @@ def _is_in_order(story: Story) -> bool:
         return False
     moments = [moment for told in story.came for moment in (told.came_at, told.answered_at)]
     return moments == sorted(moment for moment in moments if moment is not None)
-
-
-def _begins_alone(story: Story) -> bool:
-    """Whether the first word that came was a beginning that counts, and was answered before another one came."""
-    came = sorted(story.came, key=_at)
-    if not came or not came[0].word.begins or came[0].comings[0].answered_at is None:
-        return False
-    if came[0].comings[0].said.ignored_by:
-        return False
-    return all(_at(each) > came[0].comings[0].answered_at for each in came[1:])
 
 
 def _fired_all_the_time(story: Story, *, since: datetime, until: datetime) -> bool:
