@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from itsm_bridge.reconcile.gathering import Group
 from proof.simulator.oracle import Coming, Story
+from proof.simulator.stories import begins_alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +105,6 @@ class Joining:
                 )
             )
         return joins
-
-
-def begins_alone(story: Story) -> bool:
-    """Whether the first word that came was a beginning that counts, and was answered before another one came."""
-    came = sorted((each for each in story.came if each.came_at is not None), key=lambda each: each.comings[0].at)
-    if not came or not came[0].word.begins:
-        return False
-    first = came[0].comings[0]
-    if first.answered_at is None or first.said.ignored_by:
-        return False
-    return all(each.comings[0].at > first.answered_at for each in came[1:])
 
 
 def _beginnings(story: Story) -> Iterator[Coming]:
