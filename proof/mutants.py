@@ -271,7 +271,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="an ignored end is forgotten when its beginning comes late",
         file="itsm_bridge/reconcile/merge.py",
-        before="at=before.at if news.opens else _later(before.at, news.at),",
+        before="at=_later(before.at, news.at) if news.closes and not news.opens else before.at,",
         after="at=before.at,",
         operators="lifecycles",
     ),

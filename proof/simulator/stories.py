@@ -53,8 +53,10 @@ def runs(story: Story) -> Iterator[Run]:
 
 
 def is_in_order(story: Story) -> bool:
-    """Whether each word was answered at once, and before the next one came."""
+    """Whether each word was answered at once, and before the next one came, and counted from then on if ever."""
     if not all(told.comings[0].answered_at for told in story.came):
+        return False
+    if any(counted(told) and told.comings[0] not in counted(told) for told in story.came):
         return False
     moments = [moment for told in story.came for moment in (told.came_at, told.answered_at)]
     return moments == sorted(moment for moment in moments if moment is not None)
