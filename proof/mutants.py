@@ -199,6 +199,13 @@ MUTANTS: tuple[Mutant, ...] = (
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
+        name="what is asked for during a write is taken for a person's if its own answer is lost",
+        file="itsm_bridge/reconcile/record.py",
+        before="return row if row.desired.fields == sent.desired.fields else row.asking()",
+        after="return row",
+        suite=_pytest("tests/reconcile/test_record.py"),
+    ),
+    Mutant(
         name="an alert of a group leaves no trace under its own key",
         file="itsm_bridge/reconcile/placing.py",
         before="return self._store.lead(news.key, to=group_key) if group_key else news.key",
