@@ -33,6 +33,8 @@ class Mutant:
     after: str
     #: Arguments of Python that must fail; () for the simulator.
     suite: tuple[str, ...] = ()
+    #: What operators' rules speak of in every history of the simulator; "" for the usual mixture.
+    operators: str = ""
 
 
 def _pytest(path: str) -> tuple[str, ...]:
@@ -197,6 +199,125 @@ MUTANTS: tuple[Mutant, ...] = (
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
+        name="what is asked for during a write is taken for a person's if its own answer is lost",
+        file="itsm_bridge/reconcile/record.py",
+        before="return row if row.desired.fields == sent.desired.fields else row.asking()",
+        after="return row",
+        suite=_pytest("tests/reconcile/test_record.py"),
+    ),
+    Mutant(
+        name="an alert of a group leaves no trace under its own key",
+        file="itsm_bridge/reconcile/placing.py",
+        before="return self._store.lead(news.key, to=group_key) if group_key else news.key",
+        after="return group_key or news.key",
+        operators="groups",
+    ),
+    Mutant(
+        name="a change of rules places an alert anew",
+        file="itsm_bridge/reconcile/placing.py",
+        before="return self._store.lead(news.key, to=group_key) if group_key else news.key",
+        after="return (self._store.lead(news.key, to=group_key) and group_key) if group_key else news.key",
+        operators="groups",
+    ),
+    Mutant(
+        name="a group is joined however late",
+        file="itsm_bridge/reconcile/gathering.py",
+        before="    if group.shared is not Shared.STORM and not is_fresh:\n",
+        after="    if known is None:\n",
+        operators="groups",
+    ),
+    Mutant(
+        name="a storm counts a repetition",
+        file="itsm_bridge/reconcile/gathering.py",
+        before="    if own_key in dict(before.joined):\n",
+        after="    if False:\n",
+        operators="groups",
+    ),
+    Mutant(
+        name="a storm begins one alert too late",
+        file="itsm_bridge/reconcile/gathering.py",
+        before="lately > group.more_than:",
+        after="lately > group.more_than + 1:",
+        operators="groups",
+    ),
+    Mutant(
+        name="the end of one alert ends the incident of all",
+        file="itsm_bridge/reconcile/desired.py",
+        before="return any(signal.is_firing for signal in self.signals.values())",
+        after="return _latest(self.signals.values()).is_firing",
+        operators="groups",
+    ),
+    Mutant(
+        name="a hold is over with any wake-up",
+        file="itsm_bridge/reconcile/plan.py",
+        before="    if record.is_on_hold(now) and record.desired.is_firing:\n",
+        after="    if False:\n",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="the end of another alert ends a hold",
+        file="itsm_bridge/reconcile/merge.py",
+        before="held_until = before.desired.held_until if still_fires and not news.opens else _held_until(",
+        after="held_until = _held_until(",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="what is over before its hold is told all the same",
+        file="itsm_bridge/reconcile/merge.py",
+        before="    if before.is_on_hold(now) and not still_fires:\n",
+        after="    if False:\n",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="the ignored end of what has an incident is dropped",
+        file="itsm_bridge/reconcile/merge.py",
+        before="return not has_incident and bool(",
+        after="return bool(",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="an ignored end is forgotten when its beginning comes late",
+        file="itsm_bridge/reconcile/merge.py",
+        before="at=_later(before.at, news.at) if news.closes and not news.opens else before.at,",
+        after="at=before.at,",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="what our clock ends is not told",
+        file="itsm_bridge/reconcile/merge.py",
+        before="return _anew(ended, firing_count=record.desired.firing_count, now=now)\n\n\ndef _is_ignored",
+        after="return ended\n\n\ndef _is_ignored",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="what is left to people is resolved",
+        file="itsm_bridge/reconcile/plan.py",
+        before="resolves = record.desired.lifecycle.auto_resolve is AutoResolve.RESOLVE or record.desired.is_expired",
+        after="resolves = True",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="what was resolved long ago is reopened",
+        file="itsm_bridge/reconcile/plan.py",
+        before="    if observed.is_resolved and _is_stale(",
+        after="    if False and _is_stale(",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="another incident follows a closed one against all rules",
+        file="itsm_bridge/reconcile/plan.py",
+        before="    if observed.is_closed and lifecycle.after_closed is AfterClosed.NOTHING:\n",
+        after="    if False:\n",
+        operators="lifecycles",
+    ),
+    Mutant(
+        name="a worker goes on that lost its lease",
+        file="itsm_bridge/reconcile/attempt.py",
+        before="            if row is None or row.work.lease_holder != holder:\n",
+        after="            if row is None:\n",
+        operators="lifecycles",
+    ),
+    Mutant(
         name="a refused state is not told",
         file="itsm_bridge/reconcile/attempt.py",
         before="        if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:",
@@ -228,7 +349,8 @@ def main() -> int:
     survivors = 0
     for mutant in MUTANTS:
         began = time.monotonic()
-        is_caught, by = _tried(mutant, mutant.suite or simulator)
+        rules = ("--operators", mutant.operators) if mutant.operators else ()
+        is_caught, by = _tried(mutant, mutant.suite or (*simulator, *rules))
         survivors += not is_caught
         print(f"{'caught' if is_caught else 'SURVIVED':<9} {time.monotonic() - began:5.0f} s  {mutant.name:<60} {by}")
         sys.stdout.flush()

@@ -217,9 +217,9 @@ def _ignored(news: News, known: Signal | None) -> Signal:
     before = known or Signal(is_firing=False, at=None, digest="")
     return replace(
         before,
-        # A beginning leaves no time behind, because by other rules it would not be outdated. An end does: what it ended
-        # is over, whatever rules say of a beginning that comes late.
-        at=before.at if news.opens else _later(before.at, news.at),
+        # An end leaves its time behind: what it ended is over, whatever rules say of a beginning that comes late. Else
+        # there is none, because by other rules the same beginning would not be outdated.
+        at=_later(before.at, news.at) if news.closes and not news.opens else before.at,
         said=_with_saying(known, news),
         facts=news.facts,
         ignored_by=news.ignored_by or before.ignored_by,

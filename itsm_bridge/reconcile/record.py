@@ -299,7 +299,9 @@ class Record:
             creations=seen.creations if created_at is None else _with_moment(seen.creations, created_at),
         )
         owed = tuple(note for note in self.work.notes if note not in sent.work.notes)
-        return replace(self, observed=observed, work=replace(self.work, notes=owed))
+        row = replace(self, observed=observed, work=replace(self.work, notes=owed))
+        # What a webhook asked for meanwhile, the holder of the lease sends next.
+        return row if row.desired.fields == sent.desired.fields else row.asking()
 
     def may_have_created(self, now: datetime) -> Self:
         """Return the record after a creation of unknown outcome that, repeated, would make another incident."""

@@ -1,12 +1,13 @@
-"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure]."""
+"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure]; --operators RULES for each."""
 
 import argparse
 import sys
 import time
 from collections.abc import Iterator
 
-from proof.simulator.history import Ending
+from proof.simulator.history import Ending, Options
 from proof.simulator.playing import play
+from proof.simulator.ruled import GROUPS, LIFECYCLES
 
 
 def main() -> int:
@@ -16,14 +17,16 @@ def main() -> int:
     parser.add_argument("--histories", type=int, default=1000, help="how many to play (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the seed of the first (default: %(default)s)")
     parser.add_argument("--until-failure", action="store_true", help="stop at the first that fails")
+    parser.add_argument("--operators", choices=["", LIFECYCLES, GROUPS], help="what rules speak of in every history")
     asked = parser.parse_args()
+    options = Options(operators=asked.operators)
     if asked.seed is not None:
-        ending = play(asked.seed)
+        ending = play(asked.seed, options)
         sys.stdout.write(f"{ending}\n")
         return 1 if ending.faults else 0
     began = time.perf_counter()
     failed = 0
-    for ending in _failures(asked.first, asked.histories):
+    for ending in _failures(asked.first, asked.histories, options):
         failed += 1
         sys.stdout.write(f"{ending}\n\n" if failed == 1 else f"seed {ending.seed}: {'; '.join(ending.faults)}\n")
         if asked.until_failure:
@@ -33,8 +36,8 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _failures(first: int, count: int) -> Iterator[Ending]:
-    return (ending for seed in range(first, first + count) if (ending := play(seed)).faults)
+def _failures(first: int, count: int, options: Options) -> Iterator[Ending]:
+    return (ending for seed in range(first, first + count) if (ending := play(seed, options)).faults)
 
 
 if __name__ == "__main__":

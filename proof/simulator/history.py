@@ -55,6 +55,9 @@ ALL_WORK = frozenset({"webhooks", "wake-ups", "timer"})
 SPLIT = (frozenset({"webhooks"}), frozenset({"wake-ups"}), frozenset({"timer"}))
 #: What the reconciler's target is, mostly ServiceNow.
 _TARGETS = (*[SERVICENOW] * 7, LEDGER)
+#: How long the first worker stands still that goes on to a successor, if it does. After ten minutes the host gives its
+#: wake-up to another process; the doubt of its lease is over by then.
+_FREEZES = (None, None, timedelta(seconds=50), timedelta(minutes=11), timedelta(minutes=25))
 #: Peculiarities that an instance may have, one at a time, and mostly none.
 _RULES = (
     *[""] * 10,
@@ -104,6 +107,8 @@ class Options:
     rows: str | None = None
     #: What the reconciler's target is.
     target: str | None = None
+    #: For how long a worker stands still that goes on to a successor.
+    freeze: timedelta | None = None
     #: What operators' rules speak of: a draw of `ruled.operators_of`, or "".
     operators: str | None = None
 
@@ -161,6 +166,8 @@ class History:
             instance=self.instance,
             tell=self.tell,
         )
+        # Drawn apart, as the target is.
+        self.cloud.freeze = _or(options.freeze, random.Random(f"freeze {seed}").choice(_FREEZES))
         self.wakeups.on_hidden = self._expect_message
         self._slots = _or(options.slots, rng.choice([1, 2, 4]))
         self._skew = rng.choice([0, 0, 0.5, 1.5])

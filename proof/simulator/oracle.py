@@ -30,7 +30,7 @@ from proof.simulator.schedule import Schedule
 
 _OPEN = (IncidentState.NEW, IncidentState.IN_PROGRESS)
 #: How many words without an answer are tried in all combinations.
-_MOST_OPTIONAL = 8
+MOST_OPTIONAL = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,17 +310,17 @@ def _possible(story: Story) -> set[bool]:
     """Return whether the key may fire and may not, after all words that count."""
     certain = [each.word for each in story.answered]
     optional = [each.word for each in story.came if each.answered_at is None]
-    if len(optional) > _MOST_OPTIONAL:
+    if len(optional) > MOST_OPTIONAL:
         return {True, False}
     order = {id(each.word): place for place, each in enumerate(story.told)}
     choices = product(*[((), (word,)) for word in optional])
     return {
-        _fires(sorted([*certain, *(word for each in chosen for word in each)], key=lambda word: order[id(word)]))
+        fires(sorted([*certain, *(word for each in chosen for word in each)], key=lambda word: order[id(word)]))
         for chosen in choices
     }
 
 
-def _fires(words: Iterable[Word]) -> bool:
+def fires(words: Iterable[Word]) -> bool:
     last: dict[str, Word] = {}
     for word in words:
         if word.role is not Role.NEUTRAL:

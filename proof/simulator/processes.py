@@ -9,12 +9,12 @@ connection, and a while later another process takes its place.
 import random
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import BridgeError, TemporaryError, Unavailable, Unconfirmed
+from itsm_bridge.errors import BridgeError, Damaged, NewerVersion, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.gathering import Gathering
 from itsm_bridge.reconcile.ports import Incident, Store, Target, WakeUp
@@ -74,6 +74,8 @@ class Cloud:
         self.requests = 0
         #: The ids and keys that any process asked the instance about.
         self.subjects: set[str] = set()
+        #: For how long the next worker stands still that goes on to a successor; None if none does.
+        self.freeze: timedelta | None = None
 
 
 class VirtualCircuit(Circuit):
@@ -197,6 +199,20 @@ class Process:
         for call in self._on_death:
             self.cloud.schedule.after(timedelta(0), call)
 
+    def freeze_before(self, record: Record) -> None:
+        """Let the work that writes the intent of a successor stand still once, for longer than its lease lasts.
+
+        As on a host that is suspended, or behind a connection that hangs: by then another worker has the lease.
+        """
+        cloud = self.cloud
+        with suppress(Damaged, NewerVersion):
+            known = cloud.store.read(record.key)
+            if not cloud.freeze or known is None or known.observed.generation >= record.observed.generation:
+                return
+            freeze, cloud.freeze = cloud.freeze, None
+            cloud.tell(f"{self.name} stands still for {freeze.total_seconds():.0f} s before it writes a successor")
+            cloud.schedule.sleep(freeze)
+
     # Remote calls.
 
     def call(self, what: str, effect: Callable[[], _T], trip: Trip, *, patience: float) -> _T:
@@ -301,6 +317,7 @@ class _RemoteStore(_RemoteStorage):
         return self._call("read row", lambda: self._process.cloud.store.read(key))
 
     def replace(self, record: Record) -> Record:
+        self._process.freeze_before(record)
         return self._call("replace row", lambda: self._process.cloud.store.replace(record))
 
     def delete(self, record: Record) -> None:

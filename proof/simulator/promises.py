@@ -19,21 +19,34 @@ Where two processes may have seen things in another order, both outcomes are rig
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import product
 
 from itsm_bridge.errors import Damaged, LeadsNowhere
 from itsm_bridge.reconcile.record import SETTLE_TIME, Record
 from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
 from itsm_bridge.servicenow.incident import IncidentState
-from proof.simulator.azure import Role, Word
+from proof.simulator.azure import Role
+from proof.simulator.joining import Joining
 from proof.simulator.memory import Change, Row
-from proof.simulator.oracle import _MOST_OPTIONAL, Act, Coming, Oracle, Story, Told, _fires
+from proof.simulator.oracle import Act, Oracle, Story
 from proof.simulator.processes import Cloud
 from proof.simulator.schedule import Schedule
+from proof.simulator.stories import (
+    begins_alone,
+    comings,
+    counted,
+    end_lifecycles,
+    fired_all_the_time,
+    has_counting,
+    hold_of,
+    is_in_order,
+    lifecycles_of,
+    possible,
+    runs,
+)
 
 #: How long a worker may go on with a row as it was when it took the lease.
 _WORKS_ON = timedelta(seconds=45)
@@ -103,7 +116,7 @@ class Promises(Oracle):
         if self._acts_on(key).acts:
             return True
         stories = [self.stories[key]] if key in self.stories else self.stories.values()
-        spans = [each.said.lifecycle.reopen_within for story in stories for each in _comings(story)]
+        spans = [each.said.lifecycle.reopen_within for story in stories for each in comings(story)]
         shortest = min((span for span in spans if span is not None), default=None)
         since = self._schedule.now - resolved_at
         return shortest is not None and since + self.skew + _SECOND >= shortest
@@ -122,6 +135,7 @@ class Promises(Oracle):
             self._judge_hold(key, story)
         for key in dict.fromkeys(each.row.key for each in self._creations):
             self._judge_incidents_of(key)
+        self.faults += Joining(self.stories, self._homes, self.skew).faults()
         self._judge_all_notes()
         return self.faults
 
@@ -147,7 +161,7 @@ class Promises(Oracle):
         if homes := self._homes(key):
             self.fault(f"{key[:4]} was ignored and is in an incident of {_short(homes)}")
         is_asked = not self.cloud.subjects.isdisjoint({key, _first_id(key)})
-        if is_asked and all(each.said.ignored_by for each in _comings(story)) and not self._is_damaged(key):
+        if is_asked and all(each.said.ignored_by for each in comings(story)) and not self._is_damaged(key):
             self.fault(f"{key[:4]} was ignored and the instance was asked about it")
 
     def _judge_place(self, key: str, story: Story) -> None:
@@ -162,7 +176,7 @@ class Promises(Oracle):
         for home in homes - {key}:
             if home not in plain and not may_be_timed:
                 self.fault(f"{key[:4]} is in an incident of {home[:4]}, where no rule puts it")
-        is_placed = _begins_alone(story) and not any(said.ignored_by for said in begins)
+        is_placed = begins_alone(story) and not any(said.ignored_by for said in begins)
         if is_placed and storms == {None} and len(groups) == 1 and len(plain) == 1 and key in homes:
             self.fault(f"{key[:4]} has an incident of its own beside its group")
 
@@ -170,30 +184,30 @@ class Promises(Oracle):
         """An alert that fires is represented, and one that fired is told of."""
         homes = self._homes(key)
         home = next(iter(homes), self.store.leads.get(key, key))
-        lifecycles, acts = self._lifecycles(home) | _lifecycles_of(story), self._acts_on(home)
-        if self._is_excused(home) or self._is_damaged(key) or not _counting(story, Role.BEGIN):
+        lifecycles, acts = self._lifecycles(home) | lifecycles_of(story), self._acts_on(home)
+        if self._is_excused(home) or self._is_damaged(key) or not has_counting(story, Role.BEGIN):
             return
         is_closed_for_good = _any_nothing(lifecycles) and acts.did("close", "cancel")
-        if _possible(story) == {True} and not any(each.close_after for each in lifecycles):
+        if possible(story) == {True} and not any(each.close_after for each in lifecycles):
             since = min(told.came_at for told in story.came if told.word.begins and told.came_at)
             is_open = any(row.is_open for row in self.instance.of(home))
             if not is_open and not acts.did(*_ENDING_ACTS, since=since) and not is_closed_for_good:
                 states = [row.state for row in self.instance.of(home)]
                 self.fault(f"LOST: {key[:4]} fires and the incidents of {home[:4]} are in states {states}")
         never_held = not any(each.hold for each in lifecycles)
-        if never_held and _begins_alone(story) and not acts.acts and not homes:
+        if never_held and begins_alone(story) and not acts.acts and not homes:
             self.fault(f"LOST: {key[:4]} fired and no incident tells of it")
 
     def _judge_hold(self, key: str, story: Story) -> None:
         """A firing that is over before its hold makes no incident; one that lasts longer makes one."""
-        runs = list(_runs(story))
-        if not runs or not _is_in_order(story) or self._is_excused(key) or self._is_damaged(key):
+        firings = list(runs(story))
+        if not firings or not is_in_order(story) or self._is_excused(key) or self._is_damaged(key):
             return
         if any(told.comings[0].said.group or told.comings[0].said.storm for told in story.came):
             return
-        if all(run.is_cleared(self.skew) for run in runs) and self._homes(key):
+        if all(each.is_cleared(self.skew) for each in firings) and self._homes(key):
             self.fault(f"{key[:4]} was over before its hold was and has an incident")
-        has_lasted = any(run.has_lasted(self.skew) for run in runs)
+        has_lasted = any(each.has_lasted(self.skew) for each in firings)
         if has_lasted and not self._homes(key):
             self.fault(f"LOST: {key[:4]} fired for longer than its hold and has no incident")
 
@@ -213,8 +227,8 @@ class Promises(Oracle):
 
     def _judge_creations(self, key: str, alerts: Sequence[Story], creations: Sequence[Creation]) -> None:
         acts, lifecycles = self._acts_on(key), self._lifecycles(key)
-        begins = [each for story in alerts for told in story.came if told.word.begins for each in _counted(told)]
-        begun = sum(bool(_counted(told)) for story in alerts for told in story.came if told.word.begins)
+        begins = [each for story in alerts for told in story.came if told.word.begins for each in counted(told)]
+        begun = sum(bool(counted(told)) for story in alerts for told in story.came if told.word.begins)
         early = sum(act.name == "delete" and not act.was_certain for act in acts.acts)
         if len(creations) > begun + early and not acts.did("damage"):
             self.fault(f"DOUBLED: {len(creations)} incidents of {key[:4]} for {begun} beginnings")
@@ -228,12 +242,12 @@ class Promises(Oracle):
                 and each.follows_closed
             ):
                 self.fault(f"{each.row.number} follows a closed incident against all rules")
-            allowed = [one.at + _hold(one) for one in begins if one.at <= each.sent_at]
+            allowed = [one.at + hold_of(one) for one in begins if one.at <= each.sent_at]
             if not allowed or each.sent_at + self.skew < min(allowed):
                 self.fault(f"{each.row.number} was created before any hold was over")
 
     def _judge_changes(self, key: str, alerts: Sequence[Story]) -> None:
-        lifecycles, ends = self._lifecycles(key), _end_lifecycles(alerts)
+        lifecycles, ends = self._lifecycles(key), end_lifecycles(alerts)
         is_left = bool(ends) and all(each.auto_resolve is not AutoResolve.RESOLVE for each in ends)
         has_clock = any(each.close_after for each in lifecycles)
         for change in self._changes:
@@ -251,7 +265,7 @@ class Promises(Oracle):
         if has_clock or self._acts_on(change.row.key).did("damage"):
             return
         for story in alerts:
-            if _fired_all_the_time(story, since=change.sent_at - _WORKS_ON, until=change.sent_at):
+            if fired_all_the_time(story, since=change.sent_at - _WORKS_ON, until=change.sent_at):
                 name = story.told[0].word.notification.key[:4]
                 self.fault(f"{change.row.number} was resolved at {change.sent_at:%H:%M:%S} while {name} fired")
 
@@ -265,11 +279,11 @@ class Promises(Oracle):
 
     def _judge_end(self, key: str, alerts: Sequence[Story]) -> None:
         open_rows = [row for row in self.instance.of(key) if row.is_open]
-        is_over = all(_possible(story) == {False} for story in alerts)
-        lifecycles, ends = self._lifecycles(key), _end_lifecycles(alerts)
+        is_over = all(possible(story) == {False} for story in alerts)
+        lifecycles, ends = self._lifecycles(key), end_lifecycles(alerts)
         resolves = all(each.auto_resolve is AutoResolve.RESOLVE for each in ends)
         # What Azure ends before our clock does is left to people where rules say so.
-        fires = any(_possible(story) == {True} for story in alerts)
+        fires = any(possible(story) == {True} for story in alerts)
         ends_by_clock = fires and all(each.close_after for each in lifecycles)
         if open_rows and ((is_over and resolves) or ends_by_clock):
             self.fault(f"LOST: the alerts of {key[:4]} are over and {open_rows[0].number} is open")
@@ -277,7 +291,7 @@ class Promises(Oracle):
     def _judge_text(self, key: str, alerts: Sequence[Story]) -> None:
         """An open incident of several alerts tells how many they are and how many fire."""
         open_rows = [row for row in self.instance.of(key) if row.is_open]
-        fires = [_possible(story) for story in alerts]
+        fires = [possible(story) for story in alerts]
         is_certain = all(len(each) == 1 for each in fires) and len(alerts) > 1
         if not open_rows or self._acts_on(key).acts or not is_certain or self.is_ledger:
             return
@@ -326,116 +340,7 @@ class Promises(Oracle):
 
     def _lifecycles(self, key: str) -> set[Lifecycle]:
         """Return how rules ever wanted the incidents of a key to begin and end."""
-        return {each for story in self._alerts_of(key) for each in _lifecycles_of(story)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A firing of an alert, from its first beginning to its end."""
-
-    began: Told
-    #: By the beginnings that came during it.
-    holds: Sequence[timedelta]
-    ended: Told | None
-
-    def is_cleared(self, skew: timedelta) -> bool:
-        """Whether it was over for certain before its hold was."""
-        if self.ended is None or self.ended.answered_at is None or not all(self.holds):
-            return False
-        return self.ended.answered_at + skew < _at(self.began) + self.holds[0]
-
-    def has_lasted(self, skew: timedelta) -> bool:
-        """Whether it lasted for certain longer than its hold."""
-        if self.began.answered_at is None:
-            return False
-        return self.ended is None or _at(self.ended) - skew > self.began.answered_at + max(self.holds)
-
-
-def _runs(story: Story) -> Iterator[Run]:
-    """Yield the firings of an alert with a single voice, as they came."""
-    if len({told.word.notification.signal for told in story.came}) != 1:
-        return
-    began: list[Told] = []
-    for told in story.came:
-        if told.word.role is Role.TEST and _counted(told):
-            yield Run(began=told, holds=[timedelta(0)], ended=told)
-        elif told.word.role is Role.BEGIN and _counted(told):
-            began.append(told)
-        elif told.word.ends and began:
-            yield Run(began=began[0], holds=[_hold(_counted(each)[0]) for each in began], ended=told)
-            began = []
-    if began:
-        yield Run(began=began[0], holds=[_hold(_counted(each)[0]) for each in began], ended=None)
-
-
-def _is_in_order(story: Story) -> bool:
-    """Whether each word was answered at once, and before the next one came."""
-    if not all(told.comings[0].answered_at for told in story.came):
-        return False
-    moments = [moment for told in story.came for moment in (told.came_at, told.answered_at)]
-    return moments == sorted(moment for moment in moments if moment is not None)
-
-
-def _begins_alone(story: Story) -> bool:
-    """Whether the first word that came was a beginning that counts, and was answered before another one came."""
-    came = sorted(story.came, key=_at)
-    if not came or not came[0].word.begins or came[0].comings[0].answered_at is None:
-        return False
-    if came[0].comings[0].said.ignored_by:
-        return False
-    return all(_at(each) > came[0].comings[0].answered_at for each in came[1:])
-
-
-def _fired_all_the_time(story: Story, *, since: datetime, until: datetime) -> bool:
-    """Whether an alert fired for certain in all that time, as far as words had come."""
-    for place, told in enumerate(story.told):
-        if told.word.role is not Role.BEGIN:
-            continue
-        if not any(each.answered_at and each.answered_at < since for each in _counted(told)):
-            continue
-        signal = told.word.notification.signal
-        later = [each for each in story.told[place:] if each.word.ends and each.word.notification.signal == signal]
-        if not any(each.came_at and each.came_at <= until for each in later):
-            return True
-    return False
-
-
-def _counted(told: Told) -> list[Coming]:
-    """Return the calls with a word that count: an ignored beginning does not, the end of what fires always does."""
-    return [each for each in told.comings if not (told.word.begins and each.said.ignored_by)]
-
-
-def _counting(story: Story, role: Role) -> bool:
-    return any(told.word.role is role and _counted(told) for told in story.came)
-
-
-def _possible(story: Story) -> set[bool]:
-    """Return whether an alert may fire and may not, after all words that count."""
-    certain: list[Word] = []
-    optional: list[Word] = []
-    for told in story.came:
-        if told.word.role is not Role.NEUTRAL and (counted := _counted(told)):
-            (certain if any(each.answered_at for each in counted) else optional).append(told.word)
-    if len(optional) > _MOST_OPTIONAL:
-        return {True, False}
-    order = {id(each.word): place for place, each in enumerate(story.told)}
-    choices: Iterable[tuple[tuple[Word, ...], ...]] = product(*[((), (word,)) for word in optional])
-    return {
-        _fires(sorted([*certain, *(word for each in chosen for word in each)], key=lambda word: order[id(word)]))
-        for chosen in choices
-    }
-
-
-def _comings(story: Story) -> Iterator[Coming]:
-    return (each for told in story.came for each in told.comings)
-
-
-def _lifecycles_of(story: Story) -> set[Lifecycle]:
-    return {each.said.lifecycle for told in story.came for each in _counted(told)}
-
-
-def _end_lifecycles(alerts: Sequence[Story]) -> set[Lifecycle]:
-    return {each.said.lifecycle for story in alerts for told in story.came if told.word.ends for each in _counted(told)}
+        return {each for story in self._alerts_of(key) for each in lifecycles_of(story)}
 
 
 def _tells(text: str, count: int, firing: int) -> bool:
@@ -448,23 +353,13 @@ def _any_nothing(lifecycles: Iterable[Lifecycle]) -> bool:
     return any(each.after_closed is AfterClosed.NOTHING for each in lifecycles)
 
 
-def _hold(coming: Coming) -> timedelta:
-    """Return how long what a call says must fire; a test is over at once."""
-    return timedelta(0) if coming.said.closes else coming.said.lifecycle.hold
-
-
-def _at(told: Told) -> datetime:
-    assert told.came_at is not None
-    return told.came_at
+def _first_id(key: str) -> str:
+    """Return the sys_id of the first incident of a key, as the design promises it."""
+    return hashlib.sha256(f"{key}|1".encode()).hexdigest()[:32]
 
 
 def _name(story: Story) -> str:
     return story.told[0].word.notification.digest.partition("-")[0]
-
-
-def _first_id(key: str) -> str:
-    """Return the sys_id of the first incident of a key, as the design promises it."""
-    return hashlib.sha256(f"{key}|1".encode()).hexdigest()[:32]
 
 
 def _short(keys: Iterable[str]) -> str:

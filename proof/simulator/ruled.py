@@ -72,6 +72,8 @@ class Ruled(History):
             last = max(last, when)
         for _ in range(len(keys) if self._rows else 0):
             self._at(rng.uniform(0.5, said + 60), self._change_some_row)
+        for _ in range(self._rules_rng.choice([0, 1, 3])):
+            self._at(self._rules_rng.uniform(0.5, said + 60), self._wake_early)
         self._rulings = self._drawn_rules(keys, said)
         return BEGIN + timedelta(seconds=last)
 
@@ -102,6 +104,14 @@ class Ruled(History):
         keys = sorted({row.key for row in self.instance.rows.values()})
         if keys:
             self._act(self.rng.choice(keys))
+
+    def _wake_early(self) -> None:
+        """Let a wake-up come that nothing asked for: a queue gives some out twice, and operators replay."""
+        keys = sorted(row.key for row in self.store.records)
+        if keys:
+            key = self._rules_rng.choice(keys)
+            self.tell(f"a wake-up of {key[:4]} comes that nothing asked for")
+            self.wakeups.send(key, delay=timedelta(0))
 
     def _change_some_row(self) -> None:
         # A program that knows no rules leaves these rows alone, so none is ever in its form.

@@ -3,6 +3,7 @@
 A failure prints its story; `python -m proof.simulator --seed N` tells it again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from proof.simulator.history import ALL_WORK, SPLIT, Options
 from proof.simulator.memory import SysIds
 from proof.simulator.outage import Backlog, Outage, Slow, Waiting
 from proof.simulator.playing import play
+from proof.simulator.ruled import GROUPS, LIFECYCLES, operators_of
 from tests.builders import changed
 
 #: Histories take as long as the machine takes; only one that never ends is to be stopped.
@@ -45,6 +47,33 @@ def test_histories_full_of_trouble_and_deaths_end_well(sys_ids: SysIds) -> None:
         ending = play(seed, worst)
 
         assert not ending.faults, f"\n{ending}"
+
+
+@pytest.mark.parametrize("operators", [LIFECYCLES, GROUPS])
+def test_histories_with_rules_full_of_trouble_and_deaths_end_well(operators: str) -> None:
+    worst = Options(deaths=8, storage=0.1, servicenow=0.3, operators=operators)
+    for seed in range(3000, 3030):
+        ending = play(seed, worst)
+
+        assert not ending.faults, f"\n{ending}"
+
+
+def test_half_of_the_histories_have_rules() -> None:
+    spoken = Counter(operators_of(seed) for seed in range(HISTORIES))
+
+    assert spoken[LIFECYCLES] > HISTORIES / 4
+    assert spoken[GROUPS] > HISTORIES / 8
+    assert spoken[""] > HISTORIES * 2 / 5
+
+
+def test_a_worker_that_lost_its_lease_before_it_wrote_a_successor_leaves_one_incident() -> None:
+    frozen = 0
+    for seed in range(3100, 3160):
+        ending = play(seed, Options(people=True, freeze=timedelta(minutes=11), processes=(ALL_WORK, ALL_WORK)))
+        frozen += any("stands still" in line for line in ending.story)
+
+        assert not ending.faults, f"\n{ending}"
+    assert frozen
 
 
 @pytest.mark.parametrize("processes", [(ALL_WORK, ALL_WORK), SPLIT])

@@ -398,6 +398,15 @@ class TestIgnored:
 
         assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
 
+    def test_a_firing_counts_that_begins_in_the_second_of_an_update(self, world: Rig) -> None:
+        for each in (notification(signal=""), resolved(signal="")):
+            world.receive(self.ignored(each))
+        world.receive(notification(signal="", digest="update", opens=False, at=NOW + HOUR))
+
+        result = world.receive(notification(signal="", digest="again", at=NOW + HOUR))
+
+        assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
+
     def test_in_the_place_of_a_row_that_was_lost_it_leaves_nothing_to_do(self, world: Rig) -> None:
         world.receive(self.ignored())
         damage(world)

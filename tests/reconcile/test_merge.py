@@ -1,15 +1,20 @@
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from itsm_bridge.reconcile.desired import News
+from itsm_bridge.reconcile.gathering import Group, Shared
 from itsm_bridge.reconcile.merge import first_record, merge
-from itsm_bridge.reconcile.record import fingerprint
-from itsm_bridge.storage.row_format import to_entity
+from itsm_bridge.reconcile.record import Record, fingerprint
+from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
+from itsm_bridge.storage.row_format import from_entity, to_entity
 from tests.builders import (
     HOUR,
+    KEY,
     MINUTE,
     NOW,
     SECOND,
@@ -319,3 +324,83 @@ def test_what_is_said_while_a_worker_has_the_lease_may_be_sent_by_it() -> None:
 
     assert fingerprint("Worse") in row.observed.unconfirmed_values["short_description"]
     assert row.observed.asked_revision == 2
+
+
+#: Texts that a row has hardly room for: JSON holds the last as twelve characters for one.
+TEXTS = ("short", "x" * 150, "☃" * 3000, "😀" * 4000)
+
+MACHINE = Group(key="ab" * 32, shared=Shared.RESOURCE, name="vm-web-01")
+
+lifecycles = st.builds(
+    Lifecycle,
+    auto_resolve=st.sampled_from(AutoResolve),
+    reopen_within=st.sampled_from([None, timedelta(0), HOUR]),
+    after_closed=st.sampled_from(AfterClosed),
+    hold=st.sampled_from([timedelta(0), 5 * MINUTE]),
+    close_after=st.sampled_from([None, HOUR]),
+)
+
+
+@st.composite
+def words(draw: st.DrawFn) -> News:
+    """What any of a dozen alerts says, by any rules; the last of them is the single voice of its key."""
+    number = draw(st.integers(0, 11))
+    opens, closes = draw(st.sampled_from([(True, False), (True, False), (False, True), (True, True), (False, False)]))
+    text = draw(st.sampled_from(TEXTS))
+    said = notification(
+        key=f"{number:064x}",
+        signal="" if number == 11 else f"alert-{number}",
+        opens=opens,
+        closes=closes,
+        at=draw(st.sampled_from([None, *(NOW + each * SECOND for each in (0, 1, 3, 3600))])),
+        digest=draw(st.sampled_from("ABC")),
+        facts={"Alert": text},
+        fields={**notification().content.fields, "short_description": text[:160], "description": text},
+        note=text[:3000],
+    )
+    return replace(
+        said,
+        lifecycle=draw(lifecycles),
+        group=draw(st.sampled_from([None, MACHINE])),
+        ignored_by=draw(st.sampled_from(["", "", "", "quiet"])),
+    )
+
+
+def size_of(row: Record) -> int:
+    """Return how many bytes a row fills: two for each unit of a text."""
+    return sum(2 * (len(name) + len(str(value))) for name, value in to_entity(row).items())
+
+
+class TestAnyWords:
+    """Whatever comes, in whatever order and by whatever rules."""
+
+    # Texts that fill a row take minutes to shrink.
+    @settings(derandomize=True, max_examples=60, deadline=None, phases=(Phase.generate,))
+    @given(said=st.lists(words(), min_size=1, max_size=40), is_shared=st.booleans())
+    def test_a_row_stays_true_and_within_bounds(self, said: list[News], *, is_shared: bool) -> None:
+        if not is_shared:
+            said = [replace(each, key=KEY, signal=each.signal and "alert-1", group=None) for each in said]
+        key = MACHINE.key if is_shared and not said[0].ignored_by else said[0].key
+        row, now = first_record(said[0], NOW, key=key), NOW
+
+        for each in said[1:]:
+            now += MINUTE
+            row = merge(row, each, now)
+
+            assert merge(row, each, now + MINUTE) is row
+            assert row.desired.firing <= row.desired.count <= 12
+            assert size_of(row) < 1024 * 1024
+        assert row.desired.firing_count <= sum(each.opens and not each.ignored_by for each in said)
+        assert from_entity(to_entity(row), etag="") == row
+
+    @settings(derandomize=True, max_examples=100, deadline=None)
+    @given(said=st.lists(words(), min_size=1, max_size=20))
+    def test_what_rules_ignore_from_the_beginning_on_asks_for_nothing(self, said: list[News]) -> None:
+        ignored = [replace(each, key=KEY, signal="alert-1", ignored_by="quiet") for each in said]
+        row = first_record(ignored[0], NOW)
+
+        for each in ignored[1:]:
+            row = merge(row, each, NOW)
+
+        assert (row.is_settled, row.desired.firing_count, row.desired.is_firing) == (True, 0, False)
+        assert row.work.notes == ()

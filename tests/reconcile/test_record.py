@@ -47,6 +47,15 @@ class TestLease:
 class TestObservedHalf:
     """What the holder of the lease writes; each change may be repeated."""
 
+    def test_what_was_asked_for_during_a_write_is_ours_if_its_own_answer_is_lost(self) -> None:
+        sent = known_record().leased(holder="a", now=NOW, until=NOW + MINUTE)
+        worse = notification(digest="worse", fields={"short_description": "Worse"})
+        row = told(sent, worse).written(incident(), sent=sent, write=write(fields=sent.desired.fields))
+
+        better = told(row.doubted(NOW), notification(digest="better", fields={"short_description": "Better"}))
+
+        assert better.changed_fields(incident(fields={"short_description": "Worse"})) == {"short_description": "Better"}
+
     def test_a_confirmed_write_is_remembered_field_by_field(self) -> None:
         row = known_record()
 
