@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.operate.advice import MEANINGS, parts_down
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
@@ -33,7 +32,7 @@ from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
-from itsm_bridge.troubles import Troubles
+from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _built(threads: int) -> Bridge:
     table = connect_table(settings.storage)
     store = AlertTable(table)
     troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
-    Recorder(troubles, lambda kind, tally: trouble_table.add(kind, tally, over_after=MEANINGS[kind].told_for))
+    Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
@@ -166,10 +165,22 @@ def _built(threads: int) -> Bridge:
         Check(name="queue", run=wakeups.check),
         servicenow_check(incidents, circuit),
         now=_now,
-        standing=lambda: parts_down(trouble_table.known(), _now()),
+        standing=functools.partial(_known_down, trouble_table),
     )
     _begin(store.check, wakeups.check, table_api.sign_in)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
+
+
+def _write_down(table: TroubleTable, trouble: Trouble, tally: Tally) -> None:
+    from itsm_bridge.operate.advice import MEANINGS  # noqa: PLC0415 - only troubles need it, and imports are timed
+
+    table.add(trouble, tally, over_after=MEANINGS[trouble].told_for)
+
+
+def _known_down(table: TroubleTable) -> Sequence[str]:
+    from itsm_bridge.operate.advice import parts_down  # noqa: PLC0415 - only health needs it, and imports are timed
+
+    return parts_down(table.known(), _now())
 
 
 def _begin(*parts: Callable[[], object]) -> None:

@@ -123,38 +123,6 @@ def test_a_call_that_goes_well_counts_nothing(world: World) -> None:
     assert (code, told) == (0, {})
 
 
-def test_an_account_that_may_not_create_incidents_is_told_by_status_and_health(world: World, breaker: Breaker) -> None:
-    breaker.break_one("no-rights")
-    answers = [world.send(MetricAlert(rule=f"no-rights-{number}").fired()) for number in range(6)]
-
-    assert {answer.status for answer in answers} == {202}
-    assert world.wait_until(lambda: is_told(world, "servicenow-may-not-create"), within=WITHIN_A_MINUTE)
-    assert "sn_incident_write" in troubles(world)[1]["servicenow-may-not-create"]["remedy"]
-    assert world.wait_until(lambda: down(world) == ["servicenow"], within=WITHIN_A_MINUTE)
-
-    breaker.mend()
-    _, text = command(world, "list", "--rule", "no-rights-*", "--json")
-    for row in json.loads(text):
-        assert command(world, "replay", row["key"])[0] == 0
-    assert world.wait_until(lambda: len(incidents_of(world, "no-rights-")) == 6)
-
-
-def test_refused_credentials_are_told(world: World, breaker: Breaker) -> None:
-    breaker.break_one("wrong-secret")
-    assert world.send(MetricAlert(rule="wrong-secret").fired()).status == 202
-
-    assert world.wait_until(lambda: is_told(world, "servicenow-sign-in"), within=WITHIN_A_MINUTE)
-    assert world.wait_until(lambda: down(world) == ["servicenow"], within=FRESH * 3)
-
-
-def test_fields_that_are_not_stored_are_told(world: World, breaker: Breaker) -> None:
-    breaker.break_one("dropped-field")
-    assert world.send(MetricAlert(rule="dropped").fired()).status == 200
-
-    assert world.wait_until(lambda: is_told(world, "servicenow-fields-not-stored"), within=WITHIN_A_MINUTE)
-    assert troubles(world)[1]["servicenow-fields-not-stored"]["detail"] == "description"
-
-
 def test_a_parked_alert_is_found_explained_and_replayed_with_the_three_commands_of_the_readme(
     world: World, breaker: Breaker
 ) -> None:
@@ -175,6 +143,41 @@ def test_a_parked_alert_is_found_explained_and_replayed_with_the_three_commands_
     assert replayed[0] == 0
     assert "is looked at now" in replayed[1]
     assert world.wait_until(lambda: bool(incidents_of(world, "will-be-parked")))
+
+
+def test_fields_that_are_not_stored_are_told(world: World, breaker: Breaker) -> None:
+    breaker.break_one("dropped-field")
+    assert world.send(MetricAlert(rule="dropped").fired()).status == 200
+
+    assert world.wait_until(lambda: is_told(world, "servicenow-fields-not-stored"), within=WITHIN_A_MINUTE)
+    assert troubles(world)[1]["servicenow-fields-not-stored"]["detail"] == "description"
+
+
+def test_an_account_that_may_not_create_incidents_is_told_by_status_and_health(world: World, breaker: Breaker) -> None:
+    breaker.break_one("no-rights")
+    answers = [world.send(MetricAlert(rule=f"no-rights-{number}").fired()) for number in range(6)]
+
+    assert {answer.status for answer in answers} == {202}
+    assert world.wait_until(lambda: is_told(world, "servicenow-may-not-create"), within=WITHIN_A_MINUTE)
+    assert "sn_incident_write" in troubles(world)[1]["servicenow-may-not-create"]["remedy"]
+    assert world.wait_until(lambda: down(world) == ["servicenow"], within=WITHIN_A_MINUTE)
+
+    breaker.mend()
+    _, text = command(world, "list", "--rule", "no-rights-*", "--json")
+    for row in json.loads(text):
+        assert command(world, "replay", row["key"])[0] == 0
+    assert world.wait_until(lambda: len(incidents_of(world, "no-rights-")) == 6)
+
+
+# From here on ServiceNow is taken for away, and alerts wait for it longer than a test may.
+
+
+def test_refused_credentials_are_told(world: World, breaker: Breaker) -> None:
+    breaker.break_one("wrong-secret")
+    assert world.send(MetricAlert(rule="wrong-secret").fired()).status == 202
+
+    assert world.wait_until(lambda: is_told(world, "servicenow-sign-in"), within=WITHIN_A_MINUTE)
+    assert world.wait_until(lambda: down(world) == ["servicenow"], within=FRESH * 3)
 
 
 def test_an_instance_that_is_away_is_told(world: World, breaker: Breaker) -> None:
