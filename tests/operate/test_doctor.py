@@ -60,8 +60,9 @@ def settings_of(azurite: Azurite, entra: Entra, servicenow: ServiceNowStandIn) -
 
 
 @pytest.fixture(scope="module")
-def parts(azurite: Azurite) -> Iterator[Parts]:
-    with Entra() as entra, ServiceNowStandIn() as servicenow:
+def parts() -> Iterator[Parts]:
+    # An account of its own: others leave alerts and troubles behind.
+    with Azurite() as azurite, Entra() as entra, ServiceNowStandIn() as servicenow:
         settings = settings_of(azurite, entra, servicenow)
         yield Parts(azurite=azurite, entra=entra, servicenow=servicenow, settings=settings)
         assert servicenow.crashes == []
