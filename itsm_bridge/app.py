@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.operate.advice import MEANINGS, parts_down
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
@@ -37,7 +36,7 @@ from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.threads import ensure_threads, requests_at_once
-from itsm_bridge.troubles import Troubles
+from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ def _built(threads: int) -> Bridge:
     store = AlertTable(table)
     rules = _rules_in_force(StoredRules(table), settings.rules_file)
     troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
-    Recorder(troubles, lambda kind, tally: trouble_table.add(kind, tally, over_after=MEANINGS[kind].told_for))
+    Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
@@ -216,7 +215,7 @@ def _built(threads: int) -> Bridge:
         Check(name="rules", run=rules.check),
         servicenow_check(incidents, circuit),
         now=_now,
-        standing=lambda: parts_down(trouble_table.known(), _now()),
+        standing=functools.partial(_known_down, trouble_table),
     )
     _begin(store.check, wakeups.check, table_api.sign_in, rules.look)
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
@@ -226,6 +225,18 @@ def _rules_in_force(pushed: StoredRules, file: str) -> "RulesInForce[Rules]":
     """Return the rules of this process; nothing is read yet. `file` is a path from the app's root, "" for none."""
     path = Path(__file__).parents[1] / file if file else None
     return RulesInForce(Choice(pushed, compiled=compile_rules, built_in=built_in_rules, file=path))
+
+
+def _write_down(table: TroubleTable, trouble: Trouble, tally: Tally) -> None:
+    from itsm_bridge.operate.advice import MEANINGS  # noqa: PLC0415 - only troubles need it, and imports are timed
+
+    table.add(trouble, tally, over_after=MEANINGS[trouble].told_for)
+
+
+def _known_down(table: TroubleTable) -> Sequence[str]:
+    from itsm_bridge.operate.advice import parts_down  # noqa: PLC0415 - only health needs it, and imports are timed
+
+    return parts_down(table.known(), _now())
 
 
 def _begin(*parts: Callable[[], object]) -> None:

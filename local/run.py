@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from itsm_bridge.operate.sources import WORLDS
 from local.azurite import AzuriteMissing
 from local.breakages import BREAKAGES, Breaker
 from local.child_process import NotReady
@@ -108,7 +109,8 @@ def _content(world: World, control: str) -> Mapping[str, object]:
 def _tell(world: World, name: str, log_file: Path, *, servicenow: str) -> None:
     python = Path(sys.executable)
     shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
-    others = "" if name == "one" else f"\nThis is not the first world: set LOCAL_WORLD={name} before these commands.\n"
+    is_alone = len(list((ROOT / WORLDS).glob("*.json"))) == 1
+    others = "" if is_alone else f"\nThis is not the only world: set LOCAL_WORLD={name} before these commands.\n"
     breaking = (
         f"\nBreak it, to practise ({len(BREAKAGES)} ways), and mend it:\n\n  {shown} -m local.break\n"
         f"  {shown} -m local.break no-rights\n  {shown} -m local.break back\n"

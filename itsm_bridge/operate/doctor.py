@@ -98,7 +98,8 @@ def examined(asked: Asked, report: Report = bool) -> Sequence[Finding]:
         except BridgeError as error:
             take(broken(f"{party}.checkup", str(error), "mend what is broken above, and look again"))
         except Exception as error:  # noqa: BLE001 - one party must not keep the others from being looked at
-            take(warning(f"{party}.checkup", f"unexpected {type(error).__name__} at {place_of(error)}", "report it"))
+            told = f"not looked at: unexpected {type(error).__name__} at {place_of(error)}"
+            take(broken(f"{party}.checkup", told, "this is a fault of itsm-bridge: report it"))
 
     checkups = _checkups(asked)
     with ThreadPoolExecutor(len(checkups)) as pool:

@@ -5,7 +5,7 @@ so that this works from a laptop whose owner may read the table and nothing more
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ def status(desk: Desk) -> int:
     must_act = bool(parked or overdue or waiting or unreadable or troubles)
     screen = desk.screen
     counted = "  ".join(f"{state} {count}" for state, count in counts.items())
-    parts = [screen.wrapped(counted)]
+    parts = [f"{screen.wrapped(counted)}\n{screen.wrapped(_instance_health(troubles, waiting))}"]
     if troubles:
         lines = [_trouble_line(desk, *each) for each in troubles]
         parts.append("\n".join([screen.bold("What goes wrong"), *lines]))
@@ -71,6 +71,7 @@ def status(desk: Desk) -> int:
         "counts": {str(state): count for state, count in counts.items()},
         "overdue": overdue,
         "waiting_long": len(waiting),
+        "servicenow": "troubled" if _concern_servicenow(troubles) else "slow" if waiting else "ok",
         "troubles": [_trouble_content(*each) for each in troubles],
         "unreadable": unreadable,
         "unsettled": [content(row, now) for row in unsettled[:SHOWN]],
@@ -100,6 +101,19 @@ def watch(desk: Desk, *, sleep: Callable[[float], None] = time.sleep) -> int:
             sleep(EVERY.total_seconds())
     except KeyboardInterrupt:
         return last
+
+
+def _concern_servicenow(troubles: Sequence[tuple[Trouble, Tally, Meaning]]) -> bool:
+    return any(trouble.startswith("servicenow-") for trouble, _, _ in troubles)
+
+
+def _instance_health(troubles: Sequence[tuple[Trouble, Tally, Meaning]], waiting: Sequence[Record]) -> str:
+    """Say how ServiceNow fares, as far as storage tells."""
+    if _concern_servicenow(troubles):
+        return "ServiceNow: in trouble, see below"
+    if waiting:
+        return "ServiceNow: alerts wait for it, see below"
+    return "ServiceNow: no trouble is known"
 
 
 def _trouble_line(desk: Desk, _: Trouble, tally: Tally, meaning: Meaning) -> str:

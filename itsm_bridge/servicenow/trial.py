@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import BridgeError, Rejected, TemporaryError
+from itsm_bridge.errors import BridgeError, Rejected, TemporaryError, Unconfirmed
 from itsm_bridge.finding import Finding, Report, broken, ok, warning
 from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.servicenow.advice import ADMINISTRATOR, BY_TROUBLE
@@ -44,9 +44,17 @@ def try_incident(settings: ServiceNowSettings, report: Report) -> None:
     }
     try:
         created, is_refused = _create(incidents, sent, troubles)
+    except BridgeError as error:
+        what = "no incident was created"
+        if isinstance(error, Unconfirmed) and not error.is_refusal:
+            what = f"whether an incident was created is not known; look for one with the title {_TITLE!r}"
+        report(_refused("servicenow.create", what, error, troubles))
+        return
+    try:
         found = incidents.find(created.id, deadline=_soon())
     except BridgeError as error:
-        report(_refused("servicenow.create", "no incident was created", error, troubles))
+        told = f"{created.number} was created and cannot be read again: resolve it by hand"
+        report(_refused("servicenow.create", told, error, troubles))
         return
     if found is None:
         told = f"ServiceNow answered that {created.number} was created, and it is not there: something swallows it"
@@ -67,7 +75,10 @@ def _create(incidents: Incidents, sent: Mapping[str, str], troubles: Troubles) -
     """
     try:
         return incidents.create(sent, deadline=_soon()), False
-    except TemporaryError:
+    except TemporaryError as error:
+        # After a lost answer there may be an incident, and a second attempt would make another.
+        if not error.is_refusal:
+            raise
         rest = {name: value for name, value in sent.items() if name != "sys_id"}
         created = incidents.create(rest, deadline=_soon())
         troubles.take()

@@ -32,7 +32,10 @@ class TestStatus:
 
     def test_an_empty_table_needs_nobody(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         assert table.read(KEY) is None
-        assert run(capsys, "status") == (0, "unsettled 0  parked 0  firing 0  over 0\n")
+        assert run(capsys, "status") == (
+            0,
+            "unsettled 0  parked 0  firing 0  over 0\nServiceNow: no trouble is known\n",
+        )
 
     def test_rows_are_counted_by_state(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         over = told(settled("a1" * 32), resolved(key="a1" * 32))

@@ -27,6 +27,7 @@ from local.breakages import BREAKAGES, Breaker
 from local.entra.authority import AZURE_MONITOR, Entra
 from local.entra.graph import TOKEN, GraphStandIn
 from local.http_server import Answer, HttpServer
+from local.servicenow import faults
 from local.servicenow.glide import SysIds
 from local.servicenow.instance import ServiceNowStandIn
 
@@ -60,8 +61,9 @@ def settings_of(azurite: Azurite, entra: Entra, servicenow: ServiceNowStandIn) -
 
 
 @pytest.fixture(scope="module")
-def parts(azurite: Azurite) -> Iterator[Parts]:
-    with Entra() as entra, ServiceNowStandIn() as servicenow:
+def parts() -> Iterator[Parts]:
+    # An account of its own: others leave alerts and troubles behind.
+    with Azurite() as azurite, Entra() as entra, ServiceNowStandIn() as servicenow:
         settings = settings_of(azurite, entra, servicenow)
         yield Parts(azurite=azurite, entra=entra, servicenow=servicenow, settings=settings)
         assert servicenow.crashes == []
@@ -328,6 +330,28 @@ def test_wake_ups_that_failed_for_good_are_told(parts: Parts) -> None:
         poison.delete_queue()
 
     assert "1 wake-ups failed" in named(found, Status.WARNING)["storage.poison"].message
+
+
+class TestTrialThatFailsHalfway:
+    """A trial leaves no incident behind that nobody knows of."""
+
+    def test_an_incident_that_cannot_be_read_again_is_named(self, parts: Parts) -> None:
+        planned = parts.servicenow.faults.add(
+            faults.acl_validation_failed(), times=None, when=lambda request: "sys_id%3D" in request.target
+        )
+        found = look(parts, writes=True)
+        parts.servicenow.faults.remove(planned)
+
+        number = parts.servicenow.incidents[-1]["number"]
+        assert_alone(found, "servicenow.create", f"{number} was created and cannot be read again", "sn_incident_read")
+
+    def test_an_answer_that_was_lost_makes_no_second_incident(self, parts: Parts) -> None:
+        before = len(parts.servicenow.incidents)
+        parts.servicenow.faults.add(faults.closed(executed=True), method="POST", table="incident")
+        found = look(parts, writes=True)
+
+        assert len(parts.servicenow.incidents) == before + 1
+        assert "is not known; look for one with the title" in named(found)["servicenow.create"].message
 
 
 class TestDirectory:
