@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.settings import Settings
-from tests.infra.bicep import TYPES, Expression, Parameter, Resource, Template, problems, text_of
+from tests.infra.bicep import Expression, Parameter, Resource, Template, text_of
+from tests.infra.bicep_checks import TYPES, problems
 
 ROOT = Path(__file__).parents[2]
 FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "infra").glob("*.bicep"))}
@@ -117,6 +118,26 @@ def test_every_resource_type_that_is_used_is_known() -> None:
         ("installation.bicep", "app.outputs.hostName", "app.outputs.host", "app has no output host"),
         ("installation.bicep", "'watch.bicep'", "'alerts.bicep'", "alerts.bicep is not there"),
         ("installation.bicep", "string(retentionDays)", "string(retryHorizonHours)", "retentionDays is never used"),
+        (
+            "installation.bicep",
+            "operatorAddresses: filter(split(operatorAddresses, ','), each => !empty(each))",
+            "operatorAddresses: operatorAddresses",
+            "stores is given operatorAddresses of type string, not array",
+        ),
+        (
+            "installation.bicep",
+            "isPrivate: privateNetwork",
+            "isPrivate: networkPrefix",
+            "isPrivate of type string, not bool",
+        ),
+        ("installation.bicep", "names: split(", "names: trim(", "names of type string, not array"),
+        (
+            "installation.bicep",
+            "workspaceId: logs.outputs.workspaceId",
+            "workspaceId: [logs]",
+            "of type array, not string",
+        ),
+        ("installation.bicep", "probeFrequency: probeFrequency", "probeFrequency: '900'", "of type string, not int"),
         ("app.bicep", "excludedPaths", "excludePaths", "excludePaths is unknown"),
         ("network.bicep", "natGateway: hasGateway", "natGateways: hasGateway", "natGateways is unknown"),
         (
