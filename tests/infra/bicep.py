@@ -3,6 +3,7 @@
 Expressions are kept as they stand, and a name is followed to the variable that it names.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -71,7 +72,9 @@ class Template:
     output_types: dict[str, str] = field(default_factory=dict)
 
     @classmethod
+    @functools.cache
     def parse(cls, text: str) -> Self:
+        """Parse a file, once for each text, because tests change one of many."""
         root = _PARSER.parse(text.encode()).root_node
         template = cls(root)
         decorators: dict[str, str] = {}

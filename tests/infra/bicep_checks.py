@@ -6,6 +6,7 @@ names, names without use, unknown, missing and ill-typed properties, values outs
 with the wrong parameters or asked for outputs that they lack.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,19 +55,28 @@ def problems(files: Mapping[str, str]) -> list[str]:
     templates = {name: Template.parse(text) for name, text in files.items()}
     found = []
     for name, template in templates.items():
-        found += [f"{name}: {problem}" for problem in _of_syntax(template.root)]
-        found += [f"{name}: {problem}" for problem in _of_names(template)]
-        found += [
-            f"{name}:{each.line}: {each.symbol}{bad}" for each in template.resources for bad in _of(each, template)
-        ]
+        found += [f"{name}{problem}" for problem in _within_file(files[name])]
         found += [
             f"{name}:{each.line}: {bad}" for each in template.modules for bad in _of_module(each, template, templates)
         ]
-        found += [f"{name}: {problem}" for problem in _of_references(template, templates)]
+        found += [f"{name}: {problem}" for problem in _of_references(files[name], template, templates)]
     return found
 
 
+@functools.cache
+def _within_file(text: str) -> tuple[str, ...]:
+    """Return what is wrong with a file, whatever stands in others."""
+    template = Template.parse(text)
+    return (
+        *(f": {problem}" for problem in _of_syntax(template.root)),
+        *(f": {problem}" for problem in _of_names(template)),
+        *(f":{each.line}: {each.symbol}{bad}" for each in template.resources for bad in _of(each, template)),
+    )
+
+
 def _of_syntax(node: tree_sitter.Node) -> Iterator[str]:
+    if not node.has_error:
+        return
     if node.type == "ERROR" or node.is_missing:
         yield f"line {node.start_point[0] + 1} is not Bicep"
     for child in node.children:
@@ -270,12 +280,17 @@ def _of_module(module: Module, template: Template, templates: Mapping[str, Templ
             yield f"{module.symbol} is given {name} of type {kind}, not {parameter.type}"
 
 
-def _of_references(template: Template, templates: Mapping[str, Template]) -> Iterator[str]:
+def _of_references(text: str, template: Template, templates: Mapping[str, Template]) -> Iterator[str]:
     """Look for `module.outputs.name` that the module does not have."""
     files = {module.symbol: module.file for module in template.modules}
-    for node in _all(template.root):
-        parts = text_of(node).replace("!", "").split(".") if node.type == "member_expression" else []
-        if len(parts) == 3 and parts[1] == "outputs" and parts[0] in files:
-            called = templates.get(files[parts[0]])
-            if called and parts[2] not in called.outputs:
-                yield f"{parts[0]} has no output {parts[2]}"
+    for symbol, name in _outputs_read(text):
+        called = templates.get(files.get(symbol, ""))
+        if called and name not in called.outputs:
+            yield f"{symbol} has no output {name}"
+
+
+@functools.cache
+def _outputs_read(text: str) -> tuple[tuple[str, str], ...]:
+    nodes = (node for node in _all(Template.parse(text).root) if node.type == "member_expression")
+    parts = (text_of(node).replace("!", "").split(".") for node in nodes)
+    return tuple((each[0], each[2]) for each in parts if len(each) == 3 and each[1] == "outputs")

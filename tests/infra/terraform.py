@@ -1,5 +1,6 @@
 """What does a Terraform module declare? It is parsed by tree-sitter; `terraform_checks` says whether it is right."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class Block:
         return self.address.rpartition(".")[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Module:
     """All files of a folder, which are one to Terraform."""
 
@@ -60,9 +61,9 @@ class Module:
 
     @classmethod
     def parse(cls, files: Mapping[str, str]) -> Self:
-        roots = {name: _PARSER.parse(text.encode()).root_node for name, text in files.items()}
-        blocks = [each for root in roots.values() for body in root.named_children for each in _blocks(body)]
-        return cls(blocks=tuple(blocks), roots=roots)
+        parsed = {name: _parsed(text) for name, text in files.items()}
+        roots = {name: root for name, (root, _) in parsed.items()}
+        return cls(blocks=tuple(each for _, blocks in parsed.values() for each in blocks), roots=roots)
 
     def of(self, kind: str) -> list[Block]:
         return [each for each in self.blocks if each.type == kind]
@@ -75,7 +76,7 @@ class Module:
     def variables(self) -> dict[str, Block]:
         return {each.labels[0]: each for each in self.of("variable")}
 
-    @property
+    @functools.cached_property
     def locals(self) -> dict[str, Any]:
         return {name: value for each in self.of("locals") for name, value in each.attributes.items()}
 
@@ -84,6 +85,13 @@ class Module:
         while isinstance(value, Expression) and value.text.removeprefix("local.") in self.locals:
             value = self.locals[value.text.removeprefix("local.")]
         return value
+
+
+@functools.cache
+def _parsed(text: str) -> tuple[tree_sitter.Node, tuple[Block, ...]]:
+    """Parse a file, once for each text, because tests change one of many."""
+    root = _PARSER.parse(text.encode()).root_node
+    return root, tuple(each for body in root.named_children for each in _blocks(body))
 
 
 def text_of(node: tree_sitter.Node) -> str:

@@ -5,6 +5,7 @@ them: syntax errors, unknown names, variables and locals without use, unknown, m
 attributes that a resource does not have, and bodies of azapi that do not fit Azure's resource type.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ SCALARS: Mapping[str, Any] = {"string": str, "number": (int, float), "bool": boo
 _BUILT_IN = {"each", "count", "path", "self", "terraform"}
 
 
+@functools.cache
 def schemas() -> dict[str, Any]:
     """Return the schema of each type that the module uses."""
     found = json.loads(PROVIDERS.read_text(encoding="utf-8"))
@@ -41,6 +43,8 @@ def problems(files: Mapping[str, str]) -> list[str]:
 
 
 def _of_syntax(node: tree_sitter.Node) -> Iterator[str]:
+    if not node.has_error:
+        return
     if node.type == "ERROR" or node.is_missing:
         yield f"line {node.start_point[0] + 1} is not Terraform"
     for child in node.children:
@@ -164,12 +168,12 @@ def _parts(node: tree_sitter.Node) -> list[Any]:
 
 def references(module: Module) -> set[tuple[str, ...]]:
     """Return all names that are referred to, with what is read of them: ("var", "location")."""
-    found: set[tuple[str, ...]] = set()
-    for root in module.roots.values():
-        for node in _all(root):
-            if node.type == "variable_expr":
-                found.add(_reference(node))
-    return found
+    return {each for root in module.roots.values() for each in _references_of(root)}
+
+
+@functools.cache
+def _references_of(root: tree_sitter.Node) -> frozenset[tuple[str, ...]]:
+    return frozenset(_reference(node) for node in _all(root) if node.type == "variable_expr")
 
 
 def _reference(node: tree_sitter.Node) -> tuple[str, ...]:
@@ -191,6 +195,12 @@ def _all(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
         yield from _all(child)
 
 
+@functools.cache
+def _loop_names(root: tree_sitter.Node) -> frozenset[str]:
+    loops = [node for node in _all(root) if node.type == "for_intro"]
+    return frozenset(text_of(name) for node in loops for name in node.named_children if name.type == "identifier")
+
+
 def _of_names(module: Module) -> Iterator[str]:
     used = references(module)
     declared: set[tuple[str, ...]] = {("var", name) for name in module.variables} | {
@@ -198,14 +208,7 @@ def _of_names(module: Module) -> Iterator[str]:
     }
     declared |= {tuple(each.address.split(".")) for each in module.resources}
     heads = {each[: 3 if each[0] == "data" else 2] for each in used if len(each) > 1}
-    loops = {
-        text_of(name)
-        for root in module.roots.values()
-        for node in _all(root)
-        if node.type == "for_intro"
-        for name in node.named_children
-        if name.type == "identifier"
-    }
+    loops = {name for root in module.roots.values() for name in _loop_names(root)}
     dynamic = {"private_dns_zone_group", "action"}
     for each in sorted(heads - declared):
         if each[0] not in _BUILT_IN | loops | dynamic:
