@@ -78,7 +78,11 @@ def run(
     """
     out, err = out or sys.stdout, err or sys.stderr
     azd = AzdEnvironment(name="", values={}) if arguments.no_azd else azd_environment.current(folder, environ)
-    cloud = _cloud(arguments, azd)
+    name = arguments.cloud or azd.value("ENTRA_CLOUD") or "public"
+    if name not in CLOUDS:
+        print(f"ENTRA_CLOUD is {name}; it is one of {', '.join(sorted(CLOUDS))}.", file=err)
+        return 1
+    cloud = _cloud(arguments, CLOUDS[name])
     graph = Graph(host=cloud.graph, token=token or _token_source(arguments, environ, cloud))
     told: list[str] = []
     is_dry = arguments.check or arguments.dry_run or arguments.hand_over
@@ -94,7 +98,9 @@ def run(
         result = steps.take(wanted)
         if arguments.hand_over:
             owners = wanted.owners or (steps.signed_in(),)
-            print(handed_over(arguments, wanted=wanted, owners=owners, result=result, steps=told), file=out)
+            tenant = azd.value("AZURE_TENANT_ID")
+            text = handed_over(arguments, wanted=wanted, owners=owners, result=result, steps=told, tenant=tenant)
+            print(text, file=out)
         elif not is_dry:
             _deliver(result.settings(wanted, cloud), arguments, out)
     except Refused as error:
@@ -108,8 +114,7 @@ def run(
     return 1 if arguments.check and steps.changes else 0
 
 
-def _cloud(arguments: argparse.Namespace, azd: AzdEnvironment) -> Cloud:
-    known = CLOUDS.get(arguments.cloud or azd.value("ENTRA_CLOUD"), CLOUDS["public"])
+def _cloud(arguments: argparse.Namespace, known: Cloud) -> Cloud:
     return Cloud(
         graph=arguments.graph or known.graph,
         authority=arguments.authority or known.authority,

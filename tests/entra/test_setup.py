@@ -672,6 +672,16 @@ def test_the_cloud_of_the_azd_environment_is_taken(tenant: GraphStandIn, tmp_pat
     assert json.loads(out)["ENTRA_AUTHORITY"] == "https://login.microsoftonline.us"
 
 
+def test_a_cloud_that_does_not_exist_is_told_and_nothing_is_asked(tenant: GraphStandIn, tmp_path: Path) -> None:
+    folder = azd_folder(tmp_path, "prod", ENTRA_CLOUD="germany")
+
+    status, _, err = command(tenant, folder=folder)
+
+    assert status == 1
+    assert "china, public, usgov, usgov-dod" in err
+    assert tenant.requests == []
+
+
 def test_a_token_is_sent_over_https_alone(tenant: GraphStandIn) -> None:
     status, _, err = command(tenant, "--graph", "http://graph.example")
 
@@ -689,12 +699,12 @@ def test_the_administrators_part_is_one_command_that_does_what_it_says(tenant: G
     assert status == 0
     assert tenant.writes == []
     [line] = [line.strip() for line in out.splitlines() if "infra/entra.sh" in line]
-    told = [line.strip() for line in out.splitlines() if line.strip().startswith("missing: ")]
+    told = [line.strip() for line in out.splitlines() if "sets up " in line]
     options = shlex.split(line)[2:]
     tenant.signed_in = USER_ID
     status, printed, done = command(tenant, *options)
     assert status == 0
-    assert [each.replace("setting up: ", "missing: ") for each in done.splitlines()[1:]] == told
+    assert [each.replace("setting up: ", "- sets up ") for each in done.splitlines()[1:]] == told
     [application] = tenant.applications
     assert operator in tenant.owners[application["id"]]
     assert len(printed.splitlines()) == 6
@@ -709,6 +719,6 @@ def test_what_is_left_is_handed_over_for_the_application_that_exists(tenant: Gra
     _, out, _ = command(tenant, "--hand-over")
 
     assert f"--client-id {application['appId']} --owner {USER_ID} --tenant {TENANT_ID}" in out
-    assert [line.strip() for line in out.splitlines() if "missing:" in line] == [
-        "missing: the role ActionGroupsSecureWebhook for Azure Monitor"
+    assert [line.strip() for line in out.splitlines() if "sets up" in line] == [
+        "- sets up the role ActionGroupsSecureWebhook for Azure Monitor"
     ]

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import re
@@ -153,10 +154,12 @@ def _of_azd(words: tuple[str, ...]) -> Iterator[str]:
         yield f"{rest[0]} is no output of main.bicep"
 
 
+@functools.cache
 def _variables() -> set[str]:
     return set(re.findall(r"\$\{(\w+)", (ROOT / "infra" / "main.parameters.json").read_text(encoding="utf-8")))
 
 
+@functools.cache
 def _outputs() -> set[str]:
     return set(Template.parse((ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")).outputs)
 

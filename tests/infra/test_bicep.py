@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -5,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.settings import Settings
-from tests.infra.bicep import TYPES, Expression, Parameter, Resource, Template, problems, text_of
+from tests.infra.bicep import Expression, Parameter, Resource, Template, text_of
+from tests.infra.bicep_checks import TYPES, problems
 
 ROOT = Path(__file__).parents[2]
 FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "infra").glob("*.bicep"))}
@@ -116,6 +118,26 @@ def test_every_resource_type_that_is_used_is_known() -> None:
         ("installation.bicep", "app.outputs.hostName", "app.outputs.host", "app has no output host"),
         ("installation.bicep", "'watch.bicep'", "'alerts.bicep'", "alerts.bicep is not there"),
         ("installation.bicep", "string(retentionDays)", "string(retryHorizonHours)", "retentionDays is never used"),
+        (
+            "installation.bicep",
+            "operatorAddresses: filter(split(operatorAddresses, ','), each => !empty(each))",
+            "operatorAddresses: operatorAddresses",
+            "stores is given operatorAddresses of type string, not array",
+        ),
+        (
+            "installation.bicep",
+            "isPrivate: privateNetwork",
+            "isPrivate: networkPrefix",
+            "isPrivate of type string, not bool",
+        ),
+        ("installation.bicep", "names: split(", "names: trim(", "names of type string, not array"),
+        (
+            "installation.bicep",
+            "workspaceId: logs.outputs.workspaceId",
+            "workspaceId: [logs]",
+            "of type array, not string",
+        ),
+        ("installation.bicep", "probeFrequency: probeFrequency", "probeFrequency: '900'", "of type string, not int"),
         ("app.bicep", "excludedPaths", "excludePaths", "excludePaths is unknown"),
         ("network.bicep", "natGateway: hasGateway", "natGateways: hasGateway", "natGateways is unknown"),
         (
@@ -352,3 +374,75 @@ def test_the_most_requests_in_flight_are_what_one_node_of_servicenow_bears() -> 
 
 def test_the_hosts_name_for_the_account_is_given_in_the_public_cloud_alone() -> None:
     assert "environment().name == 'AzureCloud' ? [{ name: 'AzureWebJobsStorage__accountName'" in FILES["app.bicep"]
+
+
+def test_the_platform_checks_the_same_token_as_the_program() -> None:
+    # A second wall that stands elsewhere than the first would refuse alerts, and Azure Monitor repeats no 401.
+    settings = TEMPLATES["installation.bicep"].variables["settings"]
+    [call] = [each for each in TEMPLATES["installation.bicep"].modules if each.symbol == "app"]
+    [wall] = [each for each in TEMPLATES["app.bicep"].resources if each.symbol == "authentication"]
+    directory = wall.body["properties"]["identityProviders"]["azureActiveDirectory"]
+    policy = directory["validation"]["defaultAuthorizationPolicy"]
+    function_app = (ROOT / "function_app.py").read_text(encoding="utf-8")
+    host = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
+
+    assert settings["ENTRA_AUDIENCE"].text == f"join({call.body['params']['entraAudiences'].text}, ',')"
+    assert directory["validation"]["allowedAudiences"].text == "entraAudiences"
+    assert settings["ENTRA_ALLOWED_CALLERS"].text == call.body["params"]["entraAllowedCallers"].text
+    assert policy["allowedApplications"].text == "split(entraAllowedCallers, ',')"
+    # The set-up asks for version 2 tokens, whose issuer this is.
+    assert directory["registration"]["openIdIssuer"].text == "uri(entraAuthority, '${entraTenantId}/v2.0')"
+    # Health is asked without a token, also by the probe.
+    [open_path] = wall.body["properties"]["globalValidation"]["excludedPaths"]
+    assert open_path == f"/{host['extensions']['http']['routePrefix']}/health"
+    assert 'route="health"' in function_app
+
+
+def test_the_webhook_stays_public_and_what_is_behind_it_need_not() -> None:
+    stores = TEMPLATES["stores.bicep"]
+    [app] = [each for each in TEMPLATES["app.bicep"].resources if each.symbol == "app"]
+    closed = [each for each in stores.resources if each.symbol in {"storage", "vault"}]
+
+    assert app.body["properties"]["publicNetworkAccess"] == "Enabled"
+    assert stores.variables["publicAccess"].text == "isPrivate && empty(operatorAddresses) ? 'Disabled' : 'Enabled'"
+    assert stores.variables["firewallDefault"].text == "isPrivate ? 'Deny' : 'Allow'"
+    for each in closed:
+        assert each.body["properties"]["publicNetworkAccess"].text == "publicAccess"
+        assert each.body["properties"]["networkAcls"]["defaultAction"].text == "firewallDefault"
+        assert each.body["properties"]["networkAcls"]["bypass"] == "None"
+
+
+def test_every_service_of_storage_that_the_app_is_told_of_has_a_private_endpoint() -> None:
+    told = set(re.findall(r"AzureWebJobsStorage__(\w+)ServiceUri", FILES["app.bicep"]))
+    services = {each["group"]: each["target"].text for each in TEMPLATES["endpoints.bicep"].variables["services"]}
+
+    assert services == {**dict.fromkeys(told, "storageId"), "vault": "vaultId"}
+
+
+def test_the_subnet_of_the_app_is_as_flex_consumption_wants_it() -> None:
+    [network] = [each for each in TEMPLATES["network.bicep"].resources if each.symbol == "network"]
+    app, endpoints = network.body["properties"]["subnets"]
+
+    [delegation] = app["properties"]["delegations"]
+    assert delegation["properties"]["serviceName"] == "Microsoft.App/environments"
+    assert "_" not in app["name"]
+    assert app["properties"]["addressPrefix"].text == "cidrSubnet(networkPrefix, 26, 0)"
+    assert endpoints["properties"]["addressPrefix"].text == "cidrSubnet(networkPrefix, 26, 1)"
+
+
+def test_an_operator_may_do_what_the_command_line_does_and_no_more() -> None:
+    template = TEMPLATES["stores.bicep"]
+    roles = template.variables["roles"]
+    given = {
+        (each.symbol, roles[name])
+        for each in template.resources
+        if each.symbol in {"operatorAccess", "secretWriter"}
+        for name in _roles_of(each, template)
+    }
+
+    assert given == {
+        ("operatorAccess", ROLES["Storage Queue Data Contributor"][0]),
+        ("operatorAccess", ROLES["Storage Table Data Contributor"][0]),
+        ("secretWriter", ROLES["Key Vault Secrets Officer"][0]),
+    }
+    assert "if (!empty(operatorPrincipalId) && operatorMayWriteSecrets)" in FILES["stores.bicep"]

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.entra import wanted
-from tests.infra.terraform import FILES, Block, Module, calls_of, problems, required_variables
+from tests.infra.terraform import FILES, PROVIDERS, Block, Module, calls_of, required_variables
+from tests.infra.terraform_checks import problems
 
 EXAMPLE = {
     path.name: path.read_text(encoding="utf-8")
@@ -91,8 +92,6 @@ def test_the_module_brings_no_provider_and_no_backend() -> None:
 
 
 def test_the_versions_are_those_whose_schemas_were_read() -> None:
-    from tests.infra.terraform import PROVIDERS  # noqa: PLC0415
-
     text = PROVIDERS.read_text(encoding="utf-8")
     for name, version in re.findall(r'(\w+) = \{\s+source  = "[\w/]+"\s+version = "~> ([\d.]+)"', FILES["versions.tf"]):
         assert re.search(rf'"version": "{re.escape(version)}\.\d+"', text), name
