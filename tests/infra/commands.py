@@ -26,6 +26,7 @@ AZD: Mapping[str, tuple[int, int]] = {
     "deploy": (0, 1),
     "down": (0, 0),
     "env get-value": (1, 1),
+    "env get-values": (0, 0),
     "env new": (1, 1),
     "env set": (2, 2),
     "provision": (0, 1),
@@ -73,7 +74,7 @@ def _simple(line: str) -> Iterator[tuple[str, ...]]:
         yield from _simple(inner)
     text = re.sub(r"\$\([^()]*\)", "SUBSTITUTED", line)
     for part in re.split(r"\s*(?:&&|\|\||\||;)\s*", text):
-        words = [each for each in shlex.split(part) if each != "..."]
+        words = [each for each in shlex.split(part, comments=True) if each != "..."]
         while words and re.fullmatch(r"\w+=.*", words[0]):
             words = words[1:]
         if words and f"{words[0]} ".startswith(("az ", "azd ", "python ", "sh ", "terraform ")):
