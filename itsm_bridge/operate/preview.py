@@ -21,6 +21,7 @@ from itsm_bridge.errors import InvalidAlert
 from itsm_bridge.operate import preview_text
 from itsm_bridge.operate.exit_status import DONE, WRONG
 from itsm_bridge.operate.preview_text import Preview
+from itsm_bridge.reconcile.gathering import group_of
 from itsm_bridge.reconcile.ports import Write
 from itsm_bridge.reconcile.record import id_for
 from itsm_bridge.servicenow import fields
@@ -134,9 +135,12 @@ def _preview(file: Path, rules: "Rules", now: datetime, *, explain: bool) -> Pre
     ruling = explanation.ruling if explanation else rules.apply(alert, now)
     notification = notification_of(ruling.alert, ruling.wording)
     content = fields.content_of(ruling)
+    group = group_of(ruling)
+    # Which incident of a group is joined depends on who came before, if the group has a time.
+    key = group.key if group and group.within is None else notification.key
     write = Write(
-        key=notification.key,
-        incident_id=id_for(notification.key, 1),
+        key=key,
+        incident_id=id_for(key, 1),
         fields=content.fields,
         fields_at_creation=content.fields_at_creation,
         links={},
@@ -144,7 +148,7 @@ def _preview(file: Path, rules: "Rules", now: datetime, *, explain: bool) -> Pre
     )
     return Preview(
         name=file.name,
-        key=notification.key,
+        key=key,
         opens=notification.opens,
         closes=notification.closes,
         fields=fields.creation(write),

@@ -27,7 +27,7 @@ class Preview:
 
     #: The name of its file.
     name: str
-    #: The correlation key of the alert alone.
+    #: The correlation key: that of the alert, or of the alerts that share its incident.
     key: str
     #: Whether it calls for an incident, and whether it ends one.
     opens: bool

@@ -201,3 +201,14 @@ def test_one_file_of_a_folder_that_is_no_alert_hides_no_other(
     assert status == 2
     assert "b.json" in out
     assert "a.json: The body is not JSON" in error
+
+
+def test_alerts_that_share_an_incident_have_its_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rules = tmp_path / "machines.yaml"
+    rules.write_text("version: 1\ndefaults: { correlate: { per: resource } }\n", encoding="utf-8")
+    names = ("metric-static.fired", "metric-static.resolved")
+
+    keys = {json.loads(previewed(capsys, sample(name), "--rules", str(rules), "--json"))["alert_key"] for name in names}
+
+    assert len(keys) == 1
+    assert keys != {notified(names[0]).key}
