@@ -4,6 +4,7 @@
 
     target         renders, finds, creates, updates, resolves, reopens, retires, links
       fields       how is an alert or a write spelled in fields?      pure
+      close_codes  with which code is one resolved?
       combined     what does an incident of several alerts say?       pure
       incidents    what is there, and what was stored of what we sent?
         incident   states, owned fields, lengths                      pure

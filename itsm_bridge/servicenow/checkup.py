@@ -19,8 +19,8 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.finding import Finding, Report, broken, ok, warning
 from itsm_bridge.servicenow import advice
 from itsm_bridge.servicenow.advice import Advice, advice_for
+from itsm_bridge.servicenow.close_codes import CLOSE_CODES
 from itsm_bridge.servicenow.credentials import Credentials, NoToken, credentials_of
-from itsm_bridge.servicenow.incidents import CLOSE_CODES
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
 from itsm_bridge.settings import ServiceNowSettings
 from itsm_bridge.transport import NoAnswer, Received, Transport

@@ -21,12 +21,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.ports import Incident
+from itsm_bridge.servicenow.close_codes import CloseCodes
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, OWNED_FIELDS, status_of
 from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
 from itsm_bridge.troubles import Trouble, Troubles
@@ -41,16 +41,6 @@ FIELDS = (
 
 #: Journals: a write appends to them, and they are read as "".
 _JOURNALS = frozenset({"work_notes", "comments", "comments_and_work_notes"})
-
-#: The codes that close an incident whose alert went away by itself, the best first: newer instances ship the first,
-#: older ones the second. None of them says anything that may be false, as "Duplicate" or "User error" would.
-CLOSE_CODES = (
-    *("Solution provided", "Solved (Permanently)", "Solved Remotely (Permanently)"),
-    *("Resolved by caller", "Closed/Resolved by Caller", "Solved", "Resolved", "Closed"),
-)
-
-#: How long the choices of the instance are believed.
-_CHOICES_FRESH = timedelta(hours=1)
 
 #: How many incidents of one key are read: its newest generations, and perhaps doubles that people made by hand.
 _SEARCH_LIMIT = 20
@@ -82,12 +72,12 @@ class Incidents:
         """
         self._table_api = table_api
         self._troubles = troubles or Troubles()
-        self._close_code = close_code
-        self._clock = clock
         self._honours_sys_id: bool | None = None
-        self._choices: tuple[Sequence[str], float] | None = None
         self._warned: set[str] = set()
         self._lock = threading.Lock()
+        self._close_codes = CloseCodes(
+            table_api, configured=close_code, troubles=self._troubles, warn=self._warn, clock=clock
+        )
 
     @property
     def honours_sys_id(self) -> bool | None:
@@ -236,46 +226,8 @@ class Incidents:
         return self._compared(incident, fields)
 
     def close_code(self, *, deadline: Deadline, preferred: str = "") -> str:
-        """Return the choice of the instance that incidents are resolved with: `preferred` if there is such a choice.
-
-        "" if the instance has no choice of which we know that it says the truth: then the instance may fill one in.
-        The choices are at most an hour old; while they cannot be read, the last known ones count.
-
-        Raises:
-            Unavailable: the choices cannot be read and the operator set none. Without knowing them nothing is resolved,
-                because ServiceNow drops a wrong code, and then the code is missing.
-        """
-        codes = self._choices_now(deadline)
-        if codes is None:
-            return self._close_code
-        spelled = next((code for code in codes if preferred and code.casefold() == preferred.casefold()), "")
-        return spelled or self._chosen(codes)
-
-    def _choices_now(self, deadline: Deadline) -> Sequence[str] | None:
-        """Return the choices, if need be old ones; None if they were never read and the operator set a code.
-
-        Raises:
-            Unavailable: they were never read, and the operator set none.
-        """
-        with self._lock:
-            known = self._choices
-        if known is not None and self._clock() - known[1] < _CHOICES_FRESH.total_seconds():
-            return known[0]
-        try:
-            codes = self._close_codes(deadline)
-        except (Unavailable, Rejected) as error:
-            self._warn("close codes", "the choices of close_code cannot be read: %s", str(error))
-            if known is not None:
-                return known[0]
-            if self._close_code:
-                return None
-            message = f"{error}. Let our account read sys_choice, or set SERVICENOW_CLOSE_CODE"
-            retry_after = error.retry_after if isinstance(error, Unavailable) else None
-            is_refusal = not isinstance(error, Unavailable) or error.is_refusal
-            raise Unavailable(message, retry_after=retry_after, is_refusal=is_refusal) from error
-        with self._lock:
-            self._choices = (codes, self._clock())
-        return codes
+        """Return the choice of the instance that incidents are resolved with; raises as `CloseCodes.chosen`."""
+        return self._close_codes.chosen(deadline=deadline, preferred=preferred)
 
     def probe(self, *, deadline: Deadline) -> None:
         """Make sure that the instance is awake, knows us and lets us ask for incidents.
@@ -300,40 +252,6 @@ class Incidents:
             raise Unconfirmed(message, is_refusal=doubt.is_refusal) from refusal
         if incident is not None:
             raise Conflict(f"{refusal}; {incident.number} has the sys_id") from refusal
-
-    def _close_codes(self, deadline: Deadline) -> Sequence[str]:
-        """Return the choices that the instance shows us.
-
-        Raises:
-            Unavailable: they cannot be read now, or all of them are hidden.
-            Rejected: they cannot be read at all.
-        """
-        asked = partial(
-            self._table_api.query,
-            "sys_choice",
-            {"name": ("incident", "task"), "element": "close_code", "inactive": "false"},
-            fields=("value",),
-            order_by="sequence",
-        )
-        # A hidden choice does not matter as long as other choices are shown; but an instance that hides all of them
-        # must not be taken for one that has none.
-        rows = asked(limit=500, deadline=deadline) or asked(limit=1, must_see_all=True, deadline=deadline)
-        # A table without choices of its own has those of the table that it extends.
-        own = [row for row in rows if row["name"] == "incident"]
-        return [value for row in own or rows if (value := row.get("value"))]
-
-    def _chosen(self, codes: Sequence[str]) -> str:
-        preferred = (self._close_code, *CLOSE_CODES) if self._close_code else CLOSE_CODES
-        if not codes:  # any text will do
-            return preferred[0]
-        spelled = {code.casefold(): code for code in reversed(codes)}
-        code = next((spelled[each.casefold()] for each in preferred if each.casefold() in spelled), "")
-        if self._close_code and code.casefold() != self._close_code.casefold():
-            self._warn("close code", "the instance has no close code %r; %r is used instead", self._close_code, code)
-        elif not code:
-            self._troubles.count(Trouble.CLOSE_CODE)
-            self._warn("close code", "the instance has no close code that we know: set SERVICENOW_CLOSE_CODE to one")
-        return code
 
     def _learn(self, *, honours_sys_id: bool) -> None:
         """Remember what a creation showed; one sys_id that was not kept outweighs all that were."""
