@@ -27,11 +27,11 @@ class Screen:
 
     @classmethod
     def of(cls, out: TextIO) -> Self:
-        """Return what `out` is: a terminal of so many columns, or none. COLUMNS and NO_COLOR are heeded."""
-        is_terminal = out.isatty()
-        is_sized = is_terminal or os.environ.get("COLUMNS", "").isdecimal()
-        has_colours = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        return cls(width=max(20, shutil.get_terminal_size().columns) if is_sized else None, has_colours=has_colours)
+        """Return what `out` is: a terminal, whose COLUMNS and NO_COLOR are heeded, or a pipe or file."""
+        if not out.isatty():
+            return cls()
+        has_colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(width=max(20, shutil.get_terminal_size().columns), has_colours=has_colours)
 
     @property
     def is_narrow(self) -> bool:

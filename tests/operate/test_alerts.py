@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 def of_alert_id() -> Record:
     said = notification(key=key_of_alert_id(ALERT_ID), signal=ALERT_ID.lower())
     return first_record(said, now())
+
+
+class Terminal(StringIO):
+    """A screen that remembers what it was told."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class TestWhichAlert:
@@ -268,17 +276,29 @@ class TestReplay:
 class TestEdges:
     """No traceback, whatever happens."""
 
-    def test_forty_columns_are_enough(
-        self, table: AlertTable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_forty_columns_are_enough(self, table: AlertTable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "40")
+        monkeypatch.setenv("NO_COLOR", "1")
         for row in (parked(), unsettled("b2" * 32), settled("c3" * 32)):
             table.insert(row)
 
-        texts = [run(capsys, *command)[1] for command in (["status"], ["list"], ["show", KEY], ["replay", "--parked"])]
+        texts = []
+        for command in (["status"], ["list"], ["show", KEY], ["replay", "--parked"]):
+            screen = Terminal()
+            monkeypatch.setattr(sys, "stdout", screen)
+            cli.main(command)
+            texts.append(screen.getvalue())
 
         assert max(len(line) for text in texts for line in text.splitlines()) <= 40
         assert all(KEY[:12] in text for text in texts)
+
+    def test_a_pipe_gets_its_lines_whole_whatever_the_environment_says(
+        self, table: AlertTable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "40")
+        table.insert(parked())
+
+        assert "Parked until somebody acts: ServiceNow says no" in run(capsys, "status")[1]
 
     def test_a_pipe_that_closes_ends_the_command_quietly(self, table: AlertTable) -> None:
         for number in range(200):
