@@ -41,6 +41,7 @@ from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
     from itsm_bridge.rules.engine import Rules
+    from itsm_bridge.rules_in_force.choice import InForce
     from itsm_bridge.storage.listing import Listing
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
@@ -121,6 +122,16 @@ def stored_rules(environ: Mapping[str, str]) -> StoredRules:
     return StoredRules(connect_table(storage_from(environ)))
 
 
+def chosen_rules(environ: Mapping[str, str]) -> "tuple[InForce[Rules], str]":
+    """Return the rules that a process with these settings puts in force, and why they are not what operators want.
+
+    Raises:
+        InvalidSettings: the settings of the storage account are missing or malformed.
+        Unavailable: storage did not answer.
+    """
+    return _choice(stored_rules(environ), environ.get("ITSM_RULES_FILE", "").strip()).made()
+
+
 def built_in_rules() -> "Rules":
     """Return the rules that ship with the program, compiled at first use."""
     # Of two first calls at once, the second waits for the first instead of doing the same.
@@ -175,8 +186,10 @@ def _built(threads: int) -> Bridge:
     verifier = _verifier(settings.entra)
     table = connect_table(settings.storage)
     store = AlertTable(table)
-    rules = _rules_in_force(StoredRules(table), settings.rules_file)
     troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
+    rules = RulesInForce(
+        _choice(StoredRules(table), settings.rules_file), troubled=functools.partial(troubles.count, Trouble.RULES)
+    )
     Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
     table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
@@ -221,10 +234,10 @@ def _built(threads: int) -> Bridge:
     return Bridge(webhook=webhook, reconciler=reconciler, health=health)
 
 
-def _rules_in_force(pushed: StoredRules, file: str) -> "RulesInForce[Rules]":
-    """Return the rules of this process; nothing is read yet. `file` is a path from the app's root, "" for none."""
+def _choice(pushed: StoredRules, file: str) -> "Choice[Rules]":
+    """Return who chooses the rules; nothing is read yet. `file` is a path from the app's root, "" for none."""
     path = Path(__file__).parents[1] / file if file else None
-    return RulesInForce(Choice(pushed, compiled=compile_rules, built_in=built_in_rules, file=path))
+    return Choice(pushed, compiled=compile_rules, built_in=built_in_rules, file=path)
 
 
 def _write_down(table: TroubleTable, trouble: Trouble, tally: Tally) -> None:

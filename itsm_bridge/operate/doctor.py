@@ -1,25 +1,25 @@
 """Is everything as it must be, and if not, who can mend it?
 
-`cli` calls `doctor`. It asks each party for its checkup, side by side: the settings, storage, Entra ID, ServiceNow, and
-what the app itself met lately. It looks only; `--write` makes one incident marked as a test and resolves it. A party
-whose settings are wrong is not asked. Another party needs nothing but a line in `_checkups`.
+`cli` calls `doctor`. It asks each party for its checkup, side by side: the settings, storage, Entra ID, ServiceNow, the
+rules, and what the app itself met lately. It looks only; `--write` makes one incident marked as a test and resolves it.
+A party whose settings are wrong is not asked. Another party needs nothing but a line in `_checkups`.
 """
 
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from itsm_bridge.app import stored
+from itsm_bridge.app import chosen_rules, stored
 from itsm_bridge.entra import checkup as entra
 from itsm_bridge.entra.directory import Graph
 from itsm_bridge.entra.person import token_for
 from itsm_bridge.entra.wanted import CLOUDS
-from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
+from itsm_bridge.errors import BridgeError, InvalidSettings, Unavailable, place_of
 from itsm_bridge.finding import Finding, Report, Status, broken, ok, warning
 from itsm_bridge.operate.advice import present
 from itsm_bridge.operate.exit_status import ACT, DONE
@@ -37,6 +37,7 @@ _PARTIES: Final[Mapping[str, str]] = {
     "storage": "Storage",
     "entra": "Entra ID",
     "servicenow": "ServiceNow",
+    "rules": "Rules",
     "app": "What the app met lately",
 }
 
@@ -105,6 +106,8 @@ def examined(asked: Asked, report: Report = bool) -> Sequence[Finding]:
     with ThreadPoolExecutor(len(checkups)) as pool:
         list(pool.map(lambda each: run(*each), checkups))
     found["app"] = _not_seen(found["app"], found["servicenow"], writes=asked.writes)
+    if found["rules"]:
+        found["app"] = [each for each in found["app"] if each.check != f"app.{Trouble.RULES}"]
     return [finding for party in _PARTIES for finding in found[party]]
 
 
@@ -133,7 +136,7 @@ def _checkups(asked: Asked) -> Sequence[tuple[str, Callable[[Report], object]]]:
 
     def look_at_servicenow(report: Report) -> None:
         settings = servicenow_from(environ)
-        if servicenow.examine(settings, report) and asked.writes:
+        if servicenow.examine(settings, report, filled=_filled(environ)) and asked.writes:
             try_incident(settings, report)
 
     return (
@@ -141,6 +144,7 @@ def _checkups(asked: Asked) -> Sequence[tuple[str, Callable[[Report], object]]]:
         ("storage", lambda report: storage.examine(storage_from(environ), report)),
         ("entra", look_at_entra),
         ("servicenow", look_at_servicenow),
+        ("rules", lambda report: _look_at_rules(environ, report)),
         ("app", lambda report: _look_at_app(environ, report)),
     )
 
@@ -161,6 +165,26 @@ def _look_at_settings(environ: Mapping[str, str], report: Report) -> None:
     if not (instance.client_id or instance.api_key):
         told = "we sign in by basic authentication, which new instances refuse by default"
         report(warning("settings.sign-in", told, f"{_KEEPER} sets OAuth client credentials or an API key"))
+
+
+def _look_at_rules(environ: Mapping[str, str], report: Report) -> None:
+    """Report which rules count, and what is wrong with those that do not."""
+    try:
+        known, trouble = chosen_rules(environ)
+    except Unavailable:
+        return  # storage has lines of its own
+    if trouble:
+        after = "whoever wrote them runs `rules check FILE`; `rules push` or `rules restore N` puts good ones in force"
+        report(broken("rules.valid", f"{trouble}; in force: {known.source}", after))
+    else:
+        report(ok("rules.valid", f"in force: {known.source}"))
+
+
+def _filled(environ: Mapping[str, str]) -> Collection[str]:
+    try:
+        return chosen_rules(environ)[0].rules.filled
+    except BridgeError:
+        return ()
 
 
 def _look_at_app(environ: Mapping[str, str], report: Report) -> None:

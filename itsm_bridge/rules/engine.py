@@ -128,6 +128,13 @@ class Rules:
         """All rules, in the order in which they apply."""
         return self._rules
 
+    @property
+    def filled(self) -> frozenset[str]:
+        """The fields that every incident gets, whatever its alert."""
+        return frozenset(
+            name for each in self._defaults for name, setting in each.fields.items() if not setting.leaves_out
+        )
+
     def apply(self, alert: Alert, now: datetime) -> Ruling:
         """Return what the rules say of `alert`, which came at `now`, aware. Never raises."""
         subject = Subject(alert, wording_of(alert), now)

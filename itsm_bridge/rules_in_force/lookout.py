@@ -45,6 +45,7 @@ class RulesInForce(Generic[_R]):
         look_again: timedelta = LOOK_AGAIN,
         idle: timedelta = IDLE,
         clock: Callable[[], float] = time.monotonic,
+        troubled: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Remember who chooses; nothing is read yet.
 
@@ -53,8 +54,10 @@ class RulesInForce(Generic[_R]):
             look_again: How often a process looks while it is called.
             idle: How long after its last call it still looks.
             clock: Seconds from any origin.
+            troubled: Is told at each look why the rules in force are not what operators want.
         """
         self._choice = choice
+        self._troubled = troubled
         self._look_again = look_again
         self._idle = idle
         self._clock = clock
@@ -117,6 +120,8 @@ class RulesInForce(Generic[_R]):
     def _end_look(self, *, known: InForce[_R] | None = None, trouble: str = "", failure: str = "") -> None:
         if failure and failure != self._failure:
             log.warning("whether there are other rules is not known: %s", failure)
+        if trouble:
+            self._troubled(trouble)
         with self._looked:
             self._failure = failure
             if known is not None:

@@ -6,7 +6,7 @@ is worded in `advice`.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,7 +63,7 @@ class _Looked:
     @property
     def is_hidden(self) -> bool:
         """Whether rows match of which none is shown."""
-        return not self.rows and bool(self.verdict.count)
+        return not self.rows and bool(self.verdict.matching)
 
     def broken(self, check: str, what: str) -> Finding:
         """Return what the refusal means."""
@@ -126,8 +126,11 @@ class Instance:
         return advice_for(method, table, verdict, way=self.credentials.way)
 
 
-def examine(settings: ServiceNowSettings, report: Report) -> bool:
-    """Look at the instance and report what was found; return whether it can be asked at all."""
+def examine(settings: ServiceNowSettings, report: Report, *, filled: Collection[str] = ()) -> bool:
+    """Look at the instance and report what was found; return whether it can be asked at all.
+
+    `filled` are the fields that rules give every incident.
+    """
     instance = Instance(settings)
     reached = _reach(instance)
     report(reached[0])
@@ -146,7 +149,7 @@ def examine(settings: ServiceNowSettings, report: Report) -> bool:
         lambda: _choices(instance),
         lambda: _journal(instance),
         *(_cmdb(instance, table) for table in _CMDB),
-        lambda: _mandatory(instance),
+        lambda: _mandatory(instance, filled),
         lambda: _batch(instance),
     )
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
@@ -223,7 +226,7 @@ def _incidents(looked: _Looked) -> Finding:
         return looked.broken(check, "incidents cannot be read")
     if looked.is_hidden:
         hidden = advice.MAY_NOT_READ
-        told = f"{hidden.meaning}: there are {looked.verdict.count}, and the newest is hidden"
+        told = f"{hidden.meaning}: there are {looked.verdict.matching}, and the newest is hidden"
         return broken(check, told, hidden.remedy)
     return ok(check, "incidents can be read")
 
@@ -280,14 +283,14 @@ def _cmdb(instance: Instance, table: str) -> Callable[[], Finding]:
     return look
 
 
-def _mandatory(instance: Instance) -> Finding:
+def _mandatory(instance: Instance, filled: Collection[str]) -> Finding:
     check = "servicenow.mandatory"
     query = "nameINincident,task^mandatory=true^active=true"
     looked = instance.rows("sys_dictionary", query, ("name", "element", "mandatory"), limit=200)
     if not looked.is_confirmed or looked.is_hidden:
         return ok(check, "the dictionary is hidden from our account; `doctor --write` tries what it demands")
     names = {str(row.get("element")) for row in looked.rows if row.get("mandatory") == "true"}
-    missing = sorted(names - _FILLED)
+    missing = sorted(names - _FILLED - {*filled})
     if missing:
         return warning(
             check,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,9 +104,28 @@ def test_a_healthy_world_has_nothing_broken(parts: Parts) -> None:
         *("settings.valid", "storage.table", "storage.queue", "entra.keys", "servicenow.reachable"),
         *("servicenow.sign-in", "servicenow.read", "servicenow.close-code", "servicenow.journal", "servicenow.cmdb"),
         *("servicenow.create", "servicenow.sys-id", "servicenow.fields", "servicenow.resolve", "servicenow.clock"),
-        *("servicenow.limit", "servicenow.batch", "app.troubles"),
+        *("servicenow.limit", "servicenow.batch", "rules.valid", "app.troubles"),
     } <= set(named(found, Status.OK))
     assert set(named(found, Status.WARNING)) == {"servicenow.mandatory"}
+
+
+def test_rules_that_are_not_valid_are_named_with_line_and_column(parts: Parts, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("version: 1\nrules:\n  - name: a\n    match: { sevrity: Sev1 }\n", encoding="utf-8")
+
+    found = look(parts, {"ITSM_RULES_FILE": str(file)})
+
+    assert_alone(found, "rules.valid", "line 4, column 14", "rules check")
+    assert "in force: the built-in rules" in named(found)["rules.valid"].message
+
+
+def test_a_field_that_rules_fill_is_not_missed(parts: Parts, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("version: 1\ndefaults: { set: { caller_id: { user_name: azure.monitor } } }\n", encoding="utf-8")
+
+    found = look(parts, {"ITSM_RULES_FILE": str(file)})
+
+    assert "servicenow.mandatory" in named(found, Status.OK)
 
 
 def test_the_incident_of_a_trial_is_marked_and_resolved(parts: Parts) -> None:
