@@ -280,7 +280,7 @@ MUTANTS: tuple[Mutant, ...] = (
         file="itsm_bridge/reconcile/merge.py",
         before="at=_later(before.at, news.at) if news.closes and not news.opens else before.at,",
         after="at=before.at,",
-        operators="lifecycles",
+        suite=_pytest("tests/reconcile/test_lifecycle.py"),
     ),
     Mutant(
         name="what our clock ends is not told",

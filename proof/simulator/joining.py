@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from itsm_bridge.reconcile.gathering import Group
 from proof.simulator.oracle import Coming, Story
-from proof.simulator.stories import begins_alone
+from proof.simulator.stories import begins_alone, comings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +105,22 @@ class Joining:
                 )
             )
         return joins
+
+
+def together(stories: Mapping[str, Story]) -> Iterator[tuple[Mapping[str, Story], str]]:
+    """Yield the alerts that share a row for certain, however they came, with the key of their incident."""
+    by_home: dict[str, dict[str, Story]] = {}
+    for key, story in stories.items():
+        rules = {(each.said.group, each.said.storm) for each in comings(story)}
+        group, storm = next(iter(rules)) if len(rules) == 1 else (None, None)
+        if rules == {(None, None)}:
+            by_home[key] = {key: story}
+        elif group and not group.within and storm is None and begins_alone(story):
+            by_home.setdefault(group.key, {})[key] = story
+    for home, alerts in by_home.items():
+        others = (each.said.group for key, story in stories.items() if key not in alerts for each in comings(story))
+        if not any(group and group.key == home for group in others):
+            yield alerts, home
 
 
 def _beginnings(story: Story) -> Iterator[Coming]:

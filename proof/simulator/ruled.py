@@ -40,6 +40,8 @@ class Ruled(History):
     def __init__(self, seed: int, options: Options, operators: str) -> None:
         self._rules_rng = random.Random(f"what rules say {seed}")
         self._operators = operators
+        #: Whether each word comes once and soon: the more that is certain, the stricter the oracle.
+        self._is_tidy = self._rules_rng.random() < 0.4
         super().__init__(seed, options)
         self.oracle.cloud = self.cloud
         self.oracle.is_ledger = self._target == LEDGER
@@ -60,8 +62,8 @@ class Ruled(History):
         words = self._words()
         for word in words:
             self.oracle.expect(word)
-            for _ in range(rng.choice([1, 1, 1, 2, 3])):
-                delay = rng.uniform(0, rng.choice([0.2, 0.2, 0.2, 15, 200]))
+            for _ in range(1 if self._is_tidy else rng.choice([1, 1, 1, 2, 3])):
+                delay = rng.uniform(0, 0.2 if self._is_tidy else rng.choice([0.2, 0.2, 0.2, 15, 200]))
                 self._at(word.span + delay, partial(self._deliver, word.notification, 0))
                 last = max(last, word.span + delay)
         said = max(word.span for word in words)
@@ -94,7 +96,9 @@ class Ruled(History):
 
     def _drawn_rules(self, keys: list[str], said: float) -> Rulings:
         rng = self._rules_rng
-        changes = [rng.uniform(0, said + 30) for _ in range(rng.choice([0, 0, 1, 1, 2]))]
+        changes = [
+            rng.uniform(0, said + 30) for _ in range(rng.choice([0, 0, 0, 1] if self._is_tidy else [0, 0, 1, 1, 2]))
+        ]
         moments = [BEGIN, *(BEGIN + timedelta(seconds=each) for each in sorted(changes))]
         return (lifecycles_drawn if self._operators == LIFECYCLES else groups_drawn)(rng, keys, moments)
 

@@ -91,9 +91,9 @@ def groups_drawn(rng: random.Random, keys: Sequence[str], moments: Sequence[date
     versions = []
     for since in moments:
         common = rng.choice([groups[0], groups[0], groups[0], groups[1], None])
-        mixed = rng.random() < 0.3
-        has_storm = rng.random() < 0.35
-        lifecycle = _lifecycle(rng) if rng.random() < 0.4 else _DEFAULT
+        mixed = rng.random() < 0.25
+        has_storm = rng.random() < 0.3
+        lifecycle = _lifecycle(rng) if rng.random() < 0.5 else _DEFAULT
         ignores = rng.random() < 0.15
         versions.append(
             Version(
@@ -118,7 +118,7 @@ def _lifecycle(rng: random.Random) -> Lifecycle:
         auto_resolve=rng.choice([*[AutoResolve.RESOLVE] * 3, AutoResolve.NOTE, AutoResolve.OFF]),
         reopen_within=rng.choice([None, None, timedelta(0), rng.choice([20, 60, 600]) * seconds]),
         after_closed=rng.choice([AfterClosed.NEW, AfterClosed.NEW, AfterClosed.NOTHING]),
-        hold=rng.choice([0 * seconds, 0 * seconds, rng.choice([2, 30, 90, 600]) * seconds]),
+        hold=rng.choice([0 * seconds, rng.choice([2, 30, 90, 600]) * seconds]),
         close_after=rng.choice([*[None] * 6, rng.choice([10, 40]) * minutes]),
     )
 

@@ -35,31 +35,38 @@ class Run:
         return self.ended is None or came_at(self.ended) - skew > self.began.answered_at + max(self.holds)
 
 
-def runs(story: Story) -> Iterator[Run]:
-    """Yield the firings of an alert with a single voice, as they came."""
-    if len({told.word.notification.signal for told in story.came}) != 1:
-        return
+def runs(stories: Sequence[Story]) -> Iterator[Run]:
+    """Yield the firings of alerts that are one together, as they came: from the first beginning to the last end."""
     began: list[Told] = []
-    for told in story.came:
-        if told.word.role is Role.TEST and counted(told):
-            yield Run(began=told, holds=[timedelta(0)], ended=told)
-        elif told.word.role is Role.BEGIN and counted(told):
+    fire = set[tuple[str, str]]()
+    for told in sorted((each for story in stories for each in story.came), key=came_at):
+        said = told.word.notification
+        if told.word.begins and counted(told):
             began.append(told)
-        elif told.word.ends and began:
-            yield Run(began=began[0], holds=[hold_of(counted(each)[0]) for each in began], ended=told)
+            fire.add((said.key, said.signal))
+        if told.word.ends:
+            fire.discard((said.key, said.signal))
+        if began and not fire:
+            yield Run(began=began[0], holds=_holds(began), ended=told)
             began = []
     if began:
-        yield Run(began=began[0], holds=[hold_of(counted(each)[0]) for each in began], ended=None)
+        yield Run(began=began[0], holds=_holds(began), ended=None)
 
 
-def is_in_order(story: Story) -> bool:
+def _holds(began: Sequence[Told]) -> Sequence[timedelta]:
+    return [hold_of(counted(each)[0]) for each in began]
+
+
+def is_in_order(stories: Sequence[Story]) -> bool:
     """Whether each word was answered at once, and before the next one came, and counted from then on if ever."""
-    if not all(told.comings[0].answered_at for told in story.came):
+    came = sorted((each for story in stories for each in story.came), key=came_at)
+    if not all(told.comings[0].answered_at for told in came):
         return False
-    if any(counted(told) and told.comings[0] not in counted(told) for told in story.came):
+    if any(counted(told) and told.comings[0] not in counted(told) for told in came):
         return False
-    moments = [moment for told in story.came for moment in (told.came_at, told.answered_at)]
-    return moments == sorted(moment for moment in moments if moment is not None)
+    moments = [moment for told in came for moment in (told.came_at, told.answered_at)]
+    is_as_told = all(list(map(id, sorted(story.came, key=came_at))) == list(map(id, story.came)) for story in stories)
+    return is_as_told and moments == sorted(moment for moment in moments if moment is not None)
 
 
 def fired_all_the_time(story: Story, *, since: datetime, until: datetime) -> bool:
