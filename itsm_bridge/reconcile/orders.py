@@ -116,6 +116,7 @@ def write_for(
             links={name: end for name, end in record.observed.links.items() if end},
             notes=_marked(record, record.work.notes),
             preface=f"{previous} is over; this incident follows it." if previous else "",
+            names=record.names,
         )
     resolves, reopens = decision.action is Action.RESOLVE, decision.action is Action.REOPEN
     is_changed = reopens or (incident.is_open and not resolves)
@@ -128,6 +129,7 @@ def write_for(
         notes=_marked(record, notes),
         preface="Azure Monitor reports that the alert fired again." if reopens and not notes else "",
         closing=record.desired.closing or "Azure Monitor reports the alert as resolved." if resolves else "",
+        names=record.names,
     )
 
 

@@ -110,6 +110,8 @@ class Write:
     preface: str = ""
     #: Why the incident is resolved; "" if this write does not resolve it.
     closing: str = ""
+    #: The names of the fields and links that the answer has to show, besides those that are written.
+    names: tuple[str, ...] = ()
 
 
 class LinkEnd(NamedTuple):

@@ -159,6 +159,9 @@ class Record:
         }
 
     def _wants(self, name: str, value: str, stored: str) -> bool:
+        if name not in self.observed.confirmed_values and not stored:
+            # Rules ask for it since the incident is there, and nobody filled it.
+            return bool(value)
         asked, kept = self.observed.confirmed_values.get(name, ":").split(":")
         wanted, shown = fingerprint(value), fingerprint(stored)
         if shown == wanted or (wanted, shown) == (asked, kept):

@@ -8,7 +8,7 @@ The link `configuration_item`, which an alert has by its resource, is the field 
 of its name, `cmdb_ci` included, which then wins because an operator asked for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from itsm_bridge.azure_monitor.notification import affected_resources
 from itsm_bridge.azure_monitor.wording.description import description_of
@@ -115,9 +115,9 @@ def retirement(kept: Incident, close_code: str) -> Mapping[str, str]:
     }
 
 
-def links_of(write: Write) -> Sequence[str]:
-    """Return the fields that hold the links of a write, but for the one that every incident is read with."""
-    return tuple(name for name in write.links if name != CONFIGURATION_ITEM)
+def shown(names: Collection[str]) -> Sequence[str]:
+    """Return the fields of these names, but for that of the configuration item, with which every incident is read."""
+    return tuple(name for name in names if name != CONFIGURATION_ITEM)
 
 
 def _beside(write: Write) -> Mapping[str, str]:

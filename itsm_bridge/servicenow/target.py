@@ -61,8 +61,8 @@ class ServiceNow:
         self, incident_id: str, *, with_journal: bool, names: Collection[str] = (), deadline: Deadline
     ) -> Incident | None:
         """Return the incident with this sys_id, or None; raises as `Target.find`."""
-        more = tuple(name for name in names if name != CONFIGURATION_ITEM)
         request = deadline.for_request(REQUEST_BUDGET)
+        more = fields.shown(names)
         return self._incidents.find(incident_id, with_notes=with_journal, more_fields=more, deadline=request)
 
     def search(self, key: str, *, deadline: Deadline) -> Sequence[Incident]:
@@ -72,7 +72,9 @@ class ServiceNow:
     def create(self, write: Write, *, deadline: Deadline) -> Incident:
         """Create an incident; raises as `Target.create`."""
         request = deadline.for_request(REQUEST_BUDGET)
-        return self._incidents.create(fields.creation(write), more_fields=fields.links_of(write), deadline=request)
+        return self._incidents.create(
+            fields.creation(write), more_fields=fields.shown((*write.links, *write.names)), deadline=request
+        )
 
     def update(self, write: Write, *, deadline: Deadline) -> Incident:
         """Write fields, links and notes; raises as `Target.update`."""
@@ -130,4 +132,6 @@ class ServiceNow:
 
     def _changed(self, write: Write, changes: Mapping[str, str], deadline: Deadline) -> Incident:
         request = deadline.for_request(REQUEST_BUDGET)
-        return self._incidents.update(write.incident_id, changes, more_fields=fields.links_of(write), deadline=request)
+        return self._incidents.update(
+            write.incident_id, changes, more_fields=fields.shown((*write.links, *write.names)), deadline=request
+        )

@@ -1,6 +1,7 @@
 """What rules say of the beginning and the end of an incident comes true in ServiceNow."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
 from itsm_bridge.storage.row_format import partition_of
 from local.azurite import Azurite
 from local.servicenow import faults
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
+from tests.builders import FIELDS, HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
 from tests.rig import Rig, rig
 
 DAY = timedelta(days=1)
@@ -333,6 +334,31 @@ class TestCloseAfter:
         world.receive(ruled(resolved(at=world.now), close_after=DAY))
 
         assert (states(world), world.row().awaits_work) == (["6"], False)
+
+
+class TestFieldsOfRules:
+    """A field that a rule sets is ours until people edit it."""
+
+    def shown(self, world: Rig, *changes: dict[str, str]) -> dict[str, str]:
+        for number, change in enumerate(changes):
+            fields = {**FIELDS, **change}
+            said = notification(digest=f"said {number}", at=NOW + number * MINUTE, fields=fields)
+            content = replace(said.content, fields={**said.content.fields, **change}, fields_at_creation={})
+            world.receive(replace(said, content=content))
+        (row,) = world.instance.incidents
+        return row
+
+    def test_it_follows_the_rules(self, world: Rig) -> None:
+        assert self.shown(world, {"category": "software"}, {"category": "network"})["category"] == "network"
+
+    def test_a_rule_that_comes_later_fills_an_empty_field(self, world: Rig) -> None:
+        assert self.shown(world, {}, {"subcategory": "internal application"})["subcategory"] == "internal application"
+
+    def test_but_not_one_that_people_filled(self, world: Rig) -> None:
+        self.shown(world, {})
+        world.instance.edit(world.row().observed.incident_id, {"subcategory": "email"})
+
+        assert self.shown(world, {}, {"subcategory": "internal application"})["subcategory"] == "email"
 
 
 class TestIgnored:
