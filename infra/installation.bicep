@@ -85,6 +85,9 @@ param servicenowCloseCode string = ''
 @description('Whether a work note says that no configuration item was found.')
 param servicenowNoteMissingItem bool = true
 
+@description('Send traces and metrics to Application Insights too. The log is there in any case, and the workbook needs nothing else.')
+param telemetryToApplicationInsights bool = false
+
 @description('More tenants whose Azure Monitor may call, separated by commas; each has an application of its own.')
 param additionalTenantIds string = ''
 
@@ -256,6 +259,7 @@ var settings = {
   SERVICENOW_MAX_CONCURRENCY: string(servicenowMaxConcurrency)
   SERVICENOW_CLOSE_CODE: servicenowCloseCode
   SERVICENOW_NOTE_MISSING_ITEM: string(servicenowNoteMissingItem)
+  TELEMETRY_TO_APPLICATION_INSIGHTS: string(telemetryToApplicationInsights)
   ITSM_RULES_FILE: rulesFile
   RETRY_HORIZON_HOURS: string(retryHorizonHours)
   RETENTION_DAYS: string(retentionDays)

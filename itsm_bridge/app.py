@@ -268,6 +268,9 @@ def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: 
     from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415
     from itsm_bridge.storage.listing import Listing  # noqa: PLC0415
 
+    # The timer may have a process of its own, where nobody else looks for rules.
+    with suppress(BridgeError):
+        rules.check()
     if rules.trouble:
         troubles.count(Trouble.RULES, rules.trouble)
     tell_backlog(Listing(table).needing_work(), telemetry=telemetry, now=_now())

@@ -175,6 +175,12 @@ variable "servicenow_close_code" {
   default     = ""
 }
 
+variable "telemetry_to_application_insights" {
+  description = "Send traces and metrics to Application Insights too. The log is there in any case, and the workbook needs nothing else."
+  type        = bool
+  default     = false
+}
+
 variable "servicenow_note_missing_item" {
   description = "Whether a work note says that no configuration item was found."
   type        = bool
