@@ -181,6 +181,12 @@ variable "telemetry_to_application_insights" {
   default     = false
 }
 
+variable "create_workbook" {
+  description = "Make a workbook over the log of the bridge. It costs nothing."
+  type        = bool
+  default     = true
+}
+
 variable "servicenow_note_missing_item" {
   description = "Whether a work note says that no configuration item was found."
   type        = bool

@@ -23,6 +23,7 @@ TYPES: Mapping[str, Any] = json.loads(
 OF_THE_LANGUAGE = {"dependsOn", "parent", "scope"}
 FUNCTIONS = {
     *("cidrSubnet", "concat", "contains", "empty", "environment", "filter", "guid", "indexOf", "items", "join"),
+    "loadTextContent",
     *("listKeys", "map", "replace", "resourceGroup", "split", "string", "subscription", "subscriptionResourceId"),
     *("substring", "take", "tenant", "toLower", "toObject", "trim", "union", "uniqueString", "uri"),
 }

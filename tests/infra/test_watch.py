@@ -13,7 +13,7 @@ from local.breakages import Breaker
 from local.world import Answer, World
 from tests.infra import bicep, kql
 from tests.infra.app_log import request, traces
-from tests.infra.test_bicep import FILES
+from tests.infra.test_bicep import FILES, ROOT
 
 RULES: Mapping[str, Mapping[str, Any]] = {
     each["name"]: each for each in bicep.Template.parse(FILES["watch.bicep"]).variables["troubles"]
@@ -148,7 +148,7 @@ def test_a_bug_is_told() -> None:
     found = kql.run(RULES["unexpected-error"]["query"], {"AppTraces": traces(line)}, now=datetime.now(UTC))
 
     assert [row["trouble"] for row in found] == ["unexpected"]
-    assert 'log.error("unexpected %s at %s' in (bicep.Path(__file__).parents[2] / "itsm_bridge/webhook.py").read_text()
+    assert 'log.error("unexpected %s at %s' in (ROOT / "itsm_bridge" / "webhook.py").read_text(encoding="utf-8")
 
 
 def test_each_rule_is_tried_here() -> None:

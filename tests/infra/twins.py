@@ -251,6 +251,7 @@ SAME_BODIES: Mapping[str, str] = {
     "noFtpPassword": "azapi_update_resource.no_password",
     "authentication": "azapi_update_resource.authentication",
     "secret": "azapi_resource_action.secret",
+    "workbook": "azapi_resource.workbook",
 }
 
 #: Leaves of Bicep whose literal is another one in Terraform, with both.
