@@ -16,7 +16,7 @@ from typing import Final
 
 import azure.functions as func
 
-from itsm_bridge.app import Bridge, bridge, prepare
+from itsm_bridge.app import Bridge, bridge, measured, prepare
 from itsm_bridge.errors import BridgeError, place_of
 from itsm_bridge.storage.account import QUEUE
 from itsm_bridge.storage.row_format import is_key
@@ -33,9 +33,15 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 
 @app.route(route="alerts", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
-def receive_alert(req: func.HttpRequest) -> func.HttpResponse:
+def receive_alert(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Take one notification of Azure Monitor: the address of the secure webhook."""
-    return _response(answer(lambda: _bridge().webhook, lambda: (req.headers.get("Authorization"), req.get_body())))
+    told = answer(
+        lambda: _bridge().webhook,
+        lambda: (req.headers.get("Authorization"), req.get_body()),
+        telemetry=measured().telemetry,
+        traceparent=context.trace_context.trace_parent or "",
+    )
+    return _response(told)
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
@@ -50,8 +56,10 @@ def reconcile_alert(message: func.QueueMessage) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False)
 def resync(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding wants the parameter
-    """Wake alerts that fell out of the queue; purge alerts that have long been settled."""
-    _bridge().reconciler.resync()
+    """Wake alerts that fell out of the queue; purge alerts that have long been settled; tell what waits too long."""
+    parts = _bridge()
+    parts.reconciler.resync()
+    parts.tell_backlog()
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -6,6 +6,7 @@
 //   endpoints.bicep     how does the app reach storage and vault without the internet?
 //   app.bicep           the function app
 //   watch.bicep         who is told when the bridge itself is in trouble?
+//   workbook.bicep      how does the bridge do?
 //   action-group.bicep  the secure webhook that Azure Monitor calls
 //
 // main.bicep makes the group and calls this; who has rights in one group alone deploys this by itself:
@@ -84,6 +85,12 @@ param servicenowCloseCode string = ''
 
 @description('Whether a work note says that no configuration item was found.')
 param servicenowNoteMissingItem bool = true
+
+@description('Send traces and metrics to Application Insights too. The log is there in any case, and the workbook needs nothing else.')
+param telemetryToApplicationInsights bool = false
+
+@description('Make a workbook over the log of the bridge. It costs nothing.')
+param createWorkbook bool = true
 
 @description('More tenants whose Azure Monitor may call, separated by commas; each has an application of its own.')
 param additionalTenantIds string = ''
@@ -256,6 +263,7 @@ var settings = {
   SERVICENOW_MAX_CONCURRENCY: string(servicenowMaxConcurrency)
   SERVICENOW_CLOSE_CODE: servicenowCloseCode
   SERVICENOW_NOTE_MISSING_ITEM: string(servicenowNoteMissingItem)
+  TELEMETRY_TO_APPLICATION_INSIGHTS: string(telemetryToApplicationInsights)
   ITSM_RULES_FILE: rulesFile
   RETRY_HORIZON_HOURS: string(retryHorizonHours)
   RETENTION_DAYS: string(retentionDays)
@@ -373,6 +381,15 @@ module watch 'watch.bicep' = {
     healthUri: 'https://${app.outputs.hostName}/api/health'
     probeLocations: probePlaces
     probeFrequency: probeFrequency
+  }
+}
+
+module workbook 'workbook.bicep' = if (createWorkbook) {
+  name: 'workbook'
+  params: {
+    location: location
+    tags: tags
+    workspaceId: logs.outputs.workspaceId
   }
 }
 

@@ -81,6 +81,12 @@ param servicenowCloseCode string = ''
 @description('Whether a work note says that no configuration item was found.')
 param servicenowNoteMissingItem bool = true
 
+@description('Send traces and metrics to Application Insights too. The log is there in any case, and the workbook needs nothing else.')
+param telemetryToApplicationInsights bool = false
+
+@description('Make a workbook over the log of the bridge. It costs nothing.')
+param createWorkbook bool = true
+
 @description('More tenants whose Azure Monitor may call, separated by commas; each has an application of its own.')
 param additionalTenantIds string = ''
 
@@ -228,6 +234,8 @@ module installation 'installation.bicep' = {
     servicenowMaxConcurrency: servicenowMaxConcurrency
     servicenowCloseCode: servicenowCloseCode
     servicenowNoteMissingItem: servicenowNoteMissingItem
+    telemetryToApplicationInsights: telemetryToApplicationInsights
+    createWorkbook: createWorkbook
     additionalTenantIds: additionalTenantIds
     additionalAudiences: additionalAudiences
     platformAuthentication: platformAuthentication

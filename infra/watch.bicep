@@ -16,13 +16,14 @@ param probeFrequency int
 
 var told = concat([operators.id], operatorActionGroupIds)
 
-// One row per trouble, by the name of its rule.
+// One row per trouble, by the name of its rule. Each query gives a column `trouble`, by which alerts are told apart, so
+// that the e-mail names it. tests/infra run the queries over the log that the program writes.
 var troubles = [
   {
     name: 'alert-parked'
     displayName: 'itsm-bridge: an alert is parked'
     description: 'The bridge gave up on an alert until somebody acts: python -m itsm_bridge status'
-    query: 'AppTraces | where SeverityLevel >= 3 and Message contains "is parked until somebody acts"'
+    query: 'AppTraces | where SeverityLevel >= 3 and Message contains "is parked until somebody acts" | extend trouble = "parked"'
     window: 'PT5M'
     // It would be told resolved although the alert stays parked.
     resolves: false
@@ -31,8 +32,48 @@ var troubles = [
     name: 'bridge-degraded'
     displayName: 'itsm-bridge: degraded'
     description: 'GET /api/health answers 503 and names what is down.'
-    query: 'AppRequests | where (Name == "health" or Url endswith "/api/health") and ResultCode == "503"'
+    query: 'AppRequests | where (Name == "health" or Url endswith "/api/health") and ResultCode == "503" | extend trouble = "degraded"'
     window: 'PT15M'
+    resolves: true
+  }
+  {
+    name: 'calls-refused'
+    displayName: 'itsm-bridge: calls of the webhook are refused'
+    description: 'These alerts are lost, because Azure Monitor does not repeat them: python -m itsm_bridge status says what to do.'
+    query: 'AppTraces | where Message contains "trouble refused-" | extend trouble = extract("trouble ([a-z-]+)", 1, Message)'
+    window: 'PT30M'
+    resolves: true
+  }
+  {
+    name: 'servicenow-refuses'
+    displayName: 'itsm-bridge: ServiceNow refuses us'
+    description: 'A right is missing, the sign-in is refused, or fields are not stored. Alerts wait: python -m itsm_bridge status says what to do.'
+    query: 'AppTraces | where Message contains "trouble servicenow-" | extend trouble = extract("trouble ([a-z-]+)", 1, Message) | where trouble !in ("servicenow-away", "servicenow-limits-calls")'
+    window: 'PT15M'
+    resolves: true
+  }
+  {
+    name: 'rules-not-valid'
+    displayName: 'itsm-bridge: the rules are not valid'
+    description: 'The last good ones are in force: python -m itsm_bridge rules check FILE'
+    query: 'AppTraces | where Message contains "trouble rules-not-valid" | extend trouble = "rules-not-valid"'
+    window: 'PT15M'
+    resolves: true
+  }
+  {
+    name: 'alerts-waiting'
+    displayName: 'itsm-bridge: alerts wait longer than 10 minutes for their incidents'
+    description: 'None is lost. python -m itsm_bridge status and doctor say why they wait.'
+    query: 'AppTraces | where SeverityLevel >= 2 and Message contains "backlog: " | extend trouble = "waiting"'
+    window: 'PT15M'
+    resolves: true
+  }
+  {
+    name: 'unexpected-error'
+    displayName: 'itsm-bridge: an error that nobody foresaw'
+    description: 'The alert is tried again. Report the line of the log, which quotes no alert.'
+    query: 'AppTraces | where SeverityLevel >= 3 and Message contains "unexpected " | extend trouble = "unexpected"'
+    window: 'PT30M'
     resolves: true
   }
 ]
@@ -66,6 +107,7 @@ resource rule 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [
         allOf: [
           {
             query: trouble.query
+            dimensions: [{ name: 'trouble', operator: 'Include', values: ['*'] }]
             timeAggregation: 'Count'
             operator: 'GreaterThan'
             threshold: 0

@@ -11,9 +11,11 @@
          ├─▶ storage         the table row, the queue                                         (Azure Storage)
          └─▶ servicenow      the incident, its configuration item                             (Table API)
 
+    collector   who is told what is measured?  (OpenTelemetry; imported where it is switched on)
+
     __main__ ──▶ operate   what operators ask at the command line; is the app well?
 
-    below all of them: settings, transport, deadline, text, threads, troubles, finding, errors
+    below all of them: settings, transport, deadline, text, threads, troubles, telemetry, finding, errors
 
 A folder per party that we talk to, one for the loop, one for operators.
 Imports point downwards; `pyproject.toml` holds the contract and `make check` enforces it.

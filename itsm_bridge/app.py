@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
-from itsm_bridge.errors import BridgeError
+from itsm_bridge.errors import BridgeError, InvalidSettings
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
@@ -29,17 +29,20 @@ from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings, storage_from
+from itsm_bridge.settings import EntraSettings, Settings, storage_from, telemetry_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
+from itsm_bridge.telemetry import NOTHING, Telemetry
 from itsm_bridge.threads import ensure_threads, requests_at_once
 from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
     from itsm_bridge.rules.engine import Rules
     from itsm_bridge.rules_in_force.choice import InForce
     from itsm_bridge.storage.listing import Listing
@@ -61,6 +64,16 @@ class Bridge(NamedTuple):
     webhook: Webhook
     reconciler: Reconciler
     health: Health
+    #: Tells how many alerts wait or are parked; raises Unavailable.
+    tell_backlog: Callable[[], None]
+
+
+class Measured(NamedTuple):
+    """The telemetry of this process."""
+
+    telemetry: Telemetry
+    #: Why nothing is sent although a setting wants it; "" if there is no such trouble.
+    failure: str = ""
 
 
 class Stored(NamedTuple):
@@ -79,6 +92,7 @@ def prepare(environ: Mapping[str, str]) -> int:
     """
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    measured()
     return ensure_threads(environ)
 
 
@@ -93,6 +107,27 @@ def bridge(threads: int) -> Bridge:
     """
     with _building:
         return _built(threads)
+
+
+@functools.cache
+def measured() -> Measured:
+    """Return who is told what is measured: by default nobody, and then nothing of OpenTelemetry is imported.
+
+    `prepare` calls it first, so that no call waits for the import.
+    """
+    try:
+        settings = telemetry_from(os.environ)
+    except InvalidSettings:
+        # The same fault is told of all settings together, at the first call.
+        return Measured(NOTHING)
+    if not settings.is_wanted:
+        return Measured(NOTHING)
+    try:
+        from itsm_bridge.collector.open_telemetry import started  # noqa: PLC0415 - where it is wanted alone
+
+        return Measured(started(settings, version=__version__))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with telemetry, alerts are taken in
+        return Measured(NOTHING, failure=f"{type(error).__name__}: {error}")
 
 
 def stored(environ: Mapping[str, str]) -> Stored:
@@ -186,20 +221,25 @@ def _built(threads: int) -> Bridge:
     verifier = _verifier(settings.entra)
     table = connect_table(settings.storage)
     store = AlertTable(table)
+    telemetry, failure = measured()
+    if failure:
+        log.error("nothing is measured: %s", failure)
     troubles, trouble_table = Troubles(now=_now), TroubleTable(table)
     rules = RulesInForce(
         _choice(StoredRules(table), settings.rules_file), troubled=functools.partial(troubles.count, Trouble.RULES)
     )
     Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
-    table_api = TableApi(instance.instance_url, credentials_of(instance, troubles), troubles=troubles)
+    table_api = TableApi(
+        instance.instance_url, credentials_of(instance, troubles), troubles=troubles, telemetry=telemetry
+    )
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
     slots = requests_at_once(instance.max_concurrency, threads=threads)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
     text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
     log.log(level, text, __version__, threads, slots)
-    circuit = Circuit(slots=slots, now=_now, name="ServiceNow")
+    circuit = Circuit(slots=slots, now=_now, name="ServiceNow", telemetry=telemetry)
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
@@ -213,6 +253,7 @@ def _built(threads: int) -> Bridge:
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,
         now=_now,
+        telemetry=telemetry,
     )
     webhook = Webhook(
         verifier=verifier,
@@ -220,6 +261,7 @@ def _built(threads: int) -> Bridge:
         reconciler=reconciler,
         rules=lambda alert: rules.current().rules.apply(alert, _now()),
         troubles=troubles,
+        telemetry=telemetry,
     )
     health = Health(
         Check(name="entra", run=verifier.warm),
@@ -231,7 +273,24 @@ def _built(threads: int) -> Bridge:
         standing=functools.partial(_known_down, trouble_table),
     )
     _begin(store.check, wakeups.check, table_api.sign_in, rules.look)
-    return Bridge(webhook=webhook, reconciler=reconciler, health=health)
+    return Bridge(
+        webhook=webhook,
+        reconciler=reconciler,
+        health=health,
+        tell_backlog=lambda: _tell_backlog(table, rules, telemetry),
+    )
+
+
+def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", telemetry: Telemetry) -> None:
+    """Tell what waits too long, what is parked, and whether the rules are those that operators want."""
+    # The timer alone needs them, and imports are timed.
+    from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415
+    from itsm_bridge.storage.listing import Listing  # noqa: PLC0415
+
+    # The timer may have a process of its own, where nobody else looks for rules.
+    with suppress(BridgeError):
+        rules.check()
+    tell_backlog(Listing(table).needing_work(), telemetry=telemetry, now=_now())
 
 
 def _choice(pushed: StoredRules, file: str) -> "Choice[Rules]":

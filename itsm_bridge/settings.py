@@ -78,6 +78,28 @@ class EntraSettings(NamedTuple):
     authority: str
 
 
+class TelemetrySettings(NamedTuple):
+    """To whom is told what is measured; to nobody unless a setting says so."""
+
+    #: Whether traces and metrics go to a collector; the SDK reads the variables of OpenTelemetry itself.
+    sends_traces: bool = False
+    sends_metrics: bool = False
+    #: The protocol that the collector wants; "" if nothing is said.
+    protocol: str = ""
+    #: Whether both go to Application Insights, and its connection string, which the host has a setting for.
+    sends_to_insights: bool = False
+    connection_string: str = ""
+
+    def __repr__(self) -> str:
+        """Name no connection string."""
+        return f"TelemetrySettings({self.is_wanted})"
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is sent to anybody."""
+        return self.sends_traces or self.sends_metrics or self.sends_to_insights
+
+
 class Settings(NamedTuple):
     """Everything that can be configured."""
 
@@ -100,6 +122,7 @@ class Settings(NamedTuple):
             InvalidSettings: some are missing or malformed; the message names all of them, and no value.
         """
         reader = _Reader(environ)
+        _telemetry(reader)
         settings = cls(
             storage=_storage(reader),
             entra=_entra(reader),
@@ -140,6 +163,16 @@ def servicenow_from(environ: Mapping[str, str]) -> ServiceNowSettings:
     """
     reader = _Reader(environ)
     return reader.checked(_servicenow(reader))
+
+
+def telemetry_from(environ: Mapping[str, str]) -> TelemetrySettings:
+    """Read to whom is told what is measured, and nothing else.
+
+    Raises:
+        InvalidSettings: that is malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_telemetry(reader))
 
 
 def account_settings(name: str) -> Mapping[str, str]:
@@ -319,3 +352,19 @@ def _servicenow(reader: _Reader) -> ServiceNowSettings:
             "or SERVICENOW_API_KEY, or SERVICENOW_USERNAME and SERVICENOW_PASSWORD"
         )
     return settings
+
+
+def _telemetry(reader: _Reader) -> TelemetrySettings:
+    if reader.text("OTEL_SDK_DISABLED").lower() == "true":
+        return TelemetrySettings()
+    ways = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+    both, traces, metrics = (bool(reader.text(name)) for name in ways)
+    # What is wrong with these is told when telemetry begins, because no alert may be refused over it.
+    return TelemetrySettings(
+        sends_traces=both or traces,
+        sends_metrics=both or metrics,
+        protocol=reader.text("OTEL_EXPORTER_OTLP_PROTOCOL"),
+        # The connection string is there in every deployment, because the host logs there.
+        sends_to_insights=reader.flag("TELEMETRY_TO_APPLICATION_INSIGHTS", default=False),
+        connection_string=reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+    )

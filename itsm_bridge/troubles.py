@@ -1,16 +1,21 @@
 """What goes wrong again and again, without anybody being told?
 
 The webhook, the token check and the client of ServiceNow count here what they refuse or are refused; `operate.recorder`
-writes the counts down every few seconds, and `status`, `doctor` and the health check read them there. A call that goes
-well counts nothing. Details name settings, roles, fields and ids, never the text of an alert, never a secret.
+writes the counts down every few seconds, and `status`, `doctor` and the health check read them there. Each is also a
+line of the log, for which the alert rules of `infra/watch.bicep` look; the thread that met the trouble writes it,
+because the host drops lines that belong to no call. A call that goes well counts nothing. Details name settings, roles,
+fields and ids, never the text of an alert, never a secret.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 #: Characters of a detail.
 DETAIL_LENGTH: Final = 300
@@ -79,9 +84,10 @@ class Troubles:
         self.on_count: Callable[[], object] = bool
 
     def count(self, trouble: Trouble, detail: str = "") -> None:
-        """Count one more. It costs no I/O."""
-        now = self._now()
-        self._add(trouble, Tally(count=1, first_at=now, last_at=now, detail=detail[:DETAIL_LENGTH]))
+        """Count one more, and log it. It costs no I/O."""
+        now, detail = self._now(), detail[:DETAIL_LENGTH]
+        log.warning("trouble %s: %s", trouble, detail)
+        self._add(trouble, Tally(count=1, first_at=now, last_at=now, detail=detail))
         self.on_count()
 
     def take(self) -> Mapping[Trouble, Tally]:

@@ -30,6 +30,7 @@ from itsm_bridge.reconcile.attempt import Outcome, Result
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.settings import TENANT
+from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
 from itsm_bridge.troubles import Trouble, Troubles
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
@@ -60,6 +61,7 @@ class Webhook:
         reconciler: Reconciler,
         rules: Callable[[Alert], Ruling],
         troubles: Troubles | None = None,
+        telemetry: Telemetry = NOTHING,
     ) -> None:
         """Remember the parts; nothing is sent yet.
 
@@ -69,12 +71,14 @@ class Webhook:
             reconciler: Who is told.
             rules: What the rules in force say of an alert.
             troubles: Where refused calls are counted, because Azure Monitor tells nobody of them.
+            telemetry: Who is told of them besides.
         """
         self.verifier = verifier
         self.allowed_subscriptions = allowed_subscriptions
         self.reconciler = reconciler
         self.rules = rules
         self.troubles = troubles or Troubles()
+        self.telemetry = telemetry
 
     def take(self, read: Callable[[], tuple[str | None, bytes]], deadline: Deadline) -> Result:
         """Take one notification in, and count an error that nobody foresaw.
@@ -102,8 +106,10 @@ class Webhook:
         try:
             return self._taken(authorization, body)
         except PermanentError as error:
-            trouble = Trouble.BODY if isinstance(error, (InvalidAlert, TooLarge)) else error.trouble
-            self.troubles.count(Trouble(trouble or Trouble.TOKEN), str(error))
+            is_body = isinstance(error, (InvalidAlert, TooLarge))
+            trouble = Trouble.BODY if is_body else Trouble(error.trouble or Trouble.TOKEN)
+            self.troubles.count(trouble, str(error))
+            self.telemetry.tell(Metric.REFUSED, reason=trouble)
             raise
 
     def _taken(self, authorization: str | None, body: bytes) -> Alert:
@@ -142,13 +148,30 @@ ANSWERS: Final[Mapping[type[BridgeError], tuple[int, str, str, Mapping[str, str]
 }
 
 
-def answer(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, bytes]]) -> Answer:
+def answer(
+    build: Callable[[], Webhook],
+    read: Callable[[], tuple[str | None, bytes]],
+    *,
+    telemetry: Telemetry = NOTHING,
+    traceparent: str = "",
+) -> Answer:
     """Take one notification; return what the caller is answered, whatever happens.
 
     Args:
         build: Returns the webhook. It may raise, and its time counts towards the time of the answer.
         read: Returns the `Authorization` header, None if there is none, and the body as it was sent. It may raise too.
+        telemetry: Who is told of the answer.
+        traceparent: The step of a trace that the call belongs to; "" if there is none.
     """
+    with telemetry.span("receive_alert", Role.SERVER, parent=traceparent):
+        told = _answered(build, read)
+        outcome = str(told.body.get("outcome", "none"))
+        telemetry.describe(status=told.status, outcome=outcome)
+    telemetry.tell(Metric.RECEIVED, status=told.status, outcome=outcome)
+    return told
+
+
+def _answered(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, bytes]]) -> Answer:
     deadline = Deadline.after(INLINE_BUDGET)
     try:
         return _answer_to(build().take(read, deadline))

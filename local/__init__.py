@@ -19,6 +19,7 @@ imports nothing from here.
     breakages      what can be broken, and how is it mended?
     world_file     how do other commands find a world that is up?
     http_server    serves HTTP for the host, for Graph and for the proof's proxies
+    collector      stands in for a collector of telemetry
     lock           writes requirements*.txt: the pins of people with their hashes
     package        builds the files of a release
     child_process  starts a server, waits until it is ready, and stops it

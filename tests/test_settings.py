@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.settings import Settings, servicenow_from, storage_from
+from itsm_bridge.settings import Settings, servicenow_from, storage_from, telemetry_from
 
 ROOT = Path(__file__).parents[1]
 
@@ -203,3 +203,20 @@ def test_a_command_needs_only_the_settings_of_what_it_touches() -> None:
         storage_from(instance)
     with pytest.raises(InvalidSettings, match=r"^SERVICENOW_INSTANCE_URL is missing"):
         servicenow_from(storage)
+
+
+def test_what_is_wrong_with_telemetry_refuses_no_alert() -> None:
+    environ = {**LEAST, "TELEMETRY_TO_APPLICATION_INSIGHTS": "true", "OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon"}
+
+    assert Settings.from_environ(environ)
+    assert telemetry_from(environ).is_wanted
+
+
+def test_nothing_is_measured_for_anybody_by_default() -> None:
+    assert not telemetry_from({"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=x"}).is_wanted
+
+
+def test_telemetry_names_no_connection_string() -> None:
+    environ = {"TELEMETRY_TO_APPLICATION_INSIGHTS": "true", "APPLICATIONINSIGHTS_CONNECTION_STRING": "Key=secret"}
+
+    assert "secret" not in repr(telemetry_from(environ))

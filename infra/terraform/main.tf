@@ -86,17 +86,18 @@ locals {
   settings = {
     ENTRA_TENANT_ID = join(",", concat([local.entra_tenant_id], var.additional_tenant_ids))
     # Version 2 tokens name the client id; version 1 tokens the URI.
-    ENTRA_AUDIENCE               = join(",", local.audiences)
-    ENTRA_ALLOWED_CALLERS        = var.entra_allowed_callers
-    ENTRA_REQUIRED_ROLE          = var.entra_required_role == "none" ? "" : var.entra_required_role
-    ENTRA_AUTHORITY              = local.entra_authority
-    ALLOWED_SUBSCRIPTIONS        = join(",", var.allowed_subscriptions)
-    SERVICENOW_INSTANCE_URL      = var.servicenow_instance_url
-    SERVICENOW_MAX_CONCURRENCY   = tostring(var.servicenow_max_concurrency)
-    SERVICENOW_CLOSE_CODE        = var.servicenow_close_code
-    SERVICENOW_NOTE_MISSING_ITEM = tostring(var.servicenow_note_missing_item)
-    ITSM_RULES_FILE              = var.rules_file
-    RETRY_HORIZON_HOURS          = tostring(var.retry_horizon_hours)
-    RETENTION_DAYS               = tostring(var.retention_days)
+    ENTRA_AUDIENCE                    = join(",", local.audiences)
+    ENTRA_ALLOWED_CALLERS             = var.entra_allowed_callers
+    ENTRA_REQUIRED_ROLE               = var.entra_required_role == "none" ? "" : var.entra_required_role
+    ENTRA_AUTHORITY                   = local.entra_authority
+    ALLOWED_SUBSCRIPTIONS             = join(",", var.allowed_subscriptions)
+    SERVICENOW_INSTANCE_URL           = var.servicenow_instance_url
+    SERVICENOW_MAX_CONCURRENCY        = tostring(var.servicenow_max_concurrency)
+    SERVICENOW_CLOSE_CODE             = var.servicenow_close_code
+    SERVICENOW_NOTE_MISSING_ITEM      = tostring(var.servicenow_note_missing_item)
+    TELEMETRY_TO_APPLICATION_INSIGHTS = tostring(var.telemetry_to_application_insights)
+    ITSM_RULES_FILE                   = var.rules_file
+    RETRY_HORIZON_HOURS               = tostring(var.retry_horizon_hours)
+    RETENTION_DAYS                    = tostring(var.retention_days)
   }
 }

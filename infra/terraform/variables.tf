@@ -175,6 +175,18 @@ variable "servicenow_close_code" {
   default     = ""
 }
 
+variable "telemetry_to_application_insights" {
+  description = "Send traces and metrics to Application Insights too. The log is there in any case, and the workbook needs nothing else."
+  type        = bool
+  default     = false
+}
+
+variable "create_workbook" {
+  description = "Make a workbook over the log of the bridge. It costs nothing."
+  type        = bool
+  default     = true
+}
+
 variable "servicenow_note_missing_item" {
   description = "Whether a work note says that no configuration item was found."
   type        = bool

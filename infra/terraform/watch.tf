@@ -5,12 +5,13 @@ locals {
   host_name  = azapi_resource.app.output.properties.defaultHostName
   health_uri = "https://${local.host_name}/api/health"
 
-  # One row per trouble, by the name of its rule.
+  # One row per trouble, by the name of its rule. Each query gives a column `trouble`, by which alerts are told apart, so
+  # that the e-mail names it. tests/infra run the queries over the log that the program writes.
   troubles = {
     "alert-parked" = {
       display_name = "itsm-bridge: an alert is parked"
       description  = "The bridge gave up on an alert until somebody acts: python -m itsm_bridge status"
-      query        = "AppTraces | where SeverityLevel >= 3 and Message contains \"is parked until somebody acts\""
+      query        = "AppTraces | where SeverityLevel >= 3 and Message contains \"is parked until somebody acts\" | extend trouble = \"parked\""
       window       = "PT5M"
       # It would be told resolved although the alert stays parked.
       resolves = false
@@ -18,8 +19,43 @@ locals {
     "bridge-degraded" = {
       display_name = "itsm-bridge: degraded"
       description  = "GET /api/health answers 503 and names what is down."
-      query        = "AppRequests | where (Name == \"health\" or Url endswith \"/api/health\") and ResultCode == \"503\""
+      query        = "AppRequests | where (Name == \"health\" or Url endswith \"/api/health\") and ResultCode == \"503\" | extend trouble = \"degraded\""
       window       = "PT15M"
+      resolves     = true
+    }
+    "calls-refused" = {
+      display_name = "itsm-bridge: calls of the webhook are refused"
+      description  = "These alerts are lost, because Azure Monitor does not repeat them: python -m itsm_bridge status says what to do."
+      query        = "AppTraces | where Message contains \"trouble refused-\" | extend trouble = extract(\"trouble ([a-z-]+)\", 1, Message)"
+      window       = "PT30M"
+      resolves     = true
+    }
+    "servicenow-refuses" = {
+      display_name = "itsm-bridge: ServiceNow refuses us"
+      description  = "A right is missing, the sign-in is refused, or fields are not stored. Alerts wait: python -m itsm_bridge status says what to do."
+      query        = "AppTraces | where Message contains \"trouble servicenow-\" | extend trouble = extract(\"trouble ([a-z-]+)\", 1, Message) | where trouble !in (\"servicenow-away\", \"servicenow-limits-calls\")"
+      window       = "PT15M"
+      resolves     = true
+    }
+    "rules-not-valid" = {
+      display_name = "itsm-bridge: the rules are not valid"
+      description  = "The last good ones are in force: python -m itsm_bridge rules check FILE"
+      query        = "AppTraces | where Message contains \"trouble rules-not-valid\" | extend trouble = \"rules-not-valid\""
+      window       = "PT15M"
+      resolves     = true
+    }
+    "alerts-waiting" = {
+      display_name = "itsm-bridge: alerts wait longer than 10 minutes for their incidents"
+      description  = "None is lost. python -m itsm_bridge status and doctor say why they wait."
+      query        = "AppTraces | where SeverityLevel >= 2 and Message contains \"backlog: \" | extend trouble = \"waiting\""
+      window       = "PT15M"
+      resolves     = true
+    }
+    "unexpected-error" = {
+      display_name = "itsm-bridge: an error that nobody foresaw"
+      description  = "The alert is tried again. Report the line of the log, which quotes no alert."
+      query        = "AppTraces | where SeverityLevel >= 3 and Message contains \"unexpected \" | extend trouble = \"unexpected\""
+      window       = "PT30M"
       resolves     = true
     }
   }
@@ -61,6 +97,12 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "rule" {
     time_aggregation_method = "Count"
     operator                = "GreaterThan"
     threshold               = 0
+
+    dimension {
+      name     = "trouble"
+      operator = "Include"
+      values   = ["*"]
+    }
 
     failing_periods {
       number_of_evaluation_periods             = 1

@@ -20,6 +20,7 @@
       exit_status  what does a command return to its caller?
     advice         what does a trouble mean for people?     pure: one table
     recorder       when is it written down what goes wrong again and again?
+    backlog        how many alerts wait, and how many does nobody look at any more?
     health         which part is down?
 
     person ──▶ cli ──▶ status, alerts ──▶ table and queue        probe ──▶ health ──▶ checks that the parts give

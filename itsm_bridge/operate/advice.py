@@ -116,8 +116,8 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
     Trouble.RULES: Meaning(
         meaning="the rules are not valid, so that the last good ones are in force",
         remedy="whoever wrote them runs `python -m itsm_bridge rules check FILE`",
-        told_for=_HOUR,
-        part="rules",
+        # The timer counts it every five minutes until it is mended; the health check looks for itself.
+        told_for=_STANDING,
     ),
     Trouble.UNEXPECTED: Meaning(
         meaning="errors happened that nobody foresaw",

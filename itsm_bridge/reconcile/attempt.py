@@ -30,6 +30,7 @@ from itsm_bridge.reconcile.ports import Incident, LinkEnd, Store, Target, WakeUp
 from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Step, Work
+from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +142,11 @@ class Worker:
         circuit: Circuit,
         retry_horizon: timedelta,
         now: Callable[[], datetime],
+        telemetry: Telemetry = NOTHING,
     ) -> None:
         self._store = store
         self._wakeups = wakeups
+        self._telemetry = telemetry
         self._target = target
         self._circuit = circuit
         self._retry_horizon = retry_horizon
@@ -392,8 +395,17 @@ class Worker:
             # People may have changed the incident meanwhile, too.
             attempt.observed = UNSEEN
             return None
-        log.info("%s: %s (%s)", record.key, attempt.outcome, record.observed.number or "no incident")
+        self._tell(attempt, record)
         return Result(outcome=attempt.outcome, record=attempt.row)
+
+    def _tell(self, attempt: Attempt, record: Record) -> None:
+        """Tell what was done, and how long after Azure Monitor said so, or after the end of the hold."""
+        seconds = max((self._now() - record.told_at).total_seconds(), 0.0)
+        number = record.observed.number or "no incident"
+        log.info("%s: %s (%s), %.1f s after it was told", record.key, attempt.outcome, number, seconds)
+        self._telemetry.describe(outcome=attempt.outcome)
+        self._telemetry.tell(Metric.OUTCOMES, outcome=attempt.outcome)
+        self._telemetry.tell(Metric.TIME_TO_INCIDENT, seconds, outcome=attempt.outcome)
 
     def _retry_later(self, attempt: Attempt, error: TemporaryError, *, delay: timedelta | None = None) -> Result:
         now, doubt = self._now(), attempt.unconfirmed_write
@@ -415,6 +427,7 @@ class Worker:
 
         self._write(attempt, lambda row: row.with_work(failed(row.work)))
         row = attempt.row
+        self._telemetry.tell(Metric.RETRIES)
         log.warning("%s: attempt %d failed, next at %s: %s", row.key, row.work.attempts, due.isoformat(), reason)
         # An incident that only lacks a link says what the alert says.
         is_told = row.is_settled and not row.work.is_parked

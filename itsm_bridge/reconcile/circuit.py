@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from itsm_bridge.reconcile.backoff import backoff
+from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,12 @@ class _Count:
 class Circuit:
     """The slots, pauses and outages of one process, shared by all its threads."""
 
-    def __init__(self, *, slots: int, now: Callable[[], datetime], name: str = "the target") -> None:
+    def __init__(
+        self, *, slots: int, now: Callable[[], datetime], name: str = "the target", telemetry: Telemetry = NOTHING
+    ) -> None:
         """Begin with all `slots` free and no outage; `name` is what the log calls the target."""
         self.name = name
+        self._telemetry = telemetry
         self._slots = threading.BoundedSemaphore(slots)
         self._now = now
         self._lock = threading.Lock()
@@ -96,11 +100,15 @@ class Circuit:
     def slot(self, *, wait: timedelta) -> Iterator[bool]:
         """Hold a slot for the block, waiting for one at most `wait`; yields whether there was one."""
         has_slot = self._slots.acquire(timeout=wait.total_seconds())
+        if not has_slot:
+            yield False
+            return
+        self._telemetry.tell(Metric.IN_FLIGHT)
         try:
-            yield has_slot
+            yield True
         finally:
-            if has_slot:
-                self._slots.release()
+            self._slots.release()
+            self._telemetry.tell(Metric.IN_FLIGHT, -1)
 
     def pause(self, span: timedelta) -> None:
         """Let no thread call for `span` from now, because the target asked so; a longer pause under way stays."""

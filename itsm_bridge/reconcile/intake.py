@@ -42,6 +42,8 @@ class _Telling:
     deadline: Deadline
     #: The key of its row.
     key: str
+    #: The step of a trace that it belongs to; "" if nothing is traced.
+    traceparent: str
     #: Whether it said anything new that has to be told.
     is_news: bool = False
 
@@ -58,7 +60,11 @@ class _Telling:
         self.is_news = merged.desired.revision != (row.desired.revision if row else 0) and not merged.is_settled
         if row is None and merged.desired.revision == 0:
             return None
-        return self.leased(merged) if self.is_news else merged
+        return self.leased(self.traced(merged)) if self.is_news else merged
+
+    def traced(self, row: Record) -> Record:
+        """Return the row with the trace in which it was told the news."""
+        return row.with_work(replace(row.work, traceparent=self.traceparent))
 
     def leased(self, row: Record) -> Record:
         """Return the row leased to the holder, unless another worker has it or nothing is to be done yet."""
@@ -77,11 +83,14 @@ class Intake:
         self._placing = Placing(store, now=now)
         self._now = now
 
-    def remember(self, news: News, *, holder: str, lease_until: datetime, deadline: Deadline) -> tuple[Record, bool]:
+    def remember(
+        self, news: News, *, holder: str, lease_until: datetime, deadline: Deadline, traceparent: str = ""
+    ) -> tuple[Record, bool]:
         """Write the desired part of the row; return it and whether the news were new.
 
         The lease, if `holder` is given and no other worker has it, is taken in the same write. Repeating it is
-        harmless, because news that say nothing new change nothing.
+        harmless, because news that say nothing new change nothing. The row keeps `traceparent`, so that whoever works
+        on the news later carries the trace on.
 
         Raises:
             Unavailable: storage did not answer in time; nothing is promised.
@@ -95,6 +104,7 @@ class Intake:
             lease_until=lease_until,
             deadline=deadline,
             key=self._placing.key_of(news, deadline=deadline),
+            traceparent=traceparent,
         )
         for _ in range(_ATTEMPTS):
             with suppress(Conflict):
@@ -134,7 +144,7 @@ class Intake:
             return first
         log.error("%s; it is set aside, and its key goes on", error)
         restored = first.restored(self._now())
-        return self._store.restore(telling.leased(restored) if telling.is_news else restored)
+        return self._store.restore(telling.leased(telling.traced(restored)) if telling.is_news else restored)
 
 
 def check_storage(deadline: Deadline) -> None:

@@ -36,11 +36,12 @@ from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.intake import Intake
 from itsm_bridge.reconcile.merge import expire
-from itsm_bridge.reconcile.ports import Store, Target, WakeUps
+from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.rules.ruling import Ruling
+from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,10 @@ class Reconciler:
         now: Callable[[], datetime],
         clock: Clock = time.monotonic,
         together: Together | None = None,
+        telemetry: Telemetry = NOTHING,
     ) -> None:
         self._store = store
+        self._telemetry = telemetry
         self._intake = Intake(store=store, target=target, together=together or Together(store), now=now)
         self._wakeups = wakeups
         self._target = target
@@ -107,7 +110,13 @@ class Reconciler:
         self._now = now
         self._clock = clock
         self._worker = Worker(
-            store=store, wakeups=wakeups, target=target, circuit=circuit, retry_horizon=retry_horizon, now=now
+            store=store,
+            wakeups=wakeups,
+            target=target,
+            circuit=circuit,
+            retry_horizon=retry_horizon,
+            now=now,
+            telemetry=telemetry,
         )
 
     def receive(self, ruling: Ruling, *, deadline: Deadline) -> Result:
@@ -129,12 +138,20 @@ class Reconciler:
             has_room = has_slot and self._circuit.admits_webhooks
             holder = uuid.uuid4().hex if has_room else ""
             lease_until = self._now() + deadline.left + LEASE_MARGIN
-            row, is_news = self._intake.remember(news, holder=holder, lease_until=lease_until, deadline=deadline)
+            with self._telemetry.span("remember", Role.CLIENT):
+                row, is_news = self._intake.remember(
+                    news,
+                    holder=holder,
+                    lease_until=lease_until,
+                    deadline=deadline,
+                    traceparent=self._telemetry.traceparent(),
+                )
+            self._telemetry.describe(alert_key=row.key)
             if not is_news:
                 return self._repeated(row, news)
             is_ours = bool(holder) and row.work.lease_holder == holder
             due = lease_until + timedelta(seconds=1) if is_ours else self._next_look(row)
-            wake_up = self._wakeups.send(row.key, delay=due - self._now())
+            wake_up = self._wake(row.key, delay=due - self._now())
             if not is_ours:
                 return Result(outcome=Outcome.ACCEPTED, record=row)
             attempt = Attempt.of(row, deadline=deadline, next_wake_up=(wake_up, due))
@@ -169,7 +186,8 @@ class Reconciler:
             if row is None or not row.awaits_work or row.work.counts_on_another(wake_up_id, self._now()):
                 return
             with suppress(Conflict):
-                self._look_at(row)
+                with self._telemetry.span("reconcile", Role.CONSUMER, parent=row.work.traceparent, alert_key=key):
+                    self._look_at(row)
                 if self._circuit.takes_return():
                     self._wake_waiting()
                 return
@@ -201,7 +219,9 @@ class Reconciler:
 
     def _wake_overdue(self) -> None:
         """Give another wake-up to the rows whose wake-up is lost, because later ones have come already."""
-        due_before = self._worked_up_to() - WAKE_UP_GRACE
+        worked_up_to = self._worked_up_to()
+        self._telemetry.tell(Metric.QUEUE_AGE, (self._now() - worked_up_to).total_seconds())
+        due_before = worked_up_to - WAKE_UP_GRACE
         overdue = list(islice(self._store.awaiting_work(due_before=due_before), RESYNC_LIMIT))
         self._each_alone(overdue, lambda row: self._postpone(row, FIRST_RETRY))
         if overdue:
@@ -328,7 +348,7 @@ class Reconciler:
             with suppress(Conflict):
                 row = self._store.replace(row.replayed(now))
         if not row.work.wake_up_id or now >= row.work.wake_up_at + WAKE_UP_GRACE:
-            self._wakeups.send(row.key, delay=self._next_look(row) - now)
+            self._wake(row.key, delay=self._next_look(row) - now)
         return Result(outcome=Outcome.ACCEPTED, record=row)
 
     def _next_look(self, row: Record) -> datetime:
@@ -374,11 +394,16 @@ class Reconciler:
         """Have the row looked at later, and let it count on that wake-up alone."""
         # If the message arrives before the row that names it is saved, it is discarded as unknown.
         delay = max(delay, LEAST_DELAY)
-        wake_up = self._wakeups.send(row.key, delay=delay)
+        wake_up = self._wake(row.key, delay=delay)
         # A row that changed meanwhile has a wake-up of its own; ours is a stray then.
         with suppress(Conflict):
             work = row.work.awaiting(wake_up_at=self._now() + delay, wake_up_id=wake_up.message_id)
             self._store.replace(row.with_work(work))
+
+    def _wake(self, key: str, *, delay: timedelta) -> WakeUp:
+        """Have `key` looked at after `delay`; raises as `WakeUps.send`."""
+        with self._telemetry.span("send wake-up", Role.PRODUCER):
+            return self._wakeups.send(key, delay=delay)
 
     def _within(self, span: timedelta) -> Deadline:
         return Deadline.after(span, clock=self._clock)

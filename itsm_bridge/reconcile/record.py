@@ -129,6 +129,12 @@ class Record:
         held_until = self.desired.held_until
         return held_until if held_until and self.is_on_hold(now) and not self.may_have_incident else now
 
+    @property
+    def told_at(self) -> datetime:
+        """When the last news came, our clock; the end of the hold if they had to wait for that."""
+        desired = self.desired
+        return max(desired.changed_at, desired.held_until or desired.changed_at)
+
     def creation_allowed_at(self, now: datetime) -> datetime:
         """Return when another incident may be created: now, unless the last hour saw too many."""
         if len(self.observed.creations) < MOST_CREATIONS:

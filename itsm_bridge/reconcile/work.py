@@ -97,6 +97,9 @@ class Work:
     #: The revision whose refusal a note tells.
     refusal_revision: int = 0
 
+    #: The step of a trace in which the last news came, as W3C trace context writes it, so that the work on them belongs
+    #: to that trace; "" if nothing is traced. No decision depends on it.
+    traceparent: str = ""
     #: When `resync` last looked whether the incident of an alert that never ends is closed.
     looked_at: datetime | None = None
     #: The last steps, the newest last; no decision depends on them.

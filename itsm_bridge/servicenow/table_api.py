@@ -25,7 +25,8 @@ from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unc
 from itsm_bridge.servicenow.advice import AWAY, Advice, advice_for, reading_advice
 from itsm_bridge.servicenow.credentials import Credentials
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
-from itsm_bridge.transport import NoAnswer, Transport
+from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
+from itsm_bridge.transport import NoAnswer, Received, Transport
 from itsm_bridge.troubles import Troubles
 
 log = logging.getLogger(__name__)
@@ -96,9 +97,17 @@ class _Request(NamedTuple):
 class TableApi:
     """The tables of one instance; safe to share between threads."""
 
-    def __init__(self, instance_url: str, credentials: Credentials, *, troubles: Troubles | None = None) -> None:
+    def __init__(
+        self,
+        instance_url: str,
+        credentials: Credentials,
+        *,
+        troubles: Troubles | None = None,
+        telemetry: Telemetry = NOTHING,
+    ) -> None:
         """Remember where the instance is, and count in `troubles` what it refuses; nothing is sent yet."""
         self._troubles = troubles or Troubles()
+        self._telemetry = telemetry
         self._url = f"{instance_url.rstrip('/')}/api/now/table"
         self._credentials = credentials
         self._transport = Transport()
@@ -239,14 +248,7 @@ class TableApi:
         body = None if request.values is None else json.dumps(request.values).encode()
         for may_repeat in (request.method == "GET", False):
             try:
-                received = self._transport.exchange(
-                    request.method,
-                    f"{self._url}/{request.path}",
-                    headers=headers,
-                    params=request.params,
-                    body=body,
-                    deadline=deadline,
-                )
+                received = self._exchanged(request, headers, body, deadline)
             except NoAnswer as error:
                 if may_repeat and error.was_dropped:
                     continue
@@ -255,6 +257,29 @@ class TableApi:
                 )
             break
         return classify(request.method, received.status, received.headers, received.body, now=datetime.now(UTC))
+
+    def _exchanged(
+        self, request: _Request, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
+    ) -> Received:
+        """Send a request; return its answer, and tell that it was made.
+
+        Raises:
+            NoAnswer: none came.
+        """
+        method, url, status = request.method, f"{self._url}/{request.path}", 0
+        with self._telemetry.span(f"{method} {request.table}", Role.CLIENT, method=method, table=request.table):
+            try:
+                received = self._transport.exchange(
+                    method, url, headers=headers, params=request.params, body=body, deadline=deadline
+                )
+                status = received.status
+            finally:
+                self._telemetry.describe(status=status)
+                self._telemetry.tell(Metric.SERVICENOW_CALLS, method=method, table=request.table, status=status)
+        limit = received.headers.get("X-RateLimit-Limit", "")
+        if limit.isascii() and limit.isdigit():
+            self._telemetry.tell(Metric.SERVICENOW_LIMIT, int(limit))
+        return received
 
 
 def _row_of(answer: Verdict) -> Row:

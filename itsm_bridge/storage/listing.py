@@ -102,6 +102,14 @@ class Listing:
         """
         return self._query(_CONDITIONS[RowState.UNSETTLED], {})
 
+    def needing_work(self) -> Iterator[Record]:
+        """Yield the records that await work or on which an operator has to act, with one look at the table.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        return self._query(f"{_CONDITIONS[RowState.UNSETTLED]} or {_CONDITIONS[RowState.PARKED]}", {})
+
     def changed(self, *, state: RowState | None = None, since: datetime | None = None) -> Iterator[Record]:
         """Yield the records in a state, or in any, that last changed at `since` or later, or ever; in no order.
 

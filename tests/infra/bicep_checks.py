@@ -44,6 +44,7 @@ _COMPARISONS = {"&&", "||", "==", "!=", ">", "<", ">=", "<="}
 
 FUNCTIONS = {
     *("cidrSubnet", "concat", "contains", "empty", "environment", "filter", "guid", "indexOf", "items", "join"),
+    "loadTextContent",
     *("listKeys", "map", "replace", "resourceGroup", "split", "string", "subscription", "subscriptionResourceId"),
     *("substring", "take", "tenant", "toLower", "toObject", "trim", "union", "uniqueString", "uri"),
 }

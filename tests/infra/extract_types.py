@@ -37,6 +37,7 @@ BICEP_TYPES = (
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Insights/components",
     "Microsoft.Insights/webtests",
+    "Microsoft.Insights/workbooks",
     "Microsoft.KeyVault/vaults",
     "Microsoft.KeyVault/vaults/secrets",
     "Microsoft.ManagedIdentity/userAssignedIdentities",

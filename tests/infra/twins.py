@@ -191,6 +191,9 @@ TWINS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "properties.skipQueryValidation": "skip_query_validation",
             "properties.actions.actionGroups": "action.action_groups",
             "properties.criteria.allOf[].query": "criteria.query",
+            "properties.criteria.allOf[].dimensions[].name": "criteria.dimension.name",
+            "properties.criteria.allOf[].dimensions[].operator": "criteria.dimension.operator",
+            "properties.criteria.allOf[].dimensions[].values[]": "criteria.dimension.values[]",
             "properties.criteria.allOf[].timeAggregation": "criteria.time_aggregation_method",
             "properties.criteria.allOf[].operator": "criteria.operator",
             "properties.criteria.allOf[].threshold": "criteria.threshold",
@@ -248,6 +251,7 @@ SAME_BODIES: Mapping[str, str] = {
     "noFtpPassword": "azapi_update_resource.no_password",
     "authentication": "azapi_update_resource.authentication",
     "secret": "azapi_resource_action.secret",
+    "workbook": "azapi_resource.workbook",
 }
 
 #: Leaves of Bicep whose literal is another one in Terraform, with both.
