@@ -194,6 +194,7 @@ def _built(threads: int) -> Bridge:
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,
         now=_now,
+        trials=lambda: rules.current().rules.shadows,
     )
     webhook = Webhook(
         verifier=verifier,

@@ -53,7 +53,7 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     #: Remembered durably; a worker will tell the target.
     ACCEPTED = "accepted"
-    #: A rule says that there is to be no incident.
+    #: A rule says that there is to be no incident, or only as a trial.
     IGNORED = "ignored"
 
 
@@ -381,7 +381,10 @@ class Worker:
 
     def _settle(self, attempt: Attempt, record: Record) -> Result | None:
         """Remember that the incident says what it should; None if something newer has come meanwhile."""
-        if not attempt.has_acted:
+        if record.desired.is_shadowed:
+            attempt.note(f'on trial by the rule "{record.desired.shadowed_by}"', self._now())
+            attempt.outcome = Outcome.IGNORED
+        elif not attempt.has_acted:
             attempt.note("left as it is", self._now())
         if attempt.link_error and record.missing_link:
             attempt.decision = replace(attempt.decision, action=Action.LINK, link=record.missing_link)
@@ -392,7 +395,8 @@ class Worker:
             # People may have changed the incident meanwhile, too.
             attempt.observed = UNSEEN
             return None
-        log.info("%s: %s (%s)", record.key, attempt.outcome, record.observed.number or "no incident")
+        what = "on trial" if record.desired.is_shadowed else record.observed.number or "no incident"
+        log.info("%s: %s (%s)", record.key, attempt.outcome, what)
         return Result(outcome=attempt.outcome, record=attempt.row)
 
     def _retry_later(self, attempt: Attempt, error: TemporaryError, *, delay: timedelta | None = None) -> Result:

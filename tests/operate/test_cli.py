@@ -32,7 +32,7 @@ class TestStatus:
 
     def test_an_empty_table_needs_nobody(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         assert table.read(KEY) is None
-        assert run(capsys, "status") == (0, "unsettled 0  parked 0  firing 0  over 0\n")
+        assert run(capsys, "status") == (0, "unsettled 0  parked 0  firing 0  ignored 0  shadow 0  over 0\n")
 
     def test_rows_are_counted_by_state(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         over = told(settled("a1" * 32), resolved(key="a1" * 32))
@@ -41,7 +41,10 @@ class TestStatus:
 
         code, content = told_as_json(capsys, "status")
 
-        assert (code, content["counts"]) == (0, {"unsettled": 2, "parked": 0, "firing": 1, "over": 1})
+        assert (code, content["counts"]) == (
+            0,
+            {"unsettled": 2, "parked": 0, "firing": 1, "ignored": 0, "shadow": 0, "over": 1},
+        )
         assert {row["key"] for row in content["unsettled"]} == {"b2" * 32, "c3" * 32}
 
     def test_parked_alerts_need_somebody_and_say_why(
