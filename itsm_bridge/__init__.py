@@ -12,6 +12,8 @@
          └─▶ servicenow      the incident, its configuration item                             (Table API)
 
     __main__ ──▶ operate   what operators ask at the command line; is the app well?
+                   ├─▶ migration       what do ITSM actions do today, and what says the same?        (pure)
+                   └─▶ resource_graph  which action groups and rules are there?                      (Azure)
 
     below all of them: settings, transport, deadline, text, threads, troubles, finding, errors
 
