@@ -140,7 +140,7 @@ def _plan(inventory: Inventory) -> Iterator[str]:
 def _section(group: Group) -> Iterator[str]:
     state = "" if group.is_enabled else " It is **disabled**: it sends nothing, today and afterwards."
     yield f"## {_text(group.name)}"
-    place = f"`{group.id}`" if group.id else "Its id is not in the export."
+    place = f"{_text(group.id)}." if group.id else "Its id is not in the export."
     others = ", ".join(f"{count} {kind}" for kind, count in group.others.items())
     yield f"{place}{state} Beside the ITSM actions: {others or 'nothing'}; all of it stays."
     for action in group.actions:
@@ -169,7 +169,7 @@ def _of_action(group: Group, action: ItsmAction) -> Iterator[str]:
         ("work item", _text(said.work_item_type or "not said")),
         ("alerts of log search", "not known" if said.fault else str(said.mode)),
         ("all other alerts", "one for each alert"),
-        ("fields", f"template {_text(said.template or '(no name)')}" if said.uses_template else f"{len(fields)} fixed"),
+        ("fields", _source(action)),
     ]
     yield _table(("today", ""), facts)
     if fields:
@@ -179,6 +179,12 @@ def _of_action(group: Group, action: ItsmAction) -> Iterator[str]:
         yield "\n".join(f"- {_text(each)}" for each in differences)
     if said.remarks:
         yield "\n".join(f"- {_text(each)}" for each in said.remarks)
+
+
+def _source(action: ItsmAction) -> str:
+    if action.ticket.uses_template:
+        return f"template {_text(action.ticket.template or '(no name)')}"
+    return f"{len(action.ticket.fields)} fixed" if action.ticket.fields else "none"
 
 
 def _said(use: Use) -> str:

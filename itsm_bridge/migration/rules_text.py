@@ -65,7 +65,7 @@ def rules_of(inventory: Inventory, *, is_trial: bool) -> str:
     for group in inventory.groups:
         for place, action in enumerate(group.chosen):
             body += _of_action(group, action, taken, is_first=place == 0)
-    if any(not line.lstrip().startswith("#") for line in body):
+    if any(line.strip() and not line.lstrip().startswith("#") for line in body):
         head.append("rules:")
     return "\n".join([*head, *body]) + "\n"
 
@@ -112,7 +112,8 @@ def _trial() -> Iterator[str]:
 def _of_action(group: Group, action: ItsmAction, taken: set[str], *, is_first: bool) -> Iterator[str]:
     title = f"{group.name} / {action.name}"
     yield ""
-    yield f"  # {_one_line(title)}: {action.ticket.work_item_type or 'no type'}, {action.ticket.mode}"
+    mode = "not known" if action.ticket.fault else str(action.ticket.mode)
+    yield f"  # {_one_line(title)}: {action.ticket.work_item_type or 'no type'}, {mode}"
     for difference in _of_the_whole(group, action):
         yield f"  # no equal: {_one_line(difference)}"
     yield from (f"  # {_one_line(each)}" for each in action.ticket.remarks)
@@ -159,7 +160,7 @@ def _match(keys: Mapping[str, str]) -> Iterator[str]:
 
 def matches_of(group: Group) -> tuple[Match, ...]:
     """Return which alerts come to a group: those of alert rules by name, and those that processing rules add."""
-    names = dict.fromkeys(name for use in group.used_by for name in use.alert_names)
+    names = dict.fromkeys(name for use in group.used_by for name in use.alert_names if name.strip())
     named = (Match(keys={"rule": _list(names)}),) if names else ()
     adding = (use for use in group.used_by if use.is_processing_rule and use.scopes)
     return (*named, *(_of_scopes(use.scopes, use.conditions, use.name) for use in adding))
