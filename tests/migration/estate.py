@@ -15,7 +15,7 @@ OTHER_CONNECTION = "c4d9076c-ce8e-434e-85b4-aff10cb3c8f2"
 WORKSPACE = f"{SUBSCRIPTION}|55dfd1f8-7e59-4f89-bf56-4c82f5ace23c"
 SECRET = "made-up-key-that-no-file-may-hold"
 _IN_RG = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers"
-FIELDS = {"contact_type": "email", "impact": "3", "urgency": "2", "category": "request"}
+FIELDS = {"contact_type": "email", "impact": "3", "urgency": "2", "category": "software"}
 
 
 def group_id(name: str, *, subscription: str = SUBSCRIPTION) -> str:
@@ -105,7 +105,7 @@ GROUPS: Mapping[str, dict[str, Any]] = {
         action(
             "ServiceNow",
             "{ 'PayloadRevision':0, 'WorkItemType':'Incident', 'UseTemplate':false,"
-            """ 'WorkItemData':'{"assignment_group":"Shop operations","priority":"2","Colour":"blue"}',"""
+            """ 'WorkItemData':'{"assignment_group":"Shop Operations","priority":"2","Colour":"blue"}',"""
             " 'CreateOneWIPerCI':true, 'Owner':'Jo', }",
         ),
     ),

@@ -88,7 +88,7 @@ class TestRules:
             (
                 "ag-per-ci / ServiceNow",
                 "resource",
-                {"contact_type": "email", "impact": "3", "urgency": "2", "category": "request"},
+                {"contact_type": "email", "impact": "3", "urgency": "2", "category": "software"},
             ),
             ("ag-per-rule / ServiceNow", "rule", {"contact_type": "email", "impact": "3"}),
             ("ag-metrics / ServiceNow", "rule", {"impact": "1", "urgency": "1"}),
@@ -115,7 +115,7 @@ class TestRules:
         assert "no equal: the condition of the processing rule pay is vital: MonitorService" in FILES["rules.yaml"]
 
     def test_a_name_of_another_record_is_looked_up_and_what_no_rule_may_set_is_explained(self) -> None:
-        assert rules()["ag-by-hand / ServiceNow"]["set"] == {"assignment_group": {"name": "Shop operations"}}
+        assert rules()["ag-by-hand / ServiceNow"]["set"] == {"assignment_group": {"name": "Shop Operations"}}
         assert "no equal: priority: 2 (no rule may set priority" in FILES["rules.yaml"]
         assert "no equal: Colour: blue" in FILES["rules.yaml"]
 
