@@ -14,6 +14,8 @@
     collector   who is told what is measured?  (OpenTelemetry; imported where it is switched on)
 
     __main__ ──▶ operate   what operators ask at the command line; is the app well?
+                   ├─▶ migration       what do ITSM actions do today, and what says the same?        (pure)
+                   └─▶ resource_graph  which action groups and rules are there?                      (Azure)
 
     below all of them: settings, transport, deadline, text, threads, troubles, telemetry, finding, errors
 

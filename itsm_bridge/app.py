@@ -254,6 +254,7 @@ def _built(threads: int) -> Bridge:
         retention=settings.retention,
         now=_now,
         telemetry=telemetry,
+        trials=lambda: rules.current().rules.shadows,
     )
     webhook = Webhook(
         verifier=verifier,

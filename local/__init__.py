@@ -11,6 +11,7 @@ imports nothing from here.
     alerts/        makes alerts, and keeps a sample of each kind
     host/          stands in for the Functions host
     entra/         stands in for Entra ID and for Microsoft Graph
+    resource_graph stands in for Azure Resource Graph
     servicenow/    stands in for a ServiceNow instance
     azurite        runs Microsoft's emulator of Azure Storage
     demo           plays alerts through the world and says what came of each

@@ -8,6 +8,8 @@
       alerts       show, list, replay, forget
         lookup     which alert does a person mean?
         show       how is a row shown?     pure
+      trial        what is on trial, beside what another connector made?
+      migrate      how do people leave Microsoft's ITSM connector?
       preview      what would become of an alert?
         preview_text  how is that shown?      pure
       rules_commands  check, show

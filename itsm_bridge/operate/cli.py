@@ -13,6 +13,7 @@
     rules WHAT        check, show, push and restore rules
     forget WHAT       delete what is remembered of it
     send-test         send an alert through the real way
+    migrate           what the actions of Microsoft's ITSM connector do, and what says the same here
     doctor            is everything as it must be, and who can mend it?
     setup             register the application that Azure Monitor calls
 
@@ -34,6 +35,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from itsm_bridge import __version__, app
@@ -47,7 +49,7 @@ from itsm_bridge.errors import (
     TemporaryError,
     place_of,
 )
-from itsm_bridge.operate import alerts, preview, rules_commands
+from itsm_bridge.operate import alerts, migrate, preview, rules_commands, trial
 from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.doctor import Asked, doctor
 from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, WRONG, NotUnderstood
@@ -177,6 +179,10 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resource", default="", help="part of the name or ARM id of a resource; * stands for anything"
     )
+    parser.add_argument("--shadow", action="store_true", help="what is on trial, and what would become of it")
+    parser.add_argument(
+        "--against", metavar="FILE", type=Path, help="with --shadow: an export of incidents to compare with (JSON, CSV)"
+    )
     parser.add_argument("--limit", type=_count, default=alerts.LISTED, help="how many at most (%(default)s)")
     _add_desk(parser)
 
@@ -189,6 +195,10 @@ def _run_list(asked: argparse.Namespace) -> int:
         resource=asked.resource,
         limit=asked.limit,
     )
+    if asked.against and not asked.shadow:
+        raise NotUnderstood("--against needs --shadow")
+    if asked.shadow:
+        return trial.list_trial(_desk(asked), wanted, asked.against)
     return alerts.list_alerts(_desk(asked), wanted)
 
 
@@ -306,6 +316,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
         summary="is everything as it must be, and who can mend it",
         add_arguments=_add_doctor,
         run=_run_doctor,
+    ),
+    Command(
+        name="migrate",
+        summary="leave Microsoft's ITSM connector: what its actions do, and what says the same here",
+        add_arguments=migrate.add_arguments,
+        run=migrate.run,
     ),
     Command(
         name="setup",

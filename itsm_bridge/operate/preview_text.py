@@ -63,6 +63,8 @@ def content(preview: Preview, *, explain: bool) -> dict[str, object]:
         "because": {name: preview.source(name) for name in names},
         "lifecycle": dict(lifecycle),
     }
+    if ruling.is_shadowed:
+        told["shadow"] = True
     if ruling.faults:
         told["faults"] = list(ruling.faults)
     if explain:
@@ -124,9 +126,10 @@ def table(previews: Sequence[Preview]) -> str:
         what = f"none: {each.source('action')}" if each.ruling.is_ignored else title
         lines.append((each.name, "" if each.ruling.is_ignored else weight, what, ", ".join(said) or "-"))
     ignored = sum(each.ruling.is_ignored for each in previews)
+    shadowed = sum(each.ruling.is_shadowed for each in previews)
     failed = sum(bool(each.ruling.faults) for each in previews)
-    end = f"{len(previews)} alerts, {ignored} of them without an incident" + (
-        f", {failed} with faults" if failed else ""
+    end = f"{len(previews)} alerts, {ignored} of them without an incident" + "".join(
+        f", {count} {what}" for count, what in ((shadowed, "on trial"), (failed, "with faults")) if count
     )
     return f"{_columns(lines)}\n\n{end}."
 
@@ -135,6 +138,8 @@ def _head(preview: Preview) -> Mapping[str, str]:
     ruling = preview.ruling
     fate = {(True, False): "it begins", (False, True): "it is over", (True, True): "a test: it begins and is over"}
     action = f'none, says the rule "{preview.source("action")}"' if ruling.is_ignored else "one"
+    if ruling.is_shadowed:
+        action = f'one, once the trial by the rule "{preview.source("action")}" is over'
     severity = str(ruling.alert.severity or "none")
     reason = f", because {ruling.alert.severity_reason}" if ruling.alert.severity_reason else ""
     return {

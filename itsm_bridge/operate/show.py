@@ -13,8 +13,9 @@ from typing import Final
 from itsm_bridge.operate.terminal import Screen
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
+from itsm_bridge.rules.ruling import AutoResolve
 from itsm_bridge.servicenow.incident import IncidentState
-from itsm_bridge.storage.listing import RowState, state_of
+from itsm_bridge.storage.listing import state_of_record
 
 #: After so long an alert that waits for its incident is told.
 LONG_WAIT: Final = timedelta(minutes=10)
@@ -41,10 +42,25 @@ def why(row: Record, now: datetime) -> str:
     if row.is_settled and row.work.links_later:
         what = f"{row.observed.number} says what Azure Monitor said, and waits for its configuration item. "
         return what + _what_comes(row, now, f" after: {error}" if error else "")
+    if row.is_settled and row.desired.is_shadowed:
+        return f'Nothing: it is on trial by the rule "{row.desired.shadowed_by}". {would_be(row).capitalize()}.'
     if row.is_settled:
         what = f"the incident {row.observed.number}" if row.observed.number else "no incident"
         return f"Nothing: {what} is as Azure Monitor's last word wants it."
     return _what_comes(row, now, f" after: {error}" if error else "")
+
+
+def would_be(row: Record) -> str:
+    """Say what ServiceNow would hold of a row that is on trial."""
+    desired = row.desired
+    if desired.firing_count == 0:
+        return "there would be no incident: only the end was seen"
+    if desired.is_firing:
+        return "its incident would be open"
+    if desired.cleared_firing_count == desired.firing_count:
+        return "there would be no incident: it was over before its hold was"
+    ends = desired.is_expired or desired.lifecycle.auto_resolve is AutoResolve.RESOLVE
+    return "its incident would be resolved" if ends else "its incident would be left to people"
 
 
 def is_overdue(row: Record, now: datetime) -> bool:
@@ -88,9 +104,10 @@ def content(row: Record, now: datetime) -> dict[str, object]:
     }
     return {
         "key": row.key,
-        "state": str(_state(row)),
+        "state": str(state_of_record(row)),
         "next": why(row, now),
         "incident": {"number": seen.number, "sys_id": seen.incident_id} if seen.incident_id else None,
+        "shadowed_by": desired.shadowed_by or None,
         "short_description": desired.fields.get("short_description", ""),
         "rule": rule_of(row),
         "resources": list(resources_of(row)),
@@ -116,7 +133,7 @@ def sheet(row: Record, now: datetime, screen: Screen) -> str:
         "Key": row.key,
         "Alert": desired.fields.get("short_description", "(only its end was seen)"),
         "Rule": rule_of(row) or "not told",
-        "State": str(_state(row)),
+        "State": str(state_of_record(row)),
         "Next": why(row, now),
         "Incident": f"{seen.number}  {seen.incident_id}" if seen.incident_id else "none known",
         "Generation": f"{seen.generation}" + (f", after {seen.previous_number}" if seen.previous_number else ""),
@@ -162,7 +179,7 @@ def overview(rows: Sequence[Record], screen: Screen) -> str:
     cells = [("KEY", "STATE", "INCIDENT", "CHANGED", "ALERT")] + [
         (
             row.key[:KEY_SHOWN],
-            str(_state(row)),
+            str(state_of_record(row)),
             row.observed.number or "-",
             time_of(row.desired.changed_at),
             row.desired.fields.get("short_description", "(only its end was seen)"),
@@ -189,10 +206,6 @@ def _what_comes(row: Record, now: datetime, because: str) -> str:
         until = time_of(row.observed.in_doubt_until)
         return f"A write of unknown outcome may take effect until {until}; then again{because}"
     return f"Looked at again at {time_of(row.work.wake_up_at)}{because}"
-
-
-def _state(row: Record) -> RowState:
-    return state_of(awaits_work=row.awaits_work, is_parked=row.work.is_parked, is_firing=row.desired.is_firing)
 
 
 def _times(times: int) -> str:

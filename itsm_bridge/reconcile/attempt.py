@@ -54,7 +54,7 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     #: Remembered durably; a worker will tell the target.
     ACCEPTED = "accepted"
-    #: A rule says that there is to be no incident.
+    #: A rule says that there is to be no incident, or only as a trial.
     IGNORED = "ignored"
 
 
@@ -384,7 +384,10 @@ class Worker:
 
     def _settle(self, attempt: Attempt, record: Record) -> Result | None:
         """Remember that the incident says what it should; None if something newer has come meanwhile."""
-        if not attempt.has_acted:
+        if record.desired.is_shadowed:
+            attempt.note(f'on trial by the rule "{record.desired.shadowed_by}"', self._now())
+            attempt.outcome = Outcome.IGNORED
+        elif not attempt.has_acted:
             attempt.note("left as it is", self._now())
         if attempt.link_error and record.missing_link:
             attempt.decision = replace(attempt.decision, action=Action.LINK, link=record.missing_link)
@@ -401,8 +404,8 @@ class Worker:
     def _tell(self, attempt: Attempt, record: Record) -> None:
         """Tell what was done, and how long after Azure Monitor said so, or after the end of the hold."""
         seconds = max((self._now() - record.told_at).total_seconds(), 0.0)
-        number = record.observed.number or "no incident"
-        log.info("%s: %s (%s), %.1f s after it was told", record.key, attempt.outcome, number, seconds)
+        what = "on trial" if record.desired.is_shadowed else record.observed.number or "no incident"
+        log.info("%s: %s (%s), %.1f s after it was told", record.key, attempt.outcome, what, seconds)
         self._telemetry.describe(outcome=attempt.outcome)
         self._telemetry.tell(Metric.OUTCOMES, outcome=attempt.outcome)
         self._telemetry.tell(Metric.TIME_TO_INCIDENT, seconds, outcome=attempt.outcome)

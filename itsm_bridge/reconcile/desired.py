@@ -27,6 +27,8 @@ class News(Notification):
     storm: Group | None = None
     #: The rule that wants no incident of it; "" if none does.
     ignored_by: str = ""
+    #: The rule that keeps it from the target for a trial; "" if none does.
+    shadowed_by: str = ""
 
     @classmethod
     def of(cls, notification: Notification, content: Content, ruling: Ruling | None = None) -> Self:
@@ -41,6 +43,7 @@ class News(Notification):
             group=group_of(ruling),
             storm=storm_of(ruling),
             ignored_by=ruling.because.get("action", BUILT_IN) if ruling.is_ignored else "",
+            shadowed_by=ruling.because.get("action", BUILT_IN) if ruling.is_shadowed else "",
         )
 
 
@@ -100,6 +103,8 @@ class Desired:
     held_until: datetime | None = None
     #: The `firing_count` whose firing ended while it was on hold: nobody is told of it.
     cleared_firing_count: int = 0
+    #: The rule that keeps the last firing from the target for a trial; "" if none does.
+    shadowed_by: str = ""
     #: What the alerts that share the incident have in common, and how people name it; None if it is of one alert.
     shared: Shared | None = None
     shared_name: str = ""
@@ -133,6 +138,11 @@ class Desired:
     def is_ignored(self) -> bool:
         """Whether rules want no incident of anything that was said."""
         return self.firing_count == 0 and any(signal.ignored_by for signal in self.signals.values())
+
+    @property
+    def is_shadowed(self) -> bool:
+        """Whether the target is to hear nothing of the last firing, because of a trial."""
+        return bool(self.shadowed_by)
 
     @property
     def lifecycle(self) -> Lifecycle:

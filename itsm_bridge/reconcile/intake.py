@@ -137,7 +137,7 @@ class Intake:
     def _restored(self, telling: _Telling, error: Damaged) -> Record:
         if not telling.news.opens:
             # The row that is lost may have known of a firing, whose end counts whatever rules say by now.
-            telling.news = replace(telling.news, ignored_by="")
+            telling.news = replace(telling.news, ignored_by="", shadowed_by="")
         first = telling.first()
         telling.is_news = not first.is_settled
         if first.desired.revision == 0:

@@ -64,6 +64,7 @@ def first_record(news: News, now: datetime, *, key: str = "") -> Record:
         revision=1 if says_anything else 0,
         changed_at=now,
         held_until=_held_until(None, news, now),
+        shadowed_by=news.shadowed_by if says_anything else "",
     )
     work = Work(wake_up_at=desired.held_until or now)
     return Record(key=key or news.key, created_at=now, desired=desired, work=work)
@@ -114,6 +115,8 @@ def _with_next(record: Record, known: Signal, news: News, now: datetime) -> Reco
         return _with_firing_between(record, known, news, now)
     if not _says_anything(news) and not record.desired.is_firing:
         return record
+    if _ends_trial(record, news):
+        return _with_news(record, known, news, now)
     if _is_said_again(known, news):
         said_again = replace(known, at=_later(known.at, news.at), said=_with_saying(known, news))
         return record if said_again.at == known.at else _with_signal(record, news, said_again)
@@ -141,6 +144,7 @@ def _with_news(record: Record, known: Signal | None, news: News, now: datetime) 
     fires_anew = news.opens and (not desired.is_firing or _fires_anew(known, news))
     note = _note_for(record, known, news, revision=revision, fires_anew=fires_anew)
     told = _with_signal(record, news, _signal_of(news, known, revision=revision))
+    told = replace(told, desired=replace(told.desired, shadowed_by=_shadowed_by(record, news)))
     if note:
         counted = replace(note, text=f"{note.text}{_count(told.desired)}")
         told = told.with_work(replace(told.work, notes=_newest((*told.work.notes, counted))))
@@ -196,6 +200,30 @@ def expire(record: Record, now: datetime) -> Record:
     }
     ended = replace(record, desired=replace(record.desired, signals=signals, held_until=None))
     return _anew(ended, firing_count=record.desired.firing_count, now=now)
+
+
+def bring_in(record: Record, now: datetime) -> Record:
+    """Return the record of what fires on trial with its trial ended: it is news to the target; idempotent."""
+    if not record.desired.is_shadowed or not record.desired.is_firing:
+        return record
+    ended = replace(record, desired=replace(record.desired, shadowed_by=""))
+    return _anew(ended, firing_count=record.desired.firing_count, now=now)
+
+
+def _shadowed_by(record: Record, news: News) -> str:
+    """Return the rule that keeps the key from the target after `news`; "" if none does.
+
+    A trial begins and ends with a beginning. What has an incident, or is owed one, goes on until Azure ends it, because
+    nobody else would resolve that incident; and the end of what was on trial is on trial too.
+    """
+    desired = record.desired
+    is_live = not desired.is_shadowed and (desired.is_firing or not record.is_settled)
+    return desired.shadowed_by if is_live or not news.opens else news.shadowed_by
+
+
+def _ends_trial(record: Record, news: News) -> bool:
+    """Whether what fires on trial is to have an incident by now, even if nothing else is new."""
+    return record.desired.is_shadowed and record.desired.is_firing and news.opens and not news.shadowed_by
 
 
 def _is_ignored(known: Signal | None, news: News) -> bool:
@@ -287,9 +315,9 @@ def _says_anything(notification: News) -> bool:
 def _saying(notification: News) -> str:
     # A notification that neither begins nor ends anything is no news when it is repeated at another time.
     at = notification.at if _says_anything(notification) else None
-    # Once a rule that ignored it is gone, the same notification may come again and counts.
-    ignored = " ignored" if notification.ignored_by else ""
-    return fingerprint(f"{notification.digest} {at.isoformat() if at else ''}{ignored}")
+    # Once a rule that ignored it or had it on trial is gone, the same notification may come again and counts.
+    fate = " ignored" if notification.ignored_by else " on trial" if notification.shadowed_by else ""
+    return fingerprint(f"{notification.digest} {at.isoformat() if at else ''}{fate}")
 
 
 def _with_saying(known: Signal | None, notification: News) -> tuple[str, ...]:

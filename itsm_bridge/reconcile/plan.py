@@ -14,6 +14,7 @@ Rule 1: every decision about an incident is made here, by one table, and nothing
     resolved        observe   -        resolve   update     update    -         -
     left, news      observe   create   update    update     update    succeed   -
     left            observe   -        update    update     update    -         -
+    on trial        -         -        -         -          -         -         -
 
 *News*: this firing has not been told to the target yet. Without news, people who were faster or a rule of the target
 deleted the incident that is absent, resolved the one that is resolved or closed the one that is closed; it stays so.
@@ -21,7 +22,8 @@ No firing is ever told by two creations, and one key gets a handful of incidents
 
 Operators' rules choose among the rows and columns. *On hold*: it must fire for longer before there is an incident; if
 it ends before that, the firing is no news. *Left*: Azure Monitor says that it is over, and people are to resolve the
-incident. *Stale*: resolved too long ago to be reopened. *Final*: closed, and no other incident is to follow.
+incident. *On trial*: a rule of action shadow keeps it from the target, which is not even asked. *Stale*: resolved too
+long ago to be reopened. *Final*: closed, and no other incident is to follow.
 
 *Succeed*: a closed or canceled incident is never written again; the next generation follows it, naming its number.
 *Update* writes the fields that differ and the notes that are owed; on a resolved incident the notes only.
@@ -94,6 +96,8 @@ class Wanted(StrEnum):
     #: It is over, and the rules leave the incident to people.
     LEFT_NEWS = "left, news"
     LEFT = "left"
+    #: A rule keeps it from the target.
+    ON_TRIAL = "on trial"
 
 
 class Held(StrEnum):
@@ -138,6 +142,7 @@ DECISIONS: Mapping[Wanted, Mapping[Held, Action]] = MappingProxyType(
         Wanted.RESOLVED: _row(_OBSERVE, _NO, _RESOLVE, _UPDATE, _UPDATE, _NO, _NO),
         Wanted.LEFT_NEWS: _row(_OBSERVE, _CREATE, _UPDATE, _UPDATE, _UPDATE, _SUCCEED, _NO),
         Wanted.LEFT: _row(_OBSERVE, _NO, _UPDATE, _UPDATE, _UPDATE, _NO, _NO),
+        Wanted.ON_TRIAL: _row(_NO, _NO, _NO, _NO, _NO, _NO, _NO),
     }
 )
 
@@ -171,15 +176,19 @@ def decide(
         action = Action.NOTHING
     elif action in (Action.CREATE, Action.SUCCEED) and record.creation_allowed_at(now) > now:
         action = Action.LIMIT
-    elif _must_wait(action, record, now=now, creation_is_repeatable=creation_is_repeatable):
+    elif wanted is not Wanted.ON_TRIAL and _must_wait(
+        action, record, now=now, creation_is_repeatable=creation_is_repeatable
+    ):
         action = Action.WAIT
-    elif may_link and _is_to_be_linked(action, record, observed):
+    elif may_link and wanted is not Wanted.ON_TRIAL and _is_to_be_linked(action, record, observed):
         return Decision(action=Action.LINK, reason=reason, link=record.missing_link)
     return Decision(action=action, reason=reason)
 
 
 def wanted_of(record: Record, now: datetime) -> Wanted:
     """Return the row of the table."""
+    if record.desired.is_shadowed:
+        return Wanted.ON_TRIAL
     resolves = record.desired.lifecycle.auto_resolve is AutoResolve.RESOLVE or record.desired.is_expired
     if record.desired.firing_count == 0 and resolves:
         return Wanted.NEVER_FIRED

@@ -315,6 +315,9 @@ class Store(Protocol):
     def expired(self, *, before: datetime) -> "Iterator[Record]":
         """Yield the settled records whose alert fires and that our clock ends before `before`."""
 
+    def on_trial(self) -> "Iterator[Record]":
+        """Yield the settled records whose alert fires and that a rule keeps from the target for a trial."""
+
     def idle_since(self, *, changed_before: datetime) -> "Iterator[Record]":
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`."""
 

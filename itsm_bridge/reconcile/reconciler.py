@@ -21,7 +21,7 @@ notification changes is decided in `merge`.
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.intake import Intake
-from itsm_bridge.reconcile.merge import expire
+from itsm_bridge.reconcile.merge import bring_in, expire
 from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.together import Together
@@ -98,7 +98,13 @@ class Reconciler:
         clock: Clock = time.monotonic,
         together: Together | None = None,
         telemetry: Telemetry = NOTHING,
+        trials: Callable[[], Collection[str]] | None = None,
     ) -> None:
+        """Connect the parts.
+
+        `trials` returns the names of the rules in force that keep alerts from the target for a trial, and raises
+        Unavailable if they are not known now; without it no trial is ended by `resync`.
+        """
         self._store = store
         self._telemetry = telemetry
         self._intake = Intake(store=store, target=target, together=together or Together(store), now=now)
@@ -109,6 +115,7 @@ class Reconciler:
         self._retention = retention
         self._now = now
         self._clock = clock
+        self._trials = trials
         self._worker = Worker(
             store=store,
             wakeups=wakeups,
@@ -203,7 +210,7 @@ class Reconciler:
             Unavailable: storage did not answer for some of it.
         """
         now = self._now()
-        parts = [self._wake_overdue, self._try_waiting, self._expire]
+        parts = [self._wake_overdue, self._try_waiting, self._expire, self._end_trials]
         if now.minute < _PURGING_MINUTES:
             parts += [self._purge_settled, self._purge_never_ending, self._purge_groups]
         failures = []
@@ -280,6 +287,18 @@ class Reconciler:
         expired = list(islice(self._store.expired(before=now), RESYNC_LIMIT))
         self._each_alone(expired, lambda row: self._postpone(expire(row, now), LEAST_DELAY))
 
+    def _end_trials(self) -> None:
+        """Bring in what fires on trial by a rule that is gone, or that says something else by now."""
+        if self._trials is None:
+            return
+        # The rules are asked for first: what storage cannot tell ends no trial.
+        trials, now = self._trials(), self._now()
+        ended = (row for row in self._store.on_trial() if row.desired.shadowed_by not in trials)
+        rows = list(islice(ended, RESYNC_LIMIT))
+        self._each_alone(rows, lambda row: self._postpone(bring_in(row, now), LEAST_DELAY))
+        if rows:
+            log.warning("resync: the trial of %d alerts is over, and they become incidents", len(rows))
+
     def _each_alone(self, rows: Iterable[Record], change: Callable[[Record], None]) -> None:
         """Change each row, even if another cannot be changed; give up if storage fails for several in a row.
 
@@ -311,6 +330,7 @@ class Reconciler:
         """Look at the incidents of alerts that have long fired and said nothing."""
         now = self._now()
         found = self._store.idle_firing(changed_before=now - self._retention, looked_before=now - LOOK_AGAIN)
+        found = (row for row in found if not row.desired.is_shadowed)
         self._each_alone(list(islice(found, LOOKS_LIMIT)), self._purge_if_closed)
 
     def _purge_if_closed(self, row: Record) -> None:
@@ -338,7 +358,7 @@ class Reconciler:
 
     def _repeated(self, row: Record, news: News) -> Result:
         """Answer a notification that said nothing new; it may repeat one that was not answered."""
-        if news.ignored_by:
+        if news.ignored_by or (row.is_settled and row.desired.is_shadowed):
             return Result(outcome=Outcome.IGNORED, record=row)
         if row.is_settled and not row.work.is_parked:
             return Result(outcome=Outcome.UNCHANGED, record=row)
@@ -372,6 +392,9 @@ class Reconciler:
             self._circuit.heard_of_success(work.woken_at)
         kind = Kind.READ if row.may_have_incident else Kind.WRITE
         pause, outage = self._circuit.paused_for(kind), self._circuit.outage(kind)
+        if row.desired.is_shadowed:
+            # It needs nothing of the target.
+            pause, outage = timedelta(0), ""
         # A row that waited beyond the horizon gets its last attempt, or it would wait for ever.
         if outage and work.failing_for(now) < self._retry_horizon:
             self._store.replace(row.with_work(work.held(reason=outage, now=now).waiting(until=now + pause)))

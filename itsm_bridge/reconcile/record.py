@@ -365,10 +365,12 @@ class Record:
     def settled(self, planned: "Record", *, links_later: bool = False) -> Self:
         """Return the record brought to the revision of `planned`; released if nothing newer has come."""
         revision = planned.desired.revision
+        # A firing on trial stays news to the target, for the day on which the trial ends.
+        told = 0 if planned.desired.is_shadowed else planned.desired.firing_count
         observed = replace(
             self.observed,
             revision=revision,
-            told_firing_count=max(self.observed.told_firing_count, planned.desired.firing_count),
+            told_firing_count=max(self.observed.told_firing_count, told),
             in_doubt_until=None,
         )
         work = replace(

@@ -65,7 +65,7 @@ def _rule(said: RuleSaid, windows: Windows, *, is_built_in: bool) -> Rule:
         severity=None if said.severity is UNSET else Severity(said.severity),
         reason=f'the rule "{said.name}" says so' if said.because is UNSET else said.because,
         fields=_settings(said.set),
-        is_ignored=None if said.action is UNSET else said.action == "ignore",
+        action=None if said.action is UNSET else said.action,
         lifecycle=_lifecycle(said.lifecycle),
         correlate=_correlate(said.correlate),
         storm=_storm(said.storm),

@@ -68,7 +68,7 @@ class Rule:
     #: Why it is of this severity, as the end of a sentence.
     reason: str
     fields: Mapping[str, Setting]
-    is_ignored: bool | None
+    action: str | None
     lifecycle: Mapping[str, object]
     correlate: Correlate | None
     #: False: the alerts never become one incident.
@@ -85,7 +85,7 @@ class Rule:
         """What it speaks of, for people."""
         parts = {
             f"severity {self.severity}": self.severity is not None,
-            "action ignore" if self.is_ignored else "action incident": self.is_ignored is not None,
+            f"action {self.action}": self.action is not None,
             "correlate": self.correlate is not None,
             "storm": self.storm is not None,
             "stop": self.stops,
@@ -134,6 +134,11 @@ class Rules:
         return frozenset(
             name for each in self._defaults for name, setting in each.fields.items() if not setting.leaves_out
         )
+
+    @property
+    def shadows(self) -> frozenset[str]:
+        """The names of the rules that keep alerts from the target for a trial."""
+        return frozenset(rule.source for rule in self._rules if rule.action == "shadow")
 
     def apply(self, alert: Alert, now: datetime) -> Ruling:
         """Return what the rules say of `alert`, which came at `now`, aware. Never raises."""
@@ -184,8 +189,8 @@ class Rules:
         for rule in applying:
             said.fields(rule.source, rule.fields)
             said.rest(rule.source, rule.lifecycle, rule.correlate, rule.storm)
-            if rule.is_ignored is not None:
-                said.one(rule.source, "action", rule.is_ignored)
+            if rule.action is not None:
+                said.one(rule.source, "action", rule.action)
             if rule.severity is not None:
                 said.one(rule.source, "severity", rule.reason)
         return said.ruling(subject)
@@ -234,7 +239,8 @@ class _Said:
         return Ruling(
             alert=self._alert(subject),
             wording=subject.wording,
-            is_ignored=bool(self._value("action")),
+            is_ignored=self._value("action") == "ignore",
+            is_shadowed=self._value("action") == "shadow",
             fields=fields,
             references=references,
             lifecycle=Lifecycle(**lifecycle),

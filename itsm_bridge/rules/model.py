@@ -300,7 +300,16 @@ class Rule(Shape):
     ) = UNSET
     set: Fields | UnsetType = UNSET
     action: (
-        Annotated[Literal["incident", "ignore"], Meta(description="Whether there is an incident at all.")] | UnsetType
+        Annotated[
+            Literal["incident", "ignore", "shadow"],
+            Meta(
+                description=(
+                    "Whether there is an incident at all. shadow: a trial, in which the bridge decides and remembers "
+                    "what it would send, and does nothing in ServiceNow."
+                )
+            ),
+        ]
+        | UnsetType
     ) = UNSET
     lifecycle: LifecycleSaid | UnsetType = UNSET
     correlate: CorrelateSaid | UnsetType = UNSET

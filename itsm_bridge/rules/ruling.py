@@ -98,6 +98,8 @@ class Ruling:
     wording: Wording
     #: Whether there is to be no incident.
     is_ignored: bool = False
+    #: Whether the incident is on trial: all is decided and remembered, and the target hears nothing.
+    is_shadowed: bool = False
     #: By the target's names, the fields that rules set, rendered and not fitted to any length yet.
     fields: Mapping[str, str] = field(default_factory=dict)
     #: By the target's names, the fields that name another record.

@@ -183,6 +183,14 @@ class AlertTable(GroupRows):
         """
         return self._query("awaits_work eq false and is_parked eq false and expires_at lt @before", before=before)
 
+    def on_trial(self) -> Iterator[Record]:
+        """Yield the settled records whose alert fires and that a rule keeps from the target for a trial.
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        return self._query("awaits_work eq false and is_firing eq true and is_shadowed eq true")
+
     def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
         """Yield the settled records whose alert is not firing and that last changed before `changed_before`.
 

@@ -30,11 +30,15 @@ class RowState(StrEnum):
     FIRING = "firing"
     #: A rule wants no incident of it.
     IGNORED = "ignored"
+    #: A rule keeps it from ServiceNow for a trial, whether it fires or is over.
+    SHADOW = "shadow"
     #: Nothing is left to do; it is purged in time.
     OVER = "over"
 
 
-def state_of(*, awaits_work: bool, is_parked: bool, is_firing: bool, is_ignored: bool = False) -> RowState:
+def state_of(
+    *, awaits_work: bool, is_parked: bool, is_firing: bool, is_ignored: bool = False, is_shadowed: bool = False
+) -> RowState:
     """Return the state of a row from its columns."""
     if is_parked:
         return RowState.PARKED
@@ -42,17 +46,32 @@ def state_of(*, awaits_work: bool, is_parked: bool, is_firing: bool, is_ignored:
         return RowState.UNSETTLED
     if is_ignored:
         return RowState.IGNORED
+    if is_shadowed:
+        return RowState.SHADOW
     return RowState.FIRING if is_firing else RowState.OVER
+
+
+def state_of_record(record: Record) -> RowState:
+    """Return the state of the row that holds `record`."""
+    return state_of(
+        awaits_work=record.awaits_work,
+        is_parked=record.work.is_parked,
+        is_firing=record.desired.is_firing,
+        is_ignored=record.desired.is_ignored,
+        is_shadowed=record.desired.is_shadowed,
+    )
 
 
 #: No row is older.
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
-#: By state, the rows that are in it.
+#: By state, the rows that may be in it: rows of older versions lack the newest columns, and cannot be asked for them.
 _CONDITIONS: Mapping[RowState, str] = {
     RowState.UNSETTLED: "awaits_work eq true",
     RowState.PARKED: "is_parked eq true",
     RowState.FIRING: "awaits_work eq false and is_parked eq false and is_firing eq true",
+    RowState.IGNORED: "is_ignored eq true",
+    RowState.SHADOW: "is_shadowed eq true",
     RowState.OVER: "awaits_work eq false and is_parked eq false and is_firing eq false",
 }
 
@@ -75,7 +94,7 @@ class Listing:
         Raises:
             Unavailable: the table did not answer.
         """
-        columns = ["awaits_work", "is_parked", "is_firing", "is_ignored"]
+        columns = ["awaits_work", "is_parked", "is_firing", "is_ignored", "is_shadowed"]
         counted: Counter[RowState] = Counter()
         with answering("the table"):
             try:
@@ -117,7 +136,8 @@ class Listing:
             Unavailable: the table did not answer.
         """
         conditions = [_CONDITIONS[state]] if state else []
-        return self._query(" and ".join([*conditions, "changed_at ge @since"]), {"since": since or _ALWAYS})
+        found = self._query(" and ".join([*conditions, "changed_at ge @since"]), {"since": since or _ALWAYS})
+        return (row for row in found if state is None or state_of_record(row) is state)
 
     def beginning_with(self, digits: str) -> Iterator[Record]:
         """Yield the records whose key begins with these digits, two or more, or where such a row leads to.

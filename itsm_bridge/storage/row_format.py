@@ -31,10 +31,12 @@ from itsm_bridge.reconcile.work import Note, Step, Work
 from itsm_bridge.rules.ruling import Lifecycle
 
 #: The layout that this program understands, and the one that a program must understand to write a row of ours: where
-#: rules say how an incident begins and ends, a program that knows no rules must leave its row alone.
-VERSION = 3
+#: rules say how an incident begins and ends, a program that knows no rules must leave its row alone, and one that knows
+#: no trial would make an incident of what is on trial.
+VERSION = 4
 NEEDS_VERSION = 2
 NEEDS_VERSION_WITH_RULES = 3
+NEEDS_VERSION_ON_TRIAL = 4
 
 #: How the RowKey of a row begins that was set aside; RowKeys of alerts are 64 hexadecimal digits and nothing else.
 ASIDE = "damaged-"
@@ -96,13 +98,14 @@ def to_entity(record: Record) -> dict[str, Any]:
         "is_parked": work.is_parked,
         "is_firing": record.desired.is_firing,
         "is_ignored": record.desired.is_ignored,
+        "is_shadowed": record.desired.is_shadowed,
         "expires_at": record.desired.expires_at or _NEVER,
         "changed_at": record.desired.changed_at,
         "wake_up_at": _NEVER if work.is_waiting else work.wake_up_at,
         "is_waiting": work.is_waiting,
         "looked_at": work.looked_at or record.desired.changed_at,
         "number": record.observed.number,
-        "needs_version": NEEDS_VERSION_WITH_RULES if _follows_rules(record) else NEEDS_VERSION,
+        "needs_version": _needed_version(record),
         **pieces,
     }
 
@@ -128,6 +131,12 @@ def from_entity(entity: Mapping[str, Any], *, etag: str) -> Record:
     if record.key != key:
         raise Damaged(f"the row {key} cannot be read: key")
     return record
+
+
+def _needed_version(record: Record) -> int:
+    if record.desired.is_shadowed:
+        return NEEDS_VERSION_ON_TRIAL
+    return NEEDS_VERSION_WITH_RULES if _follows_rules(record) else NEEDS_VERSION
 
 
 def _follows_rules(record: Record) -> bool:

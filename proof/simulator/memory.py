@@ -102,6 +102,9 @@ class MemoryStore:
     def expired(self, *, before: datetime) -> Iterator[Record]:
         return self._query(lambda row: not (row["awaits_work"] or row["is_parked"]) and row["expires_at"] < before)
 
+    def on_trial(self) -> Iterator[Record]:
+        return self._query(lambda row: row["is_firing"] and row["is_shadowed"] and not row["awaits_work"])
+
     def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
         return self._query(
             lambda row: (

@@ -351,6 +351,9 @@ class _RemoteStore(_RemoteStorage):
     def expired(self, *, before: datetime) -> Iterator[Record]:
         return self._call("query rows", lambda: self._process.cloud.store.expired(before=before))
 
+    def on_trial(self) -> Iterator[Record]:
+        return self._call("query rows", self._process.cloud.store.on_trial)
+
     def restore(self, record: Record) -> Record:
         return self._call("restore row", lambda: self._process.cloud.store.restore(record))
 

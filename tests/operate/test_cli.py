@@ -34,7 +34,7 @@ class TestStatus:
         assert table.read(KEY) is None
         assert run(capsys, "status") == (
             0,
-            "unsettled 0  parked 0  firing 0  ignored 0  over 0\nServiceNow: no trouble is known\n",
+            "unsettled 0  parked 0  firing 0  ignored 0  shadow 0  over 0\nServiceNow: no trouble is known\n",
         )
 
     def test_rows_are_counted_by_state(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +44,10 @@ class TestStatus:
 
         code, content = told_as_json(capsys, "status")
 
-        assert (code, content["counts"]) == (0, {"unsettled": 2, "parked": 0, "firing": 1, "ignored": 0, "over": 1})
+        assert (code, content["counts"]) == (
+            0,
+            {"unsettled": 2, "parked": 0, "firing": 1, "ignored": 0, "shadow": 0, "over": 1},
+        )
         assert {row["key"] for row in content["unsettled"]} == {"b2" * 32, "c3" * 32}
 
     def test_parked_alerts_need_somebody_and_say_why(

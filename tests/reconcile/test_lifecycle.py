@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
+from itsm_bridge.errors import Unavailable
 from itsm_bridge.reconcile.attempt import Outcome
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.rules.ruling import AfterClosed, AutoResolve, Lifecycle
-from itsm_bridge.storage.row_format import partition_of
+from itsm_bridge.storage.row_format import VERSION, partition_of
 from local.azurite import Azurite
 from local.servicenow import faults
 from tests.builders import FIELDS, HOUR, KEY, MINUTE, NOW, SECOND, notification, resolved
@@ -456,3 +457,173 @@ class TestIgnored:
         world.reconciler.resync()
 
         assert world.store.read(KEY) is None
+
+
+class TestTrial:
+    """A rule has the bridge decide and remember, and ServiceNow hears nothing."""
+
+    def on_trial(self, news: News = notification(), by: str = "trial", **lifecycle: Any) -> News:  # noqa: B008
+        return replace(ruled(news, **lifecycle), shadowed_by=by)
+
+    def end_trial(self, world: Rig) -> None:
+        """Put rules in force of which none says shadow, and let time pass."""
+        world.reconciler = world.make(trials=frozenset)
+        world.reconciler.resync()
+        if world.row().awaits_work:
+            wake_when_due(world)
+
+    def test_all_is_remembered_and_servicenow_hears_nothing(self, world: Rig) -> None:
+        results = [world.receive(self.on_trial(each)) for each in (notification(), notification(), resolved())]
+
+        assert [each.outcome for each in results] == [Outcome.IGNORED] * 3
+        assert (world.instance.calls, world.messages()) == ([], 0)
+        row = world.row()
+        assert (row.desired.shadowed_by, row.awaits_work, row.desired.is_firing) == ("trial", False, False)
+        assert row.desired.fields["short_description"] == notification().content.fields["short_description"]
+        assert [(each.action, each.result) for each in row.work.steps] == [
+            ("nothing", 'on trial by the rule "trial"'),
+        ]
+
+    def test_when_it_is_over_what_fires_becomes_an_incident(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+        world.now += DAY
+
+        self.end_trial(world)
+
+        assert (states(world), world.row().is_settled, world.row().desired.shadowed_by) == (["1"], True, "")
+
+        world.receive(resolved(at=world.now))
+        assert states(world) == ["6"]
+
+    def test_what_was_over_by_then_never_becomes_one(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+        world.receive(self.on_trial(resolved()))
+
+        self.end_trial(world)
+
+        assert (states(world), world.instance.calls) == ([], [])
+
+    def test_as_long_as_its_rule_is_in_force_nothing_happens(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+        world.reconciler = world.make(trials=lambda: {"trial"})
+
+        world.now += DAY
+        world.reconciler.resync()
+
+        assert (states(world), world.row().awaits_work) == ([], False)
+
+    def test_the_end_of_another_trial_does_not_end_it(self, world: Rig) -> None:
+        world.receive(self.on_trial(by="shop"))
+        world.reconciler = world.make(trials=lambda: {"shop"})
+
+        world.reconciler.resync()
+
+        assert world.row().desired.shadowed_by == "shop"
+
+    def test_rules_that_are_not_known_now_end_no_trial(self, world: Rig) -> None:
+        def unknown() -> frozenset[str]:
+            raise Unavailable("the rules in force are not known")
+
+        world.receive(self.on_trial())
+        world.reconciler = world.make(trials=unknown)
+
+        with pytest.raises(Unavailable, match="not known"):
+            world.reconciler.resync()
+
+        assert world.row().desired.is_shadowed
+
+    def test_the_same_notification_by_other_rules_ends_it_at_once(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+
+        result = world.receive(notification())
+
+        assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
+
+    def test_a_late_beginning_by_other_rules_does_not_bring_back_what_is_over(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+        world.receive(self.on_trial(resolved()))
+
+        world.receive(notification())
+
+        assert (states(world), world.row().awaits_work) == ([], False)
+
+    def test_a_firing_after_it_has_an_incident(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+        world.receive(self.on_trial(resolved()))
+
+        result = world.receive(notification(at=NOW + HOUR, digest="fired anew"))
+
+        assert (result.outcome, states(world)) == (Outcome.CREATED, ["1"])
+
+    def test_an_incident_that_is_there_is_followed_to_its_end(self, world: Rig) -> None:
+        world.receive(notification())
+
+        world.receive(self.on_trial(notification(digest="worse", facts={"Severity": "Sev0"})))
+        result = world.receive(self.on_trial(resolved()))
+
+        assert (result.outcome, states(world), world.row().desired.shadowed_by) == (Outcome.RESOLVED, ["6"], "")
+
+    def test_an_incident_of_before_is_not_reopened(self, world: Rig) -> None:
+        world.receive(notification())
+        world.receive(resolved())
+        before = world.story()
+
+        result = world.receive(self.on_trial(notification(at=NOW + HOUR, digest="fired anew")))
+
+        assert (result.outcome, world.story()) == (Outcome.IGNORED, before)
+
+        world.now = NOW + 2 * HOUR
+        self.end_trial(world)
+        assert states(world) == ["2"]
+
+    def test_a_resolution_that_is_owed_is_told_although_the_alert_fires_on_trial(self, world: Rig) -> None:
+        world.receive(notification())
+        world.instance.faults.add(faults.edge_failed(status=503), times=8)
+        world.receive(resolved())
+        world.instance.faults.clear()
+
+        world.receive(self.on_trial(notification(at=NOW + HOUR, digest="fired anew")))
+        world.drain()
+
+        assert world.row().desired.shadowed_by == ""
+        assert world.row().is_settled
+
+    def test_an_outage_of_servicenow_delays_nothing(self, world: Rig) -> None:
+        world.circuit.pause(HOUR)
+
+        world.receive(self.on_trial())
+        wake_when_due(world)
+
+        assert (world.row().is_settled, world.instance.calls) == (True, [])
+
+    def test_what_clears_during_its_hold_would_have_had_none(self, world: Rig) -> None:
+        world.receive(self.on_trial(hold=5 * MINUTE))
+        world.now += MINUTE
+
+        result = world.receive(self.on_trial(resolved(), hold=5 * MINUTE))
+
+        desired = world.row().desired
+        assert (result.outcome, desired.cleared_firing_count, world.instance.calls) == (Outcome.IGNORED, 1, [])
+
+    def test_its_row_needs_a_program_that_knows_trials(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+
+        with TableClient.from_connection_string(world.place.connection_string, world.place.table) as table:
+            entity = table.get_entity(partition_of(KEY), KEY)
+        assert (entity["is_shadowed"], entity["needs_version"]) == (True, VERSION)
+
+    def test_an_end_in_the_place_of_a_lost_row_may_belong_to_an_incident(self, world: Rig) -> None:
+        world.receive(notification())
+        damage(world)
+
+        world.receive(self.on_trial(resolved()))
+
+        assert states(world) == ["6"]
+
+    def test_the_purge_asks_servicenow_nothing_about_it(self, world: Rig) -> None:
+        world.receive(self.on_trial())
+        world.now = NOW.replace(minute=1) + 91 * DAY
+
+        world.reconciler.resync()
+
+        assert (world.row().desired.is_firing, world.instance.calls) == (True, [])

@@ -64,6 +64,9 @@ ROWS: dict[Wanted, Callable[[], Record]] = {
         resolved(at=NOW + 2 * HOUR, digest="resolved anew", lifecycle=NOTED),
     ),
     Wanted.LEFT: lambda: changed(told(known_record(), resolved(lifecycle=NOTED)), notes=(AFTER_END,)),
+    Wanted.ON_TRIAL: lambda: changed(
+        told(known_record(), resolved(), notification(at=NOW + HOUR, digest="fired anew")), shadowed_by="trial"
+    ),
 }
 
 #: What is observed, and what the rules say of it.
@@ -87,6 +90,7 @@ resolved, news  observe   create   resolve   update     update    succeed   noth
 resolved        observe   nothing  resolve   update     update    nothing   nothing
 left, news      observe   create   update    update     update    succeed   nothing
 left            observe   nothing  update    update     update    nothing   nothing
+on trial        nothing   nothing  nothing   nothing    nothing   nothing   nothing
 """
 
 
@@ -251,6 +255,11 @@ class TestLinking:
         assert plan(row, incident()) is Action.LINK
         assert plan(row, incident(), may_link=False) is Action.NOTHING
 
+    def test_not_while_it_is_on_trial(self) -> None:
+        row = self.unlinked(ROWS[Wanted.ON_TRIAL]())
+
+        assert [plan(row, seen) for seen in (UNSEEN, None, incident())] == [Action.NOTHING] * 3
+
     def test_not_when_it_is_over(self) -> None:
         row = changed(self.unlinked(ROWS[Wanted.RESOLVED]()), notes=())
 
@@ -295,6 +304,12 @@ class TestInDoubt:
 
         assert plan(row, seen) is Action.WAIT
         assert plan(row, seen, now=NOW + 2 * MINUTE) is DECISIONS[desired][held_of(seen, Lifecycle(), NOW)]
+
+    def test_what_is_on_trial_waits_for_no_write(self) -> None:
+        row = self.doubtful(ROWS[Wanted.ON_TRIAL]())
+
+        assert row.work.notes
+        assert plan(row, incident()) is Action.NOTHING
 
     def test_a_write_that_has_arrived_is_not_waited_for(self) -> None:
         row = changed(self.doubtful(told(known_record(), resolved())), doubted_revision=2)

@@ -94,7 +94,7 @@ rules:
         ("storm: on", "4:12: 'on' is not known here"),
         ("storm: { more_than: 0, within: 5m }", "4:25: '0' is no number that fits (1 to 100,000)"),
         ("storm: { more_than: ٣, within: 5m }", "4:25: '٣' is no number that fits"),
-        ("action: drop", "4:13: 'drop' is not known here (known: ignore, incident)"),
+        ("action: drop", "4:13: 'drop' is not known here (known: ignore, incident, shadow)"),
         ("because: so it is", "4:5: there is no severity beside because"),
         (
             "stop: true\naction: ignore\n#\nstop: false",
