@@ -278,11 +278,11 @@ def _built(threads: int) -> Bridge:
         webhook=webhook,
         reconciler=reconciler,
         health=health,
-        tell_backlog=lambda: _tell_backlog(table, rules, telemetry),
+        tell_backlog=lambda: _tell_backlog(table, rules, troubles, telemetry),
     )
 
 
-def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", telemetry: Telemetry) -> None:
+def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: Troubles, telemetry: Telemetry) -> None:
     """Tell what waits too long, what is parked, and whether the rules are those that operators want."""
     # The timer alone needs them, and imports are timed.
     from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415
@@ -291,6 +291,9 @@ def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", telemetry:
     # The timer may have a process of its own, where nobody else looks for rules.
     with suppress(BridgeError):
         rules.check()
+    if rules.trouble:
+        # In a call, because the host drops log lines that belong to none.
+        troubles.count(Trouble.RULES, rules.trouble)
     tell_backlog(Listing(table).needing_work(), telemetry=telemetry, now=_now())
 
 

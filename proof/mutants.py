@@ -51,9 +51,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no write-ahead: answered before the wake-up is sent",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        before="            wake_up = self._wake(row.key, delay=due - self._now())\n",
         after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
-        "            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        "            wake_up = self._wake(row.key, delay=due - self._now())\n",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
@@ -285,8 +285,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="what our clock ends is not told",
         file="itsm_bridge/reconcile/merge.py",
-        before="return _anew(ended, firing_count=record.desired.firing_count, now=now)\n\n\ndef _is_ignored",
-        after="return ended\n\n\ndef _is_ignored",
+        before="return _anew(ended, firing_count=record.desired.firing_count, now=now)\n\n\ndef bring_in",
+        after="return ended\n\n\ndef bring_in",
         operators="lifecycles",
     ),
     Mutant(

@@ -91,6 +91,12 @@ class RulesInForce(Generic[_R]):
                 self._watch()
             return self._known_now()
 
+    @property
+    def trouble(self) -> str:
+        """Why the rules in force are not those that operators want, as last seen; "" if they are."""
+        with self._looked:
+            return self._trouble
+
     def check(self) -> None:
         """Make sure that the rules in force are those that operators want; looks if the last look is too old.
 
