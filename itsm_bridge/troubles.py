@@ -42,7 +42,7 @@ class Trouble(StrEnum):
     RIGHT_TO_CHANGE = "servicenow-may-not-change"
     RIGHT_TO_READ = "servicenow-may-not-read"
     RIGHT_TO_CHOICES = "servicenow-may-not-read-choices"
-    ADDRESS = "servicenow-refuses-address"
+    ADDRESS = "rejected-by-servicenow-address"
     HIBERNATING = "servicenow-hibernates"
     AWAY = "servicenow-away"
     LIMITED = "servicenow-limits-calls"

@@ -30,7 +30,7 @@ locals {
       window       = "PT30M"
       resolves     = true
     }
-    "servicenow-refuses" = {
+    "rejected-by-servicenow" = {
       display_name = "itsm-bridge: ServiceNow refuses us"
       description  = "A right is missing, the sign-in is refused, or fields are not stored. Alerts wait: python -m itsm_bridge status says what to do."
       query        = "AppTraces | where Message contains \"trouble servicenow-\" | extend trouble = extract(\"trouble ([a-z-]+)\", 1, Message) | where trouble !in (\"servicenow-away\", \"servicenow-limits-calls\")"

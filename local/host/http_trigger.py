@@ -123,7 +123,9 @@ class HttpTriggers:
                 body=protos.TypedData(bytes=request.body) if request.body else protos.TypedData(),
             )
         )
-        invocation = self._worker.submit(route.function, value).result()
+        # The real host hands on a step of its own, of the same trace.
+        traceparent = request.headers.get("traceparent", "")
+        invocation = self._worker.submit(route.function, value, traceparent=traceparent).result()
         if not invocation.succeeded:
             return Answer(status=HTTPStatus.INTERNAL_SERVER_ERROR)
         return _answer_of(invocation.return_value)

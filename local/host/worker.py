@@ -109,12 +109,17 @@ class Worker:
         function: Function,
         value: protos.TypedData,
         metadata: Mapping[str, protos.TypedData] | None = None,
+        *,
+        traceparent: str = "",
     ) -> concurrent.futures.Future[Invocation]:
-        """Invoke `function` with the value and the metadata of its trigger; callable from any thread."""
-        return asyncio.run_coroutine_threadsafe(self._invoke(function, value, metadata or {}), self._loop)
+        """Invoke `function` with the value and the metadata of its trigger; callable from any thread.
+
+        `traceparent` is the step of a trace that the call belongs to, as W3C trace context writes it; "" for none.
+        """
+        return asyncio.run_coroutine_threadsafe(self._invoke(function, value, metadata or {}, traceparent), self._loop)
 
     async def _invoke(
-        self, function: Function, value: protos.TypedData, metadata: Mapping[str, protos.TypedData]
+        self, function: Function, value: protos.TypedData, metadata: Mapping[str, protos.TypedData], traceparent: str
     ) -> Invocation:
         invocation_id = str(uuid.uuid4())
         invocation = protos.Message(
@@ -122,7 +127,7 @@ class Worker:
             function_id=function.function_id,
             input_data=[protos.ParameterBinding(name=function.trigger["name"], data=value)],
             trigger_metadata=metadata,
-            trace_context=protos.Message(attributes={}),
+            trace_context=protos.Message(trace_parent=traceparent, attributes={}),
             retry_context=protos.Message(retry_count=0, max_retry_count=0),
         )
         logger.info("Executing 'Functions.%s' (Id=%s)", function.name, invocation_id)

@@ -73,13 +73,33 @@ def test_a_trace_leads_from_the_call_over_row_and_queue_to_servicenow_in_another
     assert [s.name for s in created] == ["POST incident"]
 
 
+def test_the_trace_of_the_caller_goes_on(world: World, collector: Collector) -> None:
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {"Authorization": f"Bearer {world.entra.mint()}", "traceparent": f"00-{trace_id}-{span_id}-00"}
+
+    answer = world.call("POST", world.webhook, json=MetricAlert(rule="follows").fired(), headers=headers)
+
+    assert answer.status == 200
+    assert world.wait_until(lambda: "receive_alert" in spans_of(collector, trace_id), within=SOON)
+    assert spans_of(collector, trace_id)["receive_alert"].parent_id == span_id
+
+
+def test_what_servicenow_allows_in_an_hour_is_told_where_it_says_so(world: World, collector: Collector) -> None:
+    world.servicenow.switches.requests_per_hour = 5000
+
+    assert world.send(MetricAlert(rule="limited").fired()).status == 200
+
+    assert world.wait_until(lambda: Metric.SERVICENOW_LIMIT in collector.metrics, within=SOON)
+    assert collector.values(Metric.SERVICENOW_LIMIT)[()] == 5000
+
+
 def test_each_metric_arrives_under_its_name(world: World, collector: Collector) -> None:
     assert world.send(MetricAlert(rule="measured").fired()).status == 200
     assert world.send(MetricAlert(rule="refused").fired(), token="").status == 401
     world.invoke("resync")
 
     wanted = {str(metric) for metric in Metric}
-    # The stand-in's hourly limit is told only where it is set, and the retry is that of the test before.
+    # Told in the tests before: an hourly limit where one is set, a repetition where an attempt failed.
     wanted -= {Metric.SERVICENOW_LIMIT, Metric.RETRIES}
     assert world.wait_until(lambda: wanted <= collector.metrics, within=SOON), wanted - collector.metrics
 

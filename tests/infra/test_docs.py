@@ -155,7 +155,10 @@ def test_the_arithmetic_of_the_costs_is_right_and_is_that_of_the_defaults() -> N
     assert f"+{(3 * 12 * hours - tests) * 0.0006:.2f}" in page
     assert f"+{4 * hours * 0.01 + 4 * 0.5:.2f}" in page
     assert f"+{hours * 0.05:.2f}" in page
-    total = instance + tests * 0.0006 + 3 + 0.3 + 0.5
+    watch = Template.parse((ROOT / "infra" / "watch.bicep").read_text(encoding="utf-8"))
+    rules = 1.5 * len(watch.variables["troubles"])
+    assert f"| {rules:.2f} |" in page
+    total = instance + tests * 0.0006 + rules + 0.3 + 0.5
     assert f"about {total + 0.6:.0f} US dollars" in page
 
 

@@ -22,9 +22,9 @@ RULES: Mapping[str, Mapping[str, Any]] = {
 TOLD = [
     ("audience", "calls-refused", "refused-audience"),
     ("role", "calls-refused", "refused-role"),
-    ("no-rights", "servicenow-refuses", "servicenow-may-not-create"),
-    ("wrong-secret", "servicenow-refuses", "servicenow-sign-in"),
-    ("dropped-field", "servicenow-refuses", "servicenow-fields-not-stored"),
+    ("no-rights", "rejected-by-servicenow", "servicenow-may-not-create"),
+    ("wrong-secret", "rejected-by-servicenow", "servicenow-sign-in"),
+    ("dropped-field", "rejected-by-servicenow", "servicenow-fields-not-stored"),
     ("mandatory-field", "alert-parked", "parked"),
 ]
 

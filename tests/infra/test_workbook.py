@@ -2,62 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from itsm_bridge.telemetry import Metric
-from local.alerts import MetricAlert
-from local.breakages import Breaker
-from local.collector import Collector
-from local.world import World
-from tests.infra import kql
-from tests.infra.app_log import request, traces
+from tests.infra import bicep, kql
+from tests.infra.conftest import Tables
+from tests.infra.test_bicep import FILES
 
 ROOT = Path(__file__).parents[2]
 WORKBOOK = json.loads((ROOT / "infra" / "workbook.json").read_text(encoding="utf-8"))
 QUERIES: Mapping[str, str] = {item["name"]: item["content"]["query"] for item in WORKBOOK["items"] if item["type"] == 3}
-SOON = timedelta(seconds=60)
-
-Tables = Mapping[str, list[dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def tables() -> Iterator[Tables]:
-    """What would be in the tables after a day on which everything happened that the workbook tells of."""
-    with Collector() as collector, World(settings=collector.settings) as world:
-        alert = MetricAlert(rule="an-ordinary-one")
-        answers = [world.send(each) for each in (alert.fired(), alert.resolved())]
-        answers.append(world.send(MetricAlert(rule="refused").fired(), token=""))
-        breaker = Breaker(world)
-        breaker.break_one("mandatory-field")
-        answers.append(world.send(MetricAlert(rule="will-be-parked").fired()))
-        breaker.mend()
-        breaker.break_one("servicenow-down")
-        answers += [world.send(MetricAlert(rule=f"away-{number}").fired()) for number in range(3)]
-        breaker.mend()
-        world.invoke("resync")
-        assert world.wait_until(lambda: "is away, nobody calls it" in world.host.output())
-        wanted = {Metric.SERVICENOW_CALLS, Metric.QUEUE_AGE, Metric.RETRIES}
-        assert world.wait_until(lambda: wanted <= collector.metrics, within=SOON)
-        metrics = [row for name in collector.metrics for row in _metric_rows(name, collector)]
-        requests = [request("receive_alert", answer) for answer in answers]
-        yield {"AppTraces": traces(world.host.output()), "AppRequests": requests, "AppMetrics": metrics}
-
-
-def _metric_rows(name: str, collector: Collector) -> Iterator[dict[str, Any]]:
-    for value in collector.values(name).values():
-        count, total = value if isinstance(value, tuple) else (1, value)
-        yield {
-            "TimeGenerated": datetime.now(UTC),
-            "Name": name,
-            "ItemCount": count,
-            "Sum": float(total),
-            "Max": float(total),
-        }
 
 
 def found(name: str, tables: Tables) -> list[dict[str, Any]]:
@@ -101,6 +60,29 @@ def test_the_limit_of_servicenow_is_subtracted_from_what_was_called() -> None:
     [row] = kql.run(QUERIES["servicenow-calls"], {"AppMetrics": rows}, now=moment)
 
     assert (row["calls"], row["allowed"], row["left"]) == (40.0, 100.0, 60.0)
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+ON_THE_PAGE = re.findall(r"^ *```kusto\n(.*?)```", OPERATIONS, re.MULTILINE | re.DOTALL)
+
+
+def test_there_are_queries_on_the_page() -> None:
+    assert len(ON_THE_PAGE) > 7
+
+
+@pytest.mark.parametrize("query", ON_THE_PAGE)
+def test_a_query_of_the_operations_page_finds_what_the_program_wrote(query: str, tables: Tables) -> None:
+    rows = kql.run(query, tables, now=datetime.now(UTC))
+
+    assert rows
+    assert all(value is not None and value != "" for row in rows for value in row.values()), rows
+
+
+def test_the_operations_page_names_every_metric_and_every_rule() -> None:
+    rules = bicep.Template.parse(FILES["watch.bicep"]).variables["troubles"]
+
+    assert {str(metric) for metric in Metric} == set(re.findall(r"`(itsm_bridge\.[\w.]+)`", OPERATIONS))
+    assert [each["name"] for each in rules if f"| `{each['name']}` |" not in OPERATIONS] == []
 
 
 def test_the_workbook_is_one_that_azure_opens() -> None:
