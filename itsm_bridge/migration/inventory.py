@@ -167,6 +167,7 @@ def inventory_of(export: Export, *, connections: Sequence[str] = ()) -> Inventor
     remarks = [*export.remarks, *(f"no ITSM action has the connection {each}" for each in sorted(wanted - known))]
     if with_itsm and not others:
         remarks.append("no alert rules are in the export, so who uses the action groups is not known")
+    remarks += _shared(with_itsm)
     return Inventory(
         groups=with_itsm,
         seen=len(groups),
@@ -174,6 +175,21 @@ def inventory_of(export: Export, *, connections: Sequence[str] = ()) -> Inventor
         remarks=tuple(dict.fromkeys(remarks)),
         connections=tuple(sorted({action.connection_id for group in with_itsm for action in group.actions})),
     )
+
+
+def _shared(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield what people should know of resources whose alerts go to several groups with ITSM actions."""
+    users: dict[str, tuple[Use, list[str]]] = {}
+    for group in groups:
+        for use in group.used_by if group.chosen else ():
+            users.setdefault((use.id or use.name).lower(), (use, []))[1].append(group.name)
+    for use, names in users.values():
+        if len(names) > 1:
+            yield (
+                f"the {use.kind} {use.name} sends to several groups with ITSM actions ({', '.join(names)}): the"
+                " connector made a work item for each, and the bridge makes one incident, with the fields of the last"
+                " of their rules"
+            )
 
 
 def _each_once(resources: Iterable[Resource]) -> list[Resource]:

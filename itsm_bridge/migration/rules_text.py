@@ -60,6 +60,7 @@ def rules_of(inventory: Inventory, *, is_trial: bool) -> str:
         "# people; with `resolve` the bridge resolves an incident when its alert is over.",
         "version: 1",
     ]
+    head[-1:-1] = [f"# {_one_line(each)}" for each in inventory.remarks]
     body = list(_trial()) if is_trial else []
     taken = {TRIAL}
     for group in inventory.groups:

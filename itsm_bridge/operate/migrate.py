@@ -171,6 +171,8 @@ def _write(folder: Path, files: Mapping[str, str]) -> list[str]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
+            if path.suffix == ".sh":
+                path.chmod(0o755)
         except OSError as error:
             raise NotUnderstood(f"{path}: {error.strerror or type(error).__name__}") from error
     return [str(folder / name) for name in files]

@@ -142,6 +142,16 @@ class TestRules:
 
         assert len(set(own(text))) == 4
 
+    def test_an_alert_rule_of_two_groups_is_told(self) -> None:
+        user = json.loads(json.dumps(RULES[3]))
+        user["properties"]["actions"].append({"actionGroupId": GROUPS["one for each rule"]["id"]})
+        pair = [GROUPS["one for each rule"], GROUPS["one for each alert"], user]
+
+        files = files_of(inventory_of(resources_of(pair)))
+
+        for name in ("report.md", "rules.yaml"):
+            assert "metric alert rule cpu-high sends to several groups" in files[name]
+
     def test_a_group_that_nobody_uses_makes_no_rule_and_says_so(self) -> None:
         text = files_of(of(GROUPS["disabled"]))["rules.yaml"]
 
