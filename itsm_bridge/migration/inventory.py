@@ -30,6 +30,13 @@ KINDS: Final[Mapping[str, str]] = {
     "microsoft.consumption/budgets": "budget",
     PROCESSING_RULE: "alert processing rule",
 }
+#: The kinds whose alerts are never of log search.
+NO_LOG_SEARCH: Final = frozenset(
+    {
+        *("metric alert rule", "activity log alert rule", "smart detector alert rule", "Prometheus rule group"),
+        *("budget", KINDS[PROCESSING_RULE]),
+    }
+)
 #: The lists of receivers, by Resource Manager's names.
 RECEIVERS: Final = (
     *("armRoleReceivers", "automationRunbookReceivers", "azureAppPushReceivers", "azureFunctionReceivers"),

@@ -91,7 +91,6 @@ class TestRules:
                 {"contact_type": "email", "impact": "3", "urgency": "2", "category": "software"},
             ),
             ("ag-per-rule / ServiceNow", "rule", {"contact_type": "email", "impact": "3"}),
-            ("ag-metrics / ServiceNow", "rule", {"impact": "1", "urgency": "1"}),
         ],
     )
     def test_mode_and_fields_are_reproduced(self, name: str, per: str, fields: dict[str, str]) -> None:
@@ -102,6 +101,13 @@ class TestRules:
         assert fields.items() <= whole["set"].items()
         assert log_search["match"]["rule"] == whole["match"]["rule"]
         assert "Log Alerts V2" in log_search["match"]["service"]
+
+    def test_alerts_of_metrics_and_of_the_activity_log_have_one_each_in_every_mode(self) -> None:
+        made = {name: each for name, each in rules().items() if name.startswith(("ag-metrics", "ag-by-hand"))}
+
+        assert list(made) == ["ag-by-hand / ServiceNow", "ag-metrics / ServiceNow"]
+        assert made["ag-metrics / ServiceNow"]["set"] == {"impact": "1", "urgency": "1"}
+        assert {each["correlate"]["per"] for each in made.values()} == {"alert"}
 
     def test_the_alert_rules_of_the_group_are_matched_by_every_name_that_they_have(self) -> None:
         assert rules()["ag-per-ci / ServiceNow"]["match"] == {"rule": ["disk-full", "Disk is full"]}
