@@ -93,7 +93,10 @@ def _of_the_whole(group: Group, action: ItsmAction) -> Iterator[str]:
         yield f"It made work items of the type {said.work_item_type}; the bridge makes incidents."
     if said.uses_template:
         name = f'"{said.template}"' if said.template else "whose name the configuration does not tell"
-        yield f"It used the ServiceNow template {name}: write the fields that it sets under `set`."
+        if said.knows_template:
+            yield f"It used the ServiceNow template {name}: a change of it there changes nothing here."
+        else:
+            yield f"It used the ServiceNow template {name}: write the fields that it sets under `set`."
     if said.mode is Mode.PER_CONFIGURATION_ITEM:
         yield (
             "One alert that names several configuration items makes one incident that lists them; the connector made"

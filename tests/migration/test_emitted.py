@@ -15,6 +15,7 @@ from itsm_bridge.app import compile_rules
 from itsm_bridge.migration.exports import read, resources_of
 from itsm_bridge.migration.inventory import Inventory, inventory_of
 from itsm_bridge.migration.rules_text import TRIAL
+from itsm_bridge.migration.servicenow_templates import templates_of
 from itsm_bridge.operate.migrate import files_of
 from tests.infra import bicep, terraform
 from tests.migration.estate import (
@@ -136,6 +137,19 @@ class TestRules:
     )
     def test_what_has_no_equal_stands_there_with_its_reason(self, part: str, why: str) -> None:
         assert any(part in line and why in line and "# no equal" in line for line in FILES["rules.yaml"].splitlines())
+
+    @pytest.mark.parametrize("name", ["AZURE | outage", "Another"])
+    def test_the_fields_of_a_template_that_was_exported_are_set(self, name: str) -> None:
+        rows = [{"name": name, "sys_id": "1", "template": "impact=1^category=software^description=a^^b=c^EQ"}]
+        export = resources_of([GROUPS["a template"], *RULES])
+
+        files = files_of(inventory_of(export, templates=templates_of(rows)))
+
+        made = rules(files=files)["ag-template / ServiceNow"].get("set", {})
+        is_known = name != "Another"
+        assert made == ({"impact": "1", "category": "software", "description": "a^b=c"} if is_known else {})
+        assert ("changes nothing here" in files["rules.yaml"]) == is_known
+        assert ("write the fields" in files["rules.yaml"]) != is_known
 
     def test_groups_of_one_name_have_rules_of_their_own(self) -> None:
         one = GROUPS["one for each rule"]
