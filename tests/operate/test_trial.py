@@ -139,3 +139,13 @@ def test_what_is_over_is_said_by_what_the_rules_want(table: AlertTable, capsys: 
         "there would be no incident: it was over before its hold was",
     }
     assert KEY not in {row["key"] for row in rows}
+
+
+def test_what_rules_ignore_is_listed_by_its_state(table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
+    table.insert(first_record(notification(ignored_by="autoscale"), now()))
+    table.insert(settled("b2" * 32))
+
+    _, ignored = told_as_json(capsys, "list", "--state", "ignored")
+    _, over = told_as_json(capsys, "list", "--state", "over")
+
+    assert ([(row["key"], row["state"]) for row in ignored], over) == ([(KEY, "ignored")], [])
