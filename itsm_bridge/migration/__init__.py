@@ -3,7 +3,8 @@
 The command `migrate` in `operate` calls this room; nothing here is read from a network or written to a disk.
 
     exports      which Azure resources does an exported file hold?   terraform_shape: those of Terraform
-    ticket       what does one ticket configuration say?
+    ticket       what does one ticket configuration say?      servicenow_templates: the template that it names
+    receivers    what do the receivers look like by Resource Manager's names?
     inventory    which action groups have ITSM actions, and who uses them?
     rules_text   the rules that make the same incidents
     steps        which receivers does a group have in each step?

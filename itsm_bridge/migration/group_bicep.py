@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from itsm_bridge.migration.inventory import RECEIVERS, Group
+from itsm_bridge.migration.inventory import Group
+from itsm_bridge.migration.receivers import RECEIVERS
 from itsm_bridge.migration.steps import WEBHOOK_PARAMETERS, Named, Step, receivers_of, secrets_of, symbol
 
 #: As in infra/action-group.bicep.

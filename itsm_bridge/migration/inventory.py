@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from itsm_bridge.migration import ticket
 from itsm_bridge.migration.exports import Export, Resource, pick
+from itsm_bridge.migration.receivers import RECEIVERS, WEBHOOK, is_bridge, properties_of
 from itsm_bridge.migration.ticket import Ticket
 
 ACTION_GROUP: Final = "microsoft.insights/actiongroups"
@@ -30,28 +30,14 @@ KINDS: Final[Mapping[str, str]] = {
     "microsoft.consumption/budgets": "budget",
     PROCESSING_RULE: "alert processing rule",
 }
-#: The lists of receivers, by Resource Manager's names.
-RECEIVERS: Final = (
-    *("armRoleReceivers", "automationRunbookReceivers", "azureAppPushReceivers", "azureFunctionReceivers"),
-    *("emailReceivers", "eventHubReceivers", "incidentReceivers", "itsmReceivers", "logicAppReceivers"),
-    *("smsReceivers", "voiceReceivers", "webhookReceivers"),
+#: The kinds whose alerts are never of log search.
+NO_LOG_SEARCH: Final = frozenset(
+    {
+        *("metric alert rule", "activity log alert rule", "smart detector alert rule", "Prometheus rule group"),
+        *("budget", KINDS[PROCESSING_RULE]),
+    }
 )
-#: The name of the secure webhook's action in a group.
-WEBHOOK: Final = "itsm-bridge"
-
 _PLACE: Final = re.compile(r"/subscriptions/([^/]+)/resourceGroups/([^/]+)", re.IGNORECASE)
-_OF_RECEIVER: Final = {
-    each.lower(): each
-    for each in (
-        *("name", "workspaceId", "connectionId", "ticketConfiguration", "region", "emailAddress", "phoneNumber"),
-        *("countryCode", "serviceUri", "useCommonAlertSchema", "useAadAuth", "objectId", "identifierUri", "tenantId"),
-        *("roleId", "automationAccountId", "runbookName", "webhookResourceId", "isGlobalRunbook", "resourceId"),
-        *("callbackUrl", "functionAppResourceId", "functionName", "httpTriggerUrl", "eventHubNameSpace"),
-        *("eventHubName", "subscriptionId", "status", "managedIdentity"),
-    )
-}
-#: Read-only: a receiver that was never confirmed by its person.
-_READ_ONLY: Final = frozenset({"status"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,22 +137,26 @@ class Inventory:
         return tuple((group, action) for group, action in self.actions if action.ticket.fault)
 
 
-def inventory_of(export: Export, *, connections: Sequence[str] = ()) -> Inventory:
+def inventory_of(
+    export: Export, *, connections: Sequence[str] = (), templates: Mapping[str, Mapping[str, str]] | None = None
+) -> Inventory:
     """Return the inventory of what was exported; pure.
 
     Args:
         export: What was read.
         connections: The ids of the connections to be moved; () for all.
+        templates: The fields that templates of ServiceNow set, as `servicenow_templates` returns them.
     """
     wanted = {each.lower() for each in connections}
     raw_groups = _each_once(each for each in export.resources if each.type == ACTION_GROUP)
     others = _each_once(each for each in export.resources if each.type != ACTION_GROUP)
-    groups = [_group(each, others, wanted) for each in raw_groups]
+    groups = [_group(each, others, wanted, templates or {}) for each in raw_groups]
     with_itsm = tuple(sorted((each for each in groups if each.actions), key=lambda each: (each.id, each.name)))
     known = {action.connection_id.lower() for group in with_itsm for action in group.actions}
     remarks = [*export.remarks, *(f"no ITSM action has the connection {each}" for each in sorted(wanted - known))]
     if with_itsm and not others:
         remarks.append("no alert rules are in the export, so who uses the action groups is not known")
+    remarks += _shared(with_itsm)
     return Inventory(
         groups=with_itsm,
         seen=len(groups),
@@ -176,13 +166,30 @@ def inventory_of(export: Export, *, connections: Sequence[str] = ()) -> Inventor
     )
 
 
+def _shared(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield what people should know of resources whose alerts go to several groups with ITSM actions."""
+    users: dict[str, tuple[Use, list[str]]] = {}
+    for group in groups:
+        for use in group.used_by if group.chosen else ():
+            users.setdefault((use.id or use.name).lower(), (use, []))[1].append(group.name)
+    for use, names in users.values():
+        if len(names) > 1:
+            yield (
+                f"the {use.kind} {use.name} sends to several groups with ITSM actions ({', '.join(names)}): the"
+                " connector made a work item for each, and the bridge makes one incident, with the fields of the last"
+                " of their rules"
+            )
+
+
 def _each_once(resources: Iterable[Resource]) -> list[Resource]:
     """Return the resources without those that were exported twice; the last one counts."""
     return list({(each.id or each.name).lower(): each for each in resources}.values())
 
 
-def _group(resource: Resource, others: Sequence[Resource], wanted: set[str]) -> Group:
-    properties = _properties(resource.properties)
+def _group(
+    resource: Resource, others: Sequence[Resource], wanted: set[str], templates: Mapping[str, Mapping[str, str]]
+) -> Group:
+    properties = properties_of(resource.properties)
     place = _PLACE.match(resource.id)
     return Group(
         # Resource Graph spells ids in lower case, and Terraform takes them as its provider spells them.
@@ -194,9 +201,9 @@ def _group(resource: Resource, others: Sequence[Resource], wanted: set[str]) -> 
         tags=resource.tags,
         is_enabled=properties.get("enabled") is not False,
         properties=properties,
-        actions=tuple(_action(each, wanted) for each in properties.get("itsmReceivers", ())),
+        actions=tuple(_action(each, wanted, templates) for each in properties.get("itsmReceivers", ())),
         used_by=tuple(_use(each) for each in others if _uses(each, resource) and not _suppresses(each)),
-        bridge=next((str(each.get("name")) for each in properties.get("webhookReceivers", ()) if _is_bridge(each)), ""),
+        bridge=next((str(each.get("name")) for each in properties.get("webhookReceivers", ()) if is_bridge(each)), ""),
     )
 
 
@@ -205,45 +212,20 @@ def _id(subscription: str, resource_group: str, name: str) -> str:
     return f"{scope}/providers/Microsoft.Insights/actionGroups/{name}"
 
 
-def _properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the properties by Resource Manager's names, whatever tool wrote them."""
-    names = {each.lower().removesuffix("s"): each for each in (*RECEIVERS, "enabled", "groupShortName")}
-    told: dict[str, Any] = {}
-    for name, value in properties.items():
-        plain = name.replace("_", "").lower()
-        known = names.get(plain.removesuffix("s")) or names.get(plain)
-        if known in RECEIVERS:
-            rows = value if isinstance(value, list) else [value] if isinstance(value, dict) else []
-            told[known] = [_receiver(each) for each in rows if isinstance(each, dict)]
-        elif known or value not in (None, [], {}, ""):
-            told[known or name] = value
-    return told
-
-
-def _receiver(row: Mapping[str, Any]) -> dict[str, Any]:
-    named = {_OF_RECEIVER.get(name.replace("_", "").lower(), name): value for name, value in row.items()}
-    return {name: value for name, value in named.items() if value is not None and name not in _READ_ONLY}
-
-
-def _action(row: Mapping[str, Any], wanted: set[str]) -> ItsmAction:
+def _action(row: Mapping[str, Any], wanted: set[str], templates: Mapping[str, Mapping[str, str]]) -> ItsmAction:
     connection = str(row.get("connectionId", ""))
+    said = ticket.read(row.get("ticketConfiguration"))
+    if said.uses_template and said.template.lower() in templates:
+        said = said.with_template(templates[said.template.lower()])
     return ItsmAction(
         name=str(row.get("name", "")),
         workspace_id=str(row.get("workspaceId", "")),
         connection_id=connection,
         region=str(row.get("region", "")),
-        ticket=ticket.read(row.get("ticketConfiguration")),
+        ticket=said,
         raw=row,
         is_chosen=not wanted or connection.lower() in wanted,
     )
-
-
-def _is_bridge(row: Mapping[str, Any]) -> bool:
-    """Whether a receiver calls this program: a secure webhook at its address, or under its name."""
-    if str(row.get("useAadAuth", "")).lower() != "true":
-        return False
-    path = urlsplit(str(row.get("serviceUri", ""))).path.rstrip("/").lower()
-    return path.endswith("/api/alerts") or str(row.get("name", "")).lower().startswith(WEBHOOK)
 
 
 def _texts(value: object) -> Iterator[str]:

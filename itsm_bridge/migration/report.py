@@ -182,6 +182,8 @@ def _of_action(group: Group, action: ItsmAction) -> Iterator[str]:
 
 
 def _source(action: ItsmAction) -> str:
+    if action.ticket.uses_template and action.ticket.knows_template:
+        return f"{len(action.ticket.fields)} of the template {_text(action.ticket.template)}"
     if action.ticket.uses_template:
         return f"template {_text(action.ticket.template or '(no name)')}"
     return f"{len(action.ticket.fields)} fixed" if action.ticket.fields else "none"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from itsm_bridge.migration.inventory import Group, Inventory, ItsmAction
+from itsm_bridge.migration.inventory import NO_LOG_SEARCH, Group, Inventory, ItsmAction
 from itsm_bridge.migration.ticket import Mode
 from itsm_bridge.rules.faults import InvalidRules
 from itsm_bridge.rules.reading import read
@@ -49,6 +49,8 @@ class Match:
 
     #: Keys of `match` in YAML, without service.
     keys: Mapping[str, str]
+    #: The same for the alerts of log search among them; empty if there can be none.
+    log_search: Mapping[str, str]
     reasons: tuple[str, ...] = ()
 
 
@@ -60,6 +62,7 @@ def rules_of(inventory: Inventory, *, is_trial: bool) -> str:
         "# people; with `resolve` the bridge resolves an incident when its alert is over.",
         "version: 1",
     ]
+    head[-1:-1] = [f"# {_one_line(each)}" for each in inventory.remarks]
     body = list(_trial()) if is_trial else []
     taken = {TRIAL}
     for group in inventory.groups:
@@ -90,7 +93,10 @@ def _of_the_whole(group: Group, action: ItsmAction) -> Iterator[str]:
         yield f"It made work items of the type {said.work_item_type}; the bridge makes incidents."
     if said.uses_template:
         name = f'"{said.template}"' if said.template else "whose name the configuration does not tell"
-        yield f"It used the ServiceNow template {name}: write the fields that it sets under `set`."
+        if said.knows_template:
+            yield f"It used the ServiceNow template {name}: a change of it there changes nothing here."
+        else:
+            yield f"It used the ServiceNow template {name}: write the fields that it sets under `set`."
     if said.mode is Mode.PER_CONFIGURATION_ITEM:
         yield (
             "One alert that names several configuration items makes one incident that lists them; the connector made"
@@ -147,9 +153,9 @@ def _rule(name: str, match: Match, action: ItsmAction, taken: set[str]) -> Itera
     yield "    correlate: { per: alert }"
     yield "    lifecycle: { auto_resolve: note, after_closed: new }"
     per = {Mode.PER_CONFIGURATION_ITEM: "resource", Mode.PER_RULE: "rule"}.get(action.ticket.mode)
-    if per and not action.ticket.fault:
+    if per and match.log_search and not action.ticket.fault:
         yield f"  - name: {_named(f'{name}: log search', taken)}"
-        yield from _match({**match.keys, "service": LOG_SEARCH})
+        yield from _match({**match.log_search, "service": LOG_SEARCH})
         yield f"    correlate: {{ per: {per} }}"
 
 
@@ -161,7 +167,9 @@ def _match(keys: Mapping[str, str]) -> Iterator[str]:
 def matches_of(group: Group) -> tuple[Match, ...]:
     """Return which alerts come to a group: those of alert rules by name, and those that processing rules add."""
     names = dict.fromkeys(name for use in group.used_by for name in use.alert_names if name.strip())
-    named = (Match(keys={"rule": _list(names)}),) if names else ()
+    log_names = [name for use in group.used_by if use.kind not in NO_LOG_SEARCH for name in use.alert_names]
+    log_search = {"rule": _list(name for name in names if name in log_names)} if log_names else {}
+    named = (Match(keys={"rule": _list(names)}, log_search=log_search),) if names else ()
     adding = (use for use in group.used_by if use.is_processing_rule and use.scopes)
     return (*named, *(_of_scopes(use.scopes, use.conditions, use.name) for use in adding))
 
@@ -179,7 +187,7 @@ def _of_scopes(scopes: Sequence[str], conditions: Iterable[str], name: str) -> M
         else:
             keys["not"] = f"{{ severity: {_list(each.capitalize() for each in severity[2].split(', '))} }}"
     reasons = tuple(f"the condition of the processing rule {name}: {each}; match it by hand" for each in unmatched)
-    return Match(keys=keys, reasons=reasons)
+    return Match(keys=keys, log_search=keys, reasons=reasons)
 
 
 def _below(scope: str) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from itsm_bridge.migration.inventory import RECEIVERS, Group
+from itsm_bridge.migration.inventory import Group
+from itsm_bridge.migration.receivers import RECEIVERS
 
 #: What holds a key: the address of a webhook, of a Logic App, of a function.
 SECRETS: Final = frozenset({"serviceUri", "callbackUrl", "httpTriggerUrl"})

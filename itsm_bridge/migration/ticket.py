@@ -19,9 +19,9 @@ https://learn.microsoft.com/azure/azure-monitor/alerts/itsmc-definition#define-a
 import ast
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 
 class Mode(StrEnum):
@@ -42,6 +42,8 @@ class Ticket:
     uses_template: bool = False
     #: The template's name or id, if it is said anywhere; "" if not.
     template: str = ""
+    #: Whether the fields of the template are among `fields`.
+    knows_template: bool = False
     #: Fields with constant values, by ServiceNow's names.
     fields: Mapping[str, str] = field(default_factory=dict)
     #: Keys that nothing here understands, with their values.
@@ -50,6 +52,10 @@ class Ticket:
     fault: str = ""
     #: What people should know of how it was read.
     remarks: tuple[str, ...] = ()
+
+    def with_template(self, fields: Mapping[str, str]) -> Self:
+        """Return what it says with the fields that its template sets; those beside the template win."""
+        return replace(self, knows_template=True, fields={**fields, **self.fields})
 
     @property
     def is_incident(self) -> bool:

@@ -10,6 +10,7 @@
         show       how is a row shown?     pure
       trial        what is on trial, beside what another connector made?
       migrate      how do people leave Microsoft's ITSM connector?
+        servicenow_export  which records did a person export?
       preview      what would become of an alert?
         preview_text  how is that shown?      pure
       rules_commands  check, show

@@ -172,6 +172,8 @@ def _what_it_means(row: Record) -> str:
         )
     if not row.is_settled:
         return "ServiceNow was not told all that Azure Monitor said, and will not be: this alert is lost."
+    if row.desired.is_firing and row.desired.is_shadowed:
+        return "The alert is on trial. When the trial ends it becomes no incident, unless Azure Monitor sends it again."
     what = f"{number} stays as it is in ServiceNow. " if number else ""
     return f"{what}The alert is over; what was done about it can no longer be shown."
 

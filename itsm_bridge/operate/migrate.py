@@ -24,10 +24,12 @@ from urllib.parse import urlsplit
 from itsm_bridge.entra.person import token_for
 from itsm_bridge.migration import az_script, exports, group_bicep, group_terraform, report, rules_text
 from itsm_bridge.migration.inventory import Group, Inventory, inventory_of
+from itsm_bridge.migration.servicenow_templates import templates_of
 from itsm_bridge.migration.steps import Step, symbol
 from itsm_bridge.operate.exit_status import ACT, DONE, NotUnderstood
 from itsm_bridge.operate.send_test import RESOURCE_MANAGER
-from itsm_bridge.resource_graph.inventory import Scope, rows_of
+from itsm_bridge.operate.servicenow_export import rows_of, text_of
+from itsm_bridge.resource_graph import inventory as resource_graph
 from itsm_bridge.settings import is_private
 
 #: No export of action groups and rules is larger.
@@ -52,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connection", metavar="ID", action="append", default=[], help="move the actions of this connection alone"
     )
+    parser.add_argument(
+        "--templates", metavar="FILE", type=Path, help="an export of ServiceNow's table sys_template (JSON, CSV)"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="write rules, action groups, scripts and the report")
     parser.add_argument("--check", action="store_true", help="say what is left to be done; 1 if anything is")
     parser.add_argument("--resource-manager", default=RESOURCE_MANAGER, help="(%(default)s)")
@@ -69,7 +74,8 @@ def run(asked: argparse.Namespace, *, out: TextIO | None = None, token: Callable
     out = out or sys.stdout
     if asked.check and asked.out:
         raise NotUnderstood("--check writes no files, so it does not go with --out")
-    inventory = inventory_of(_export(asked, token), connections=asked.connection)
+    templates = templates_of(rows_of(text_of(asked.templates))) if asked.templates else {}
+    inventory = inventory_of(_export(asked, token), connections=asked.connection, templates=templates)
     if asked.check:
         return _check(inventory, asked, out)
     written = _write(asked.out, files_of(inventory)) if asked.out else []
@@ -123,8 +129,8 @@ def _export(asked: argparse.Namespace, token: Callable[[str], str]) -> exports.E
     address = urlsplit(asked.resource_manager)
     if not is_private(address.scheme, address.hostname):
         raise NotUnderstood("--resource-manager must be an https address, because a token goes there")
-    scope = Scope(subscriptions=tuple(asked.subscription or ()), management_group=asked.management_group)
-    rows = rows_of(scope, token=token(asked.resource_manager), resource_manager=asked.resource_manager)
+    scope = resource_graph.Scope(subscriptions=tuple(asked.subscription or ()), management_group=asked.management_group)
+    rows = resource_graph.rows_of(scope, token=token(asked.resource_manager), resource_manager=asked.resource_manager)
     return exports.resources_of(rows)
 
 
@@ -171,6 +177,8 @@ def _write(folder: Path, files: Mapping[str, str]) -> list[str]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
+            if path.suffix == ".sh":
+                path.chmod(0o755)
         except OSError as error:
             raise NotUnderstood(f"{path}: {error.strerror or type(error).__name__}") from error
     return [str(folder / name) for name in files]

@@ -8,18 +8,16 @@ description. It changes nothing and calls nothing but the table.
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/itsmc-definition
 """
 
-import csv
-import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from itsm_bridge.operate.alerts import Wanted
 from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.exit_status import DONE, NotUnderstood
+from itsm_bridge.operate.servicenow_export import rows_of, text_of
 from itsm_bridge.operate.show import KEY_SHOWN, content, time_of, would_be
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
@@ -74,7 +72,7 @@ def list_trial(desk: Desk, wanted: Wanted, against: Path | None) -> int:
     """
     found = desk.stored.listing.changed(state=RowState.SHADOW, since=wanted.since)
     rows = sorted((row for row in found if wanted.fits(row)), key=lambda row: row.desired.changed_at, reverse=True)
-    others = exported(_read(against)) if against else ()
+    others = exported(text_of(against)) if against else ()
     compared = [Comparison(row=row, made=_made_of(row, others)) for row in rows]
     known = {each.number for one in compared for each in one.made}
     unknown = [each.number for each in others if each.guids and each.number not in known]
@@ -91,45 +89,15 @@ def exported(text: str) -> tuple[Made, ...]:
     Raises:
         NotUnderstood: it is neither JSON of incidents nor CSV with the column number.
     """
-    rows = _rows_of(text)
+    rows = rows_of(text)
     made = []
-    for row in rows:
-        fields = {str(name).strip().lower(): _text(value) for name, value in row.items() if name}
+    for fields in rows:
         guids = frozenset(guid.lower() for value in fields.values() for guid in _GUID.findall(value))
         if number := fields.get("number", ""):
             made.append(Made(number=number, fields=fields, guids=guids))
     if rows and not made:
         raise NotUnderstood("the export has no column number; export number, description and what is to be compared")
     return tuple(made)
-
-
-def _rows_of(text: str) -> Sequence[Mapping[str, Any]]:
-    if text.lstrip()[:1] not in ("{", "["):
-        return list(csv.DictReader(io.StringIO(text)))
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise NotUnderstood("the export is neither JSON nor CSV") from error
-    if isinstance(content, dict):
-        content = content.get("result", content.get("records"))
-    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
-        raise NotUnderstood("the export holds no incidents: a list, or an object with result or records")
-    return content
-
-
-def _text(value: object) -> str:
-    """Return a value as people see it: the Table API may send it together with its display value."""
-    if isinstance(value, dict):
-        return str(value.get("display_value") or value.get("value") or "")
-    return "" if value is None else str(value)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise NotUnderstood(f"{path}: {reason or type(error).__name__}") from error
 
 
 def _made_of(row: Record, others: Iterable[Made]) -> tuple[Made, ...]:

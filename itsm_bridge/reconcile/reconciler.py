@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from itsm_bridge.azure_monitor.notification import notification_of, received_at
 from itsm_bridge.deadline import Clock, Deadline
@@ -291,9 +291,13 @@ class Reconciler:
         """Bring in what fires on trial by a rule that is gone, or that says something else by now."""
         if self._trials is None:
             return
-        # The rules are asked for first: what storage cannot tell ends no trial.
+        found = self._store.on_trial()
+        first = next(found, None)
+        if first is None:
+            return
+        # What storage cannot tell ends no trial: this raises then.
         trials, now = self._trials(), self._now()
-        ended = (row for row in self._store.on_trial() if row.desired.shadowed_by not in trials)
+        ended = (row for row in chain((first,), found) if row.desired.shadowed_by not in trials)
         rows = list(islice(ended, RESYNC_LIMIT))
         self._each_alone(rows, lambda row: self._postpone(bring_in(row, now), LEAST_DELAY))
         if rows:

@@ -103,7 +103,7 @@ class MemoryStore:
         return self._query(lambda row: not (row["awaits_work"] or row["is_parked"]) and row["expires_at"] < before)
 
     def on_trial(self) -> Iterator[Record]:
-        return self._query(lambda row: row["is_firing"] and row["is_shadowed"] and not row["awaits_work"])
+        return self._query(lambda row: row["is_firing"] and row.get("is_shadowed", False) and not row["awaits_work"])
 
     def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
         return self._query(

@@ -15,6 +15,7 @@ from itsm_bridge.app import compile_rules
 from itsm_bridge.migration.exports import read, resources_of
 from itsm_bridge.migration.inventory import Inventory, inventory_of
 from itsm_bridge.migration.rules_text import TRIAL
+from itsm_bridge.migration.servicenow_templates import templates_of
 from itsm_bridge.operate.migrate import files_of
 from tests.infra import bicep, bicep_checks, terraform, terraform_checks
 from tests.migration.estate import (
@@ -91,7 +92,6 @@ class TestRules:
                 {"contact_type": "email", "impact": "3", "urgency": "2", "category": "software"},
             ),
             ("ag-per-rule / ServiceNow", "rule", {"contact_type": "email", "impact": "3"}),
-            ("ag-metrics / ServiceNow", "rule", {"impact": "1", "urgency": "1"}),
         ],
     )
     def test_mode_and_fields_are_reproduced(self, name: str, per: str, fields: dict[str, str]) -> None:
@@ -102,6 +102,13 @@ class TestRules:
         assert fields.items() <= whole["set"].items()
         assert log_search["match"]["rule"] == whole["match"]["rule"]
         assert "Log Alerts V2" in log_search["match"]["service"]
+
+    def test_alerts_of_metrics_and_of_the_activity_log_have_one_each_in_every_mode(self) -> None:
+        made = {name: each for name, each in rules().items() if name.startswith(("ag-metrics", "ag-by-hand"))}
+
+        assert list(made) == ["ag-by-hand / ServiceNow", "ag-metrics / ServiceNow"]
+        assert made["ag-metrics / ServiceNow"]["set"] == {"impact": "1", "urgency": "1"}
+        assert {each["correlate"]["per"] for each in made.values()} == {"alert"}
 
     def test_the_alert_rules_of_the_group_are_matched_by_every_name_that_they_have(self) -> None:
         assert rules()["ag-per-ci / ServiceNow"]["match"] == {"rule": ["disk-full", "Disk is full"]}
@@ -131,6 +138,19 @@ class TestRules:
     def test_what_has_no_equal_stands_there_with_its_reason(self, part: str, why: str) -> None:
         assert any(part in line and why in line and "# no equal" in line for line in FILES["rules.yaml"].splitlines())
 
+    @pytest.mark.parametrize("name", ["AZURE | outage", "Another"])
+    def test_the_fields_of_a_template_that_was_exported_are_set(self, name: str) -> None:
+        rows = [{"name": name, "sys_id": "1", "template": "impact=1^category=software^description=a^^b=c^EQ"}]
+        export = resources_of([GROUPS["a template"], *RULES])
+
+        files = files_of(inventory_of(export, templates=templates_of(rows)))
+
+        made = rules(files=files)["ag-template / ServiceNow"].get("set", {})
+        is_known = name != "Another"
+        assert made == ({"impact": "1", "category": "software", "description": "a^b=c"} if is_known else {})
+        assert ("changes nothing here" in files["rules.yaml"]) == is_known
+        assert ("write the fields" in files["rules.yaml"]) != is_known
+
     def test_groups_of_one_name_have_rules_of_their_own(self) -> None:
         one = GROUPS["one for each rule"]
         other = json.loads(json.dumps(one).replace("rg-alerts", "rg-more"))
@@ -141,6 +161,16 @@ class TestRules:
         text = files_of(inventory_of(both))["rules.yaml"]
 
         assert len(set(own(text))) == 4
+
+    def test_an_alert_rule_of_two_groups_is_told(self) -> None:
+        user = json.loads(json.dumps(RULES[3]))
+        user["properties"]["actions"].append({"actionGroupId": GROUPS["one for each rule"]["id"]})
+        pair = [GROUPS["one for each rule"], GROUPS["one for each alert"], user]
+
+        files = files_of(inventory_of(resources_of(pair)))
+
+        for name in ("report.md", "rules.yaml"):
+            assert "metric alert rule cpu-high sends to several groups" in files[name]
 
     def test_a_group_that_nobody_uses_makes_no_rule_and_says_so(self) -> None:
         text = files_of(of(GROUPS["disabled"]))["rules.yaml"]

@@ -71,10 +71,34 @@ def test_several_files_are_one_estate(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [use["name"] for use in group["used_by"]] == ["disk-full"]
 
 
+def test_a_file_may_come_by_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(exported())))
+
+    cli.main(["migrate", "--from", "-", "--json"])
+
+    assert json.loads(capsys.readouterr().out)["action_groups_seen"] == len(GROUPS)
+
+
+def test_scripts_can_be_run(tmp_path: Path) -> None:
+    cli.main(["migrate", "--from", saved(tmp_path, GOOD), "--out", str(tmp_path / "out")])
+
+    assert all(path.stat().st_mode & 0o111 for path in (tmp_path / "out").glob("*.sh"))
+
+
 def test_json_holds_no_secret(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["migrate", "--from", str(file), "--json"])
 
     assert SECRET not in capsys.readouterr().out
+
+
+def test_templates_of_servicenow_are_read_from_its_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, templates = saved(tmp_path, [GROUPS["a template"]]), tmp_path / "sys_template.csv"
+    templates.write_text("Name,Sys ID,Template\nAzure | outage,1,impact=1^category=software^EQ\n", encoding="utf-8")
+
+    cli.main(["migrate", "--from", file, "--templates", str(templates), "--json"])
+
+    (action,) = json.loads(capsys.readouterr().out)["action_groups"][0]["itsm_actions"]
+    assert [(each["name"], each["value"]) for each in action["fields"]] == [("impact", "1"), ("category", "software")]
 
 
 class TestCheck:

@@ -25,6 +25,7 @@ rules:
 """
 #: What the samples become by the built-in rules, as `preview` prints it: read it as an operator would.
 TABLE = Path(__file__).with_name("samples.txt")
+TRIAL = Path(__file__).parents[2] / "docs" / "rules" / "trial.yaml"
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,19 @@ def test_the_json_names_fields_and_the_rules_that_set_them(capsys: pytest.Captur
         "correlate": {"per": "alert", "within": None},
         "storm": None,
     }
+
+
+def test_an_alert_on_trial_shows_the_incident_that_there_would_be(capsys: pytest.CaptureFixture[str]) -> None:
+    trial = ("--rules", str(TRIAL))
+
+    told = json.loads(previewed(capsys, sample("metric-static.fired"), *trial, "--json"))
+    text = previewed(capsys, sample("metric-static.fired"), *trial)
+    folder = previewed(capsys, str(SAMPLES), *trial)
+
+    assert (told["action"], told["shadow"], told["because"]["action"]) == ("incident", True, "trial")
+    assert told["fields"]["short_description"].startswith("Sev1:")
+    assert 'Incident   one, once the trial by the rule "trial" is over' in text
+    assert " on trial." in folder
 
 
 def test_an_alert_that_a_rule_ignores_has_no_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.azure_monitor.correlation import key_of_alert_id
+from itsm_bridge.operate import cli
 from itsm_bridge.operate.exit_status import NotUnderstood
 from itsm_bridge.operate.trial import exported
 from itsm_bridge.reconcile.merge import first_record
@@ -112,10 +113,15 @@ def test_a_command_line_that_is_wrong_ends_with_2(
 ) -> None:
     table.insert(on_trial())
 
-    from itsm_bridge.operate import cli  # noqa: PLC0415 - beside its only use
-
     assert cli.main(arguments) == 2
     assert part in capsys.readouterr().err
+
+
+def test_forgetting_it_says_what_that_means(table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
+    row = table.insert(on_trial())
+
+    assert cli.main(["forget", row.key]) == 2
+    assert "The alert is on trial." in capsys.readouterr().err
 
 
 def test_what_is_over_is_said_by_what_the_rules_want(table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,3 +139,13 @@ def test_what_is_over_is_said_by_what_the_rules_want(table: AlertTable, capsys: 
         "there would be no incident: it was over before its hold was",
     }
     assert KEY not in {row["key"] for row in rows}
+
+
+def test_what_rules_ignore_is_listed_by_its_state(table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
+    table.insert(first_record(notification(ignored_by="autoscale"), now()))
+    table.insert(settled("b2" * 32))
+
+    _, ignored = told_as_json(capsys, "list", "--state", "ignored")
+    _, over = told_as_json(capsys, "list", "--state", "over")
+
+    assert ([(row["key"], row["state"]) for row in ignored], over) == ([(KEY, "ignored")], [])

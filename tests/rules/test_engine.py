@@ -137,6 +137,29 @@ def test_what_a_record_is_looked_up_by_is_one_harmless_line() -> None:
     assert len(reference.value) == 255
 
 
+def test_a_rule_of_action_shadow_has_it_on_trial_and_a_later_ignore_wins() -> None:
+    trial, ignore, takes_back = "action: shadow", "action: ignore", "action: incident"
+
+    said = [ruling(METRIC, *each) for each in ((trial,), (trial, ignore), (ignore, trial), (trial, takes_back))]
+
+    assert [(each.is_shadowed, each.is_ignored) for each in said] == [
+        (True, False),
+        (False, True),
+        (True, False),
+        (False, False),
+    ]
+    assert said[0].because["action"] == "rule 1"
+    assert said[0].fields == ruling(METRIC).fields
+
+
+def test_the_rules_that_say_shadow_are_known_by_name() -> None:
+    assert rules("action: shadow", "action: ignore", "match: { rule: x }, action: shadow").shadows == {
+        "rule 1",
+        "rule 3",
+    }
+    assert rules("action: ignore").shadows == frozenset()
+
+
 def test_a_template_that_says_nothing_leaves_what_was_said_before() -> None:
     group = "set: { assignment_group: { name: %s } }"
 

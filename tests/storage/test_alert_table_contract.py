@@ -218,3 +218,14 @@ def test_what_fires_for_ever_is_found_when_nobody_looked_lately(store: Store) ->
 
     found = {row.key for row in store.idle_firing(changed_before=NOW - SECOND, looked_before=NOW - SECOND)}
     assert found == {old.key, again.key}
+
+
+def test_what_fires_on_trial_is_found_once_it_is_settled(store: Store) -> None:
+    on_trial = changed(known_record(), shadowed_by="trial")
+    found = store.insert(on_trial)
+    store.insert(changed(known_record(), key="a1" * 32))
+    store.insert(changed(record(), key="b2" * 32, shadowed_by="trial"))
+    over = told(on_trial, resolved())
+    store.insert(changed(over.settled(over), key="c3" * 32))
+
+    assert [row.key for row in store.on_trial()] == [found.key]
