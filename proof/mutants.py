@@ -49,9 +49,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no write-ahead: answered before the wake-up is sent",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        before="            wake_up = self._wake(row.key, delay=due - self._now())\n",
         after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
-        "            wake_up = self._wakeups.send(row.key, delay=due - self._now())\n",
+        "            wake_up = self._wake(row.key, delay=due - self._now())\n",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
