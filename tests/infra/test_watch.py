@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from itsm_bridge import app
+from itsm_bridge.operate.health import FRESH
 from local.alerts import MetricAlert
 from local.breakages import Breaker
 from local.world import Answer, World
@@ -123,9 +124,10 @@ def test_alerts_that_wait_longer_than_ten_minutes_are_told(watched: Watched) -> 
 
 def test_an_app_that_is_not_well_is_told(watched: Watched) -> None:
     breaker = Breaker(watched.world)
-    breaker.break_one("entra-down")
+    breaker.break_one("wrong-secret")
     try:
-        assert watched.world.wait_until(lambda: watched.health().status == 503)
+        watched.send("not-well")
+        assert watched.world.wait_until(lambda: watched.health().status == 503, within=FRESH * 3)
 
         assert ("bridge-degraded", "degraded") in watched.told()
     finally:
