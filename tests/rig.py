@@ -26,6 +26,7 @@ from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
+from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
 from itsm_bridge.settings import ServiceNowSettings
@@ -84,14 +85,15 @@ class Place:
             "wakeups": PromptWakeUps(self.open_queue()),
             "incidents": Incidents(table_api),
             "cmdb": Cmdb(table_api),
+            "references": References(table_api),
         }
 
 
 def reconciler_of(parts: Mapping[str, Any], now: Callable[[], datetime], circuit: Circuit | None = None) -> Reconciler:
-    rest = {name: part for name, part in parts.items() if name not in ("incidents", "cmdb")}
+    rest = {name: part for name, part in parts.items() if name not in ("incidents", "cmdb", "references")}
     return Reconciler(
         **rest,
-        target=ServiceNow(parts["incidents"], parts["cmdb"]),
+        target=ServiceNow(parts["incidents"], parts["cmdb"], references=parts.get("references")),
         circuit=circuit or Circuit(slots=4, now=now),
         retry_horizon=timedelta(hours=72),
         retention=timedelta(days=90),
