@@ -19,6 +19,7 @@ Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-c
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from itsm_bridge.azure_monitor.alert import Alert, Kind
@@ -57,6 +58,7 @@ class Affected(NamedTuple):
     scopes: tuple[str, ...]
 
 
+@lru_cache(maxsize=8)
 def affected_by(alert: Alert) -> Affected:
     """Return what `alert` affects."""
     targets = [target for target in alert.alert_target_ids if target]

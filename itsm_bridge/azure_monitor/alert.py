@@ -61,9 +61,12 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Alert:
-    """One notification of Azure Monitor, in its own words and casing. Texts are "" where nothing was sent."""
+    """One notification of Azure Monitor, in its own words and casing. Texts are "" where nothing was sent.
+
+    An alert is equal to itself alone, so that what is read of it many times can be remembered.
+    """
 
     #: The ARM id of the alert instance: the same when it fires and when it is resolved.
     alert_id: str

@@ -9,6 +9,7 @@ Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-p
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from operator import eq, ge, gt, le, lt, ne
 from typing import NamedTuple
 
@@ -115,6 +116,7 @@ class Criterion(NamedTuple):
         return _OPERATORS.get(self.operator, ("", ""))[1]
 
 
+@lru_cache(maxsize=8)
 def criteria_of(alert: Alert) -> tuple[Criterion, ...]:
     """Return what the rule compares; () if the alert does not say or is of another kind."""
     if alert.kind not in (Kind.METRIC, Kind.LOG, Kind.LOG_ROW):
