@@ -70,7 +70,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="POST before intent: the next generation is created before the row knows it",
-        file="itsm_bridge/reconcile/attempt.py",
+        file="itsm_bridge/reconcile/worker.py",
         before="        if decision.action is Action.SUCCEED:\n",
         after="        if False:\n",
         suite=_pytest("tests/reconcile/test_regressions.py"),
@@ -312,14 +312,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a worker goes on that lost its lease",
-        file="itsm_bridge/reconcile/attempt.py",
+        file="itsm_bridge/reconcile/endings.py",
         before="            if row is None or row.work.lease_holder != holder:\n",
         after="            if row is None:\n",
         operators="lifecycles",
     ),
     Mutant(
         name="a refused state is not told",
-        file="itsm_bridge/reconcile/attempt.py",
+        file="itsm_bridge/reconcile/worker.py",
         before="        if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:",
         after="        if True:",
     ),

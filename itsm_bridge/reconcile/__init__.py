@@ -7,7 +7,9 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
       intake     how is a notification remembered, before anything is promised?
         placing  which row does it belong to?
         together how do many webhooks change one row at once?
-      attempt    what the worker that holds a lease does: observe, decide, write down, act, remember
+      worker     what does the worker that holds a lease do? observe, decide, write down, act
+        attempt  what is known while one lease lasts?
+        endings  how does an attempt end, and what does the row say then?
         plan     what is the next step?                      pure: one table
         orders   what belongs to it: intent, the write       pure
         circuit  may we call the target now?

@@ -30,7 +30,7 @@ from itertools import chain, islice
 from itsm_bridge.azure_monitor.notification import notification_of, received_at
 from itsm_bridge.deadline import Clock, Deadline
 from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, Rejected, TemporaryError, Unavailable
-from itsm_bridge.reconcile.attempt import LOOK_BUDGET, Attempt, Outcome, Result, Worker
+from itsm_bridge.reconcile.attempt import Attempt, Outcome, Result
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
@@ -40,6 +40,7 @@ from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
+from itsm_bridge.reconcile.worker import LOOK_BUDGET, Worker
 from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
 

@@ -318,7 +318,7 @@ def test_the_rule_for_parked_alerts_looks_for_what_the_program_logs() -> None:
     phrase = re.search(r'contains "([^"]+)"', parked["query"])
     assert phrase
 
-    assert f'log.error("%s {phrase[1]}' in (ROOT / "itsm_bridge" / "reconcile" / "attempt.py").read_text(
+    assert f'log.error("%s {phrase[1]}' in (ROOT / "itsm_bridge" / "reconcile" / "endings.py").read_text(
         encoding="utf-8"
     )
 

@@ -407,7 +407,7 @@ class TestIntentOfASuccessor:
     def test_a_worker_whose_lease_was_taken_over_creates_nothing(self) -> None:
         world, _, second = self.closed()
         ahead = 20 * SECOND
-        second._now = second._worker._now = lambda: world.now + ahead
+        second._now = second._worker._now = second._worker._endings._now = lambda: world.now + ahead
 
         def taken_over(call: Callable[[], Any]) -> Any:
             row = world.store.read(KEY)
