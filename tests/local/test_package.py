@@ -1,5 +1,6 @@
 import hashlib
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def test_the_package_holds_the_app_alone_and_at_its_root(clone: Path, tmp_path: 
     assert {name.split("/")[0] for name in names} == {"function_app.py", "host.json", "requirements.txt", "itsm_bridge"}
     assert "itsm_bridge/app.py" in names
     assert not any(name.endswith((".pyc", ".md")) for name in names)
+
+
+def test_the_package_has_all_that_the_app_reads(clone: Path, tmp_path: Path) -> None:
+    package = packaged(clone, f"v{__version__}", tmp_path / "dist")
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path / "app")
+
+    program = "from itsm_bridge import app; print(len(app.built_in_rules().rules))"
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "app", capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert int(told.stdout) > 0
 
 
 def test_the_same_commit_gives_the_same_bytes(clone: Path, tmp_path: Path) -> None:
