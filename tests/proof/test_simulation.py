@@ -21,7 +21,8 @@ from proof.simulator.ruled import GROUPS, LIFECYCLES, operators_of
 from tests.builders import changed
 
 #: Histories take as long as the machine takes; only one that never ends is to be stopped.
-pytestmark = pytest.mark.timeout(1200)
+# Coverage would make them three times as slow; other tests go through every line of the loop.
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.no_cover]
 
 HISTORIES = 400
 _EACH = 50
