@@ -11,9 +11,10 @@ from local.azurite import Azurite
 # Processes that are killed are forked from a server that has imported what they need.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.killable"])
 
-#: A file of tests that imports from one of these starts servers or processes.
+#: A file of tests that imports from one of these, or asks for Azurite or a table in it, starts servers or processes.
 _STARTS = re.compile(
-    r"^(?:from|import) (?:bench|local|multiprocessing|proof|socket|subprocess|tests\.(?:killable|over_http|rig))\b",
+    r"^(?:from|import) (?:bench|local|multiprocessing|proof|socket|subprocess|tests\.(?:killable|over_http|rig))\b"
+    r"|\bazurite\b|\btable: AlertTable\b",
     re.MULTILINE,
 )
 #: Files whose tests share nothing but Azurite, and take minutes.
