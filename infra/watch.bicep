@@ -54,9 +54,9 @@ var troubles = [
   }
   {
     name: 'rules-not-valid'
-    displayName: 'itsm-bridge: the rules are not valid'
-    description: 'The last good ones are in force: python -m itsm_bridge rules check FILE'
-    query: 'AppTraces | where Message contains "trouble rules-not-valid" | extend trouble = "rules-not-valid"'
+    displayName: 'itsm-bridge: rules do not do what they say'
+    description: 'They are not valid, or name a record that ServiceNow does not have: python -m itsm_bridge status'
+    query: 'AppTraces | where Message contains "trouble rules-" | extend trouble = extract("trouble ([a-z-]+)", 1, Message)'
     window: 'PT15M'
     resolves: true
   }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from itsm_bridge import __version__
 from itsm_bridge.entra.token import TokenVerifier
-from itsm_bridge.errors import BridgeError, InvalidSettings
+from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
@@ -126,8 +126,11 @@ def measured() -> Measured:
         from itsm_bridge.collector.open_telemetry import started  # noqa: PLC0415 - where it is wanted alone
 
         return Measured(started(settings, version=__version__))
+    except InvalidSettings as error:
+        return Measured(NOTHING, failure=str(error))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with telemetry, alerts are taken in
-        return Measured(NOTHING, failure=f"{type(error).__name__}: {error}")
+        # Its message may quote a header or a connection string, which hold a key.
+        return Measured(NOTHING, failure=f"{type(error).__name__} at {place_of(error)}")
 
 
 def stored(environ: Mapping[str, str]) -> Stored:
@@ -246,7 +249,7 @@ def _built(threads: int) -> Bridge:
         target=ServiceNow(
             incidents,
             Cmdb(table_api),
-            references=References(table_api),
+            references=References(table_api, troubles=troubles),
             notes_missing_item=instance.notes_missing_item,
         ),
         circuit=circuit,

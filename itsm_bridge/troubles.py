@@ -48,6 +48,7 @@ class Trouble(StrEnum):
     LIMITED = "servicenow-limits-calls"
     FIELDS = "servicenow-fields-not-stored"
     CLOSE_CODE = "servicenow-close-code"
+    RECORD = "rules-record-not-found"
 
     #: The rules of operators are not valid.
     RULES = "rules-not-valid"

@@ -10,6 +10,7 @@ Application Insights. The providers are not made global: nothing but this progra
 """
 
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -28,6 +29,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from itsm_bridge.errors import InvalidSettings
 from itsm_bridge.settings import TelemetrySettings
 from itsm_bridge.telemetry import UNITS, Instrument, Metric, Role, Telemetry
 
@@ -85,12 +87,14 @@ class OpenTelemetry(Telemetry):
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
+            is_done = False
             try:
                 yield
-            except BaseException as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR))
-                raise
+                is_done = True
+            finally:
+                if not is_done:
+                    span.set_attribute("error.type", type(sys.exception()).__name__)
+                    span.set_status(Status(StatusCode.ERROR))
 
     def describe(self, **attributes: str | int) -> None:
         """Say more about the step that this thread is in."""
@@ -120,7 +124,7 @@ def started(settings: TelemetrySettings, *, version: str) -> OpenTelemetry:
     metrics: list[MetricExporter] = [OTLPMetricExporter()] if settings.sends_metrics else []
     if settings.sends_to_insights:
         if not settings.connection_string:
-            raise ValueError("APPLICATIONINSIGHTS_CONNECTION_STRING is missing")
+            raise InvalidSettings("APPLICATIONINSIGHTS_CONNECTION_STRING is missing")
         to_insights = _to_application_insights(settings.connection_string)
         spans.append(to_insights[0])
         metrics.append(to_insights[1])

@@ -113,6 +113,12 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
         remedy=f"{_SETTING} sets SERVICENOW_CLOSE_CODE to one of the close codes of the instance",
         told_for=_DAY,
     ),
+    Trouble.RECORD: Meaning(
+        meaning="a record that rules name was not found, so that its field stays empty",
+        remedy="whoever wrote the rules compares them with the instance; `show` of such an alert says what was looked"
+        " for, and `python -m itsm_bridge rules push` checks what stands in the file",
+        told_for=_HOUR,
+    ),
     Trouble.RULES: Meaning(
         meaning="the rules are not valid, so that the last good ones are in force",
         remedy="whoever wrote them runs `python -m itsm_bridge rules check FILE`",

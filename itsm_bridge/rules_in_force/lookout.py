@@ -72,7 +72,8 @@ class RulesInForce(Generic[_R]):
         self._looks = 0
         self._looked_at = float("-inf")
         self._asked_at = float("-inf")
-        self._is_watched = False
+        #: Who looks again and again; None if nobody does. A thread that died is nobody.
+        self._watcher: threading.Thread | None = None
         self._wake = threading.Event()
 
     def current(self) -> InForce[_R]:
@@ -87,7 +88,7 @@ class RulesInForce(Generic[_R]):
                 looks = self._looks
                 self._watch()
                 self._looked.wait_for(lambda: self._looks != looks, PATIENCE.total_seconds())
-            elif not self._is_watched:
+            elif not self._is_watched():
                 self._watch()
             return self._known_now()
 
@@ -146,25 +147,25 @@ class RulesInForce(Generic[_R]):
 
     def _watch(self) -> None:
         """See to it that a thread looks: now, if there is none or it sleeps."""
-        if self._is_watched:
+        if self._is_watched():
             self._wake.set()
             return
-        self._is_watched = True
-        threading.Thread(target=self._keep_looking, name="rules", daemon=True).start()
+        self._watcher = threading.Thread(target=self._keep_looking, name="rules", daemon=True)
+        self._watcher.start()
+
+    def _is_watched(self) -> bool:
+        return self._watcher is not None and self._watcher.is_alive()
 
     def _keep_looking(self) -> None:
-        try:
-            while not self._ends_watch():
-                self._wake.clear()
-                self.look()
-                self._wake.wait(self._look_again.total_seconds())
-        except BaseException:
-            with self._looked:
-                self._is_watched = False
-            raise
+        while not self._ends_watch():
+            self._wake.clear()
+            self.look()
+            self._wake.wait(self._look_again.total_seconds())
 
     def _ends_watch(self) -> bool:
         """Whether nobody called for long; then the next call starts another thread."""
         with self._looked:
-            self._is_watched = self._clock() - self._asked_at <= self._idle.total_seconds()
-            return not self._is_watched
+            is_over = self._clock() - self._asked_at > self._idle.total_seconds()
+            if is_over:
+                self._watcher = None
+            return is_over

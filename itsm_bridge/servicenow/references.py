@@ -14,7 +14,6 @@ Nothing is written here.
    is found soon and an alert storm does not ask for each alert.
 """
 
-import logging
 import re
 import threading
 import time
@@ -40,8 +39,7 @@ from itsm_bridge.servicenow.table_api import (
     is_askable,
 )
 from itsm_bridge.text import clip, one_line, plain
-
-log = logging.getLogger(__name__)
+from itsm_bridge.troubles import Trouble, Troubles
 
 #: The tables that the usual fields point into. Others are asked of the dictionary.
 TABLES: Final[Mapping[str, str]] = {
@@ -87,7 +85,12 @@ class References:
     """The records of one instance that fields of an incident may point to; safe to share between threads."""
 
     def __init__(
-        self, table_api: TableApi, dictionary: Dictionary | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        table_api: TableApi,
+        dictionary: Dictionary | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        troubles: Troubles | None = None,
     ) -> None:
         """Use `table_api`; nothing is sent yet.
 
@@ -95,7 +98,9 @@ class References:
             table_api: The tables of the instance.
             dictionary: Its dictionary, for fields that are not known to the program.
             clock: Seconds from any origin, for the age of what was learnt.
+            troubles: Where it is counted that a record was not found.
         """
+        self._troubles = troubles or Troubles()
         self._table_api = table_api
         self._dictionary = dictionary or Dictionary(table_api, clock=clock)
         self._ends: TLRUCache[_Key, LinkEnd] = TLRUCache(_CACHE_SIZE, _fresh_until, timer=clock)
@@ -117,7 +122,8 @@ class References:
         if end is None:
             end = self._asked(name, reference, deadline)
             if not end.id:
-                log.warning("%s", end.reason)
+                # The value may come from a template, and so from the alert; the row and the incident have it.
+                self._troubles.count(Trouble.RECORD, f"{name} by {reference.field}")
             with self._caching:
                 self._ends[key] = end
         return end

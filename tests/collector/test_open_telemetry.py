@@ -212,9 +212,7 @@ def test_telemetry_that_cannot_begin_keeps_no_alert_from_its_incident() -> None:
     with World(settings={"TELEMETRY_TO_APPLICATION_INSIGHTS": "true"}) as world:
         assert world.send(MetricAlert(rule="told anyway").fired()).status in (200, 202)
 
-        assert "nothing is measured: ValueError: APPLICATIONINSIGHTS_CONNECTION_STRING is missing" in (
-            world.host.output()
-        )
+        assert "nothing is measured: APPLICATIONINSIGHTS_CONNECTION_STRING is missing" in (world.host.output())
 
 
 def test_application_insights_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

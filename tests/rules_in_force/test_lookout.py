@@ -230,3 +230,22 @@ def test_what_is_pushed_counts_in_a_running_process_and_a_broken_version_does_no
     finally:
         process.kill()
         process.join()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_of_a_bug_is_followed_by_another() -> None:
+    class Dies(Slow):
+        def made(self) -> tuple[InForce[str], str]:
+            if self.looks == 0:
+                self.looks += 1
+                raise KeyError("a bug")
+            return super().made()
+
+    choice = Dies()
+    rules = lookout(choice)
+    rules._asked_at = rules._clock()
+    rules._watch()
+    assert rules._watcher is not None
+    rules._watcher.join(20)
+
+    assert rules.current().rules == "first"

@@ -16,6 +16,7 @@ from itsm_bridge.rules.ruling import Reference
 from itsm_bridge.servicenow.credentials import Header
 from itsm_bridge.servicenow.references import TABLES, References
 from itsm_bridge.servicenow.table_api import TableApi
+from itsm_bridge.troubles import Trouble, Troubles
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import ci_sys_id
 from local.servicenow.dictionary import Column
@@ -232,14 +233,19 @@ class TestNotFound:
 
         assert reason == "Assignment group not set: the instance answers with other groups than were asked for."
 
-    def test_the_log_names_field_and_value_once(self, references: References, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.WARNING):
+    def test_it_is_told_once_and_not_by_its_value_which_may_come_from_the_alert(
+        self, instance: ServiceNowStandIn, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        troubles = Troubles()
+        api = TableApi(instance.url, Header("x-sn-apikey", instance.credentials.api_key))
+        references = References(api, clock=clock, troubles=troubles)
+        with caplog.at_level(logging.DEBUG, logger="itsm_bridge"):
             for _ in range(3):
-                find(references, "assignment_group", "name", "Shop")
+                find(references, "assignment_group", "name", "Secret project")
 
-        assert [line.getMessage() for line in caplog.records] == [
-            'Assignment group not set: there is no group whose name is "Shop".'
-        ]
+        counted = {trouble: (tally.count, tally.detail) for trouble, tally in troubles.take().items()}
+        assert counted == {Trouble.RECORD: (1, "assignment_group by name")}
+        assert "Secret" not in caplog.text
 
 
 class TestInjection:
