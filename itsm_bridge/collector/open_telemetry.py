@@ -116,10 +116,10 @@ def started(settings: TelemetrySettings, *, version: str) -> OpenTelemetry:
     """Return a telemetry that sends from now on to where the settings say.
 
     Raises:
-        ValueError: the collector or Application Insights cannot be reached the way that is set.
+        InvalidSettings: the collector or Application Insights cannot be reached the way that is set.
     """
     if settings.protocol not in ("", "http/protobuf"):
-        raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf")
+        raise InvalidSettings("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf")
     spans: list[SpanExporter] = [OTLPSpanExporter()] if settings.sends_traces else []
     metrics: list[MetricExporter] = [OTLPMetricExporter()] if settings.sends_metrics else []
     if settings.sends_to_insights:

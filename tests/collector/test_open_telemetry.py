@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from itsm_bridge.collector.open_telemetry import OpenTelemetry, started
+from itsm_bridge.errors import InvalidSettings
 from itsm_bridge.settings import TelemetrySettings
 from itsm_bridge.telemetry import NOTHING, Metric, Role
 from local.alerts import MetricAlert
@@ -183,7 +184,7 @@ def test_an_error_is_told_by_its_class_alone() -> None:
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(seen))
 
-    with pytest.raises(ValueError, match="cellar"), OpenTelemetry(tracers, MeterProvider()).span("x", Role.CLIENT):
+    with pytest.raises(InvalidSettings, match="cellar"), OpenTelemetry(tracers, MeterProvider()).span("x", Role.CLIENT):
         raise ValueError(SECRET_TEXT)
 
     [span] = seen.get_finished_spans()
@@ -204,7 +205,7 @@ def test_without_a_collector_nothing_is_traced() -> None:
     ],
 )
 def test_what_cannot_be_sent_to_is_told(settings: TelemetrySettings, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(InvalidSettings, match=problem):
         started(settings, version="0")
 
 
