@@ -20,9 +20,11 @@ from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.ports import Content
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.rules_in_force.choice import Choice
 from itsm_bridge.rules_in_force.lookout import RulesInForce
+from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
@@ -168,6 +170,11 @@ def chosen_rules(environ: Mapping[str, str]) -> "tuple[InForce[Rules], str]":
         Unavailable: storage did not answer.
     """
     return _choice(stored_rules(environ), environ.get("ITSM_RULES_FILE", "").strip()).made()
+
+
+def common_content(environ: Mapping[str, str]) -> Content:
+    """Return what the rules in force give every incident, whatever its alert; raises as `chosen_rules`."""
+    return fields.common_content(*chosen_rules(environ)[0].rules.common())
 
 
 def built_in_rules() -> "Rules":

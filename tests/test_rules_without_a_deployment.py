@@ -14,7 +14,9 @@ import pytest
 
 from itsm_bridge.app import stored_rules
 from itsm_bridge.operate import cli
+from itsm_bridge.operate.exit_status import ACT
 from local.alerts import MetricAlert
+from local.breakages import Breaker
 from local.servicenow.demo_cmdb import ci_sys_id
 from local.world import World
 
@@ -47,9 +49,13 @@ class Operator:
         self._read = read
         self._sent = 0
 
+    def reads(self) -> str:
+        """Read all that was printed."""
+        return self._read()
+
     def does(self, *words: str) -> tuple[int, Any]:
         code = cli.main(["rules", *words, "--json"])
-        return code, json.loads(self._read())
+        return code, json.loads(self.reads())
 
     def pushes(self, text: str) -> tuple[int, Any]:
         path = self._folder / "rules.yaml"
@@ -129,3 +135,18 @@ def test_a_rules_file_of_the_app_counts_from_the_first_alert(tmp_path: Path) -> 
         assert world.wait_until(lambda: world.send(alert).status == HTTPStatus.OK)
 
         assert [row["category"] for row in world.servicenow.incidents] == ["network"]
+
+
+def test_what_was_parked_for_want_of_a_caller_is_mended_by_a_rule(world: World, operator: Operator) -> None:
+    Breaker(world).break_one("mandatory-field")
+    parked = MetricAlert(rule="wants-a-caller").fired()
+    world.send(parked)
+    assert world.wait_until(lambda: cli.main(["status"]) == ACT)
+    operator.reads()
+
+    assert operator.pushes("version: 1\ndefaults: { set: { caller_id: { user_name: azure.monitor } } }\n")[0] == 0
+    assert cli.main(["replay", "--parked"]) == 0
+
+    assert world.wait_until(lambda: bool(world.servicenow.incidents))
+    (row,) = world.servicenow.incidents
+    assert row["caller_id"] == ci_sys_id("azure.monitor")

@@ -6,7 +6,7 @@ and the worker does.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -16,6 +16,7 @@ from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.exit_status import ACT, DONE, NotUnderstood
 from itsm_bridge.operate.lookup import rows_named
 from itsm_bridge.operate.show import KEY_SHOWN, content, overview, resources_of, rule_of, sheet, time_of, why
+from itsm_bridge.reconcile.ports import Content
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.storage.listing import RowState
@@ -99,7 +100,8 @@ def forget(desk: Desk, what: str, *, ask: Callable[[str], bool]) -> int:
 
 
 def _replay(desk: Desk, rows: Sequence[Record]) -> int:
-    results = [(row, _left_alone(desk, row)) for row in rows]
+    common = desk.common() if rows else Content(fields={})
+    results = [(row, _left_alone(desk, row, common)) for row in rows]
     woken, left = [row for row, why_not in results if not why_not], [each for each in results if each[1]]
     lines = [
         desk.screen.wrapped(
@@ -117,9 +119,10 @@ def _replay(desk: Desk, rows: Sequence[Record]) -> int:
     return DONE
 
 
-def _left_alone(desk: Desk, row: Record) -> str:
+def _left_alone(desk: Desk, row: Record, common: Content) -> str:
     """Unpark the row and wake it, and return ""; or return why there is nothing to do.
 
+    It takes on what rules give every incident by now: the caller that ServiceNow demanded when it was parked.
     The row says first that it awaits work: if anything fails after that, `resync` finds it.
 
     Raises:
@@ -131,7 +134,9 @@ def _left_alone(desk: Desk, row: Record) -> str:
     def unparked(known: Record | None) -> Record | None:
         nonlocal reason
         reason = _why_not(known, desk.now())
-        return None if known is None or reason else known.replayed(desk.now())
+        if known is None or reason:
+            return None
+        return replace(known.replayed(desk.now()), desired=known.desired.completed(common))
 
     woken = swap(desk.stored.store, row.key, unparked, row=row)
     if reason or woken is None:

@@ -135,8 +135,10 @@ def _told(error: BridgeError) -> int:
 
 
 def _desk(asked: argparse.Namespace) -> Desk:
+    settings = environment(account=asked.account)
     return Desk(
-        stored=app.stored(environment(account=asked.account)),
+        stored=app.stored(settings),
+        common=lambda: app.common_content(settings),
         now=lambda: datetime.now(UTC),
         out=sys.stdout,
         as_json=asked.json,

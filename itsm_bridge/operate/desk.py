@@ -11,6 +11,7 @@ from typing import TextIO
 
 from itsm_bridge.app import Stored
 from itsm_bridge.operate.terminal import Screen
+from itsm_bridge.reconcile.ports import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Desk:
     out: TextIO
     as_json: bool
     screen: Screen = field(default_factory=Screen)
+    #: Returns what the rules in force give every incident, whatever its alert.
+    common: Callable[[], Content] = lambda: Content(fields={})
 
     def tell(self, text: str, content: object) -> None:
         """Print `text` for people, or `content` as JSON."""

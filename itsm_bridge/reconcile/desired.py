@@ -6,7 +6,7 @@ shows one of them, the speaker.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -160,6 +160,19 @@ class Desired:
         close_after = self.lifecycle.close_after
         return self.changed_at + close_after if self.is_firing and close_after is not None else None
 
+    def completed(self, content: Content) -> Self:
+        """Return it with what `content` has and no alert of the key said."""
+        signals = {
+            name: replace(
+                each, fields={**content.fields, **each.fields}, links={**content.links, **_that_lead(each.links)}
+            )
+            if each.fields
+            else each
+            for name, each in self.signals.items()
+        }
+        combined = {**content.fields, **self.combined} if self.combined else self.combined
+        return replace(self, signals=signals, combined=combined)
+
     @property
     def speaker(self) -> Signal:
         """The signal that the incident shows: of those that fire, else of those that did, the one that spoke last."""
@@ -180,7 +193,7 @@ class Desired:
     @property
     def links(self) -> Mapping[str, tuple[str, ...]]:
         """By name of the link, the candidates for its other end; a link without a candidate is left out."""
-        return {name: wanted for name, wanted in self.speaker.links.items() if wanted}
+        return _that_lead(self.speaker.links)
 
     @property
     def closing(self) -> str:
@@ -189,6 +202,10 @@ class Desired:
         if not closing or not self.stands_for_several:
             return closing
         return f"All {self.count} alerts are over. The last one: {closing}"
+
+
+def _that_lead(links: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    return {name: wanted for name, wanted in links.items() if wanted}
 
 
 def _latest(signals: Iterable[Signal]) -> Signal:

@@ -140,6 +140,17 @@ class Rules:
         """The names of the rules that keep alerts from the target for a trial."""
         return frozenset(rule.source for rule in self._rules if rule.action == "shadow")
 
+    def common(self) -> tuple[Mapping[str, str], Mapping[str, Reference]]:
+        """Return the fields and references that are the same for every alert: defaults without a template."""
+        said = {name: setting for each in self._defaults for name, setting in each.fields.items()}
+        constant = {
+            name: (setting.by, setting.template.text)
+            for name, setting in said.items()
+            if isinstance(setting.template, Constant) and not setting.leaves_out
+        }
+        fields = {name: text for name, (by, text) in constant.items() if not by}
+        return fields, {name: Reference(field=by, value=text) for name, (by, text) in constant.items() if by}
+
     def apply(self, alert: Alert, now: datetime) -> Ruling:
         """Return what the rules say of `alert`, which came at `now`, aware. Never raises."""
         subject = Subject(alert, wording_of(alert), now)

@@ -88,6 +88,10 @@ class Reference:
     field: str
     value: str
 
+    def __str__(self) -> str:
+        """Return it as "name=Shop operations"."""
+        return f"{self.field}={self.value}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:

@@ -14,7 +14,7 @@ from itsm_bridge.azure_monitor.notification import affected_resources
 from itsm_bridge.azure_monitor.wording.description import description_of
 from itsm_bridge.azure_monitor.wording.form import name_of
 from itsm_bridge.reconcile.ports import Content, Incident, Write
-from itsm_bridge.rules.ruling import Ruling
+from itsm_bridge.rules.ruling import Reference, Ruling
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, FIELD_LENGTHS, OWNED_FIELDS, IncidentState
 from itsm_bridge.text import clip, narrow, one_line, plain
 
@@ -51,10 +51,18 @@ def content_of(ruling: Ruling) -> Content:
         fields={name: texts[name] for name in kept if name in texts},
         fields_at_creation={name: text for name, text in texts.items() if name not in kept},
         links={
-            **{name: (f"{each.field}={each.value}",) for name, each in ruling.references.items()},
+            **{name: (str(each),) for name, each in ruling.references.items()},
             # A rule that names the configuration item leaves nothing to look for.
             CONFIGURATION_ITEM: () if CI_FIELD in named else affected_resources(alert),
         },
+    )
+
+
+def common_content(fields: Mapping[str, str], references: Mapping[str, Reference]) -> Content:
+    """Return what rules give every incident, whatever its alert."""
+    return Content(
+        fields={name: fitted(name, text) for name, text in fields.items()},
+        links={name: (str(each),) for name, each in references.items()},
     )
 
 

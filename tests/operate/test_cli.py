@@ -16,6 +16,7 @@ from itsm_bridge.errors import InvalidSettings
 from itsm_bridge.operate import alerts, cli, sources
 from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.show import why
+from itsm_bridge.reconcile.ports import Content
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Step
 from itsm_bridge.storage.alert_table import AlertTable
@@ -211,7 +212,7 @@ class TestReplay:
         newer = table.replace(changed(row, attempts=10))
         desk = Desk(stored=stored(os.environ), now=now, out=StringIO(), as_json=False)
 
-        assert alerts._left_alone(desk, row) == ""
+        assert alerts._left_alone(desk, row, Content(fields={})) == ""
         after = table.read(KEY)
         assert after is not None
         assert (after.work.is_parked, after.created_at, messages(account)) == (False, newer.created_at, 1)
