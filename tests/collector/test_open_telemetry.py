@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from itsm_bridge.collector.open_telemetry import OpenTelemetry, started
 from itsm_bridge.errors import InvalidSettings
@@ -189,6 +190,7 @@ def test_an_error_is_told_by_its_class_alone() -> None:
 
     [span] = seen.get_finished_spans()
     assert (span.attributes or {})["error.type"] == "ValueError"
+    assert span.status.status_code is StatusCode.ERROR
     assert SECRET_TEXT not in span.to_json()
 
 
