@@ -51,9 +51,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no write-ahead: answered before the wake-up is sent",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            wake_up = self._wake(row.key, delay=due - self._now())\n",
+        before="            wake_up = self._waking.wake(row.key, delay=due - self._now())\n",
         after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
-        "            wake_up = self._wake(row.key, delay=due - self._now())\n",
+        "            wake_up = self._waking.wake(row.key, delay=due - self._now())\n",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
@@ -77,9 +77,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="nobody looks for what fell out of the queue",
-        file="itsm_bridge/reconcile/reconciler.py",
-        before="        self._each_alone(overdue, lambda",
-        after="        self._each_alone([], lambda",
+        file="itsm_bridge/reconcile/resync.py",
+        before="        each_alone(overdue, lambda",
+        after="        each_alone([], lambda",
     ),
     Mutant(
         name="no ETag: the last writer wins",
@@ -187,7 +187,7 @@ MUTANTS: tuple[Mutant, ...] = (
         file="itsm_bridge/reconcile/reconciler.py",
         before="            self._store.replace("
         "row.with_work(work.held(reason=outage, now=now).waiting(until=now + pause)))",
-        after="            self._postpone(row.with_work(work.held(reason=outage, now=now)), pause)",
+        after="            self._waking.postpone(row.with_work(work.held(reason=outage, now=now)), pause)",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(

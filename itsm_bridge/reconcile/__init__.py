@@ -14,6 +14,7 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         orders   what belongs to it: intent, the write       pure
         circuit  may we call the target now?
         backoff  when is a failed attempt repeated?
+      resync     which rows would no wake-up reach any more?
       gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure
         crowd    how do many alerts fit into one row?        pure
