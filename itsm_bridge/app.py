@@ -19,6 +19,7 @@ from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
+from itsm_bridge.reconcile.background import Threads
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.ports import Content
 from itsm_bridge.reconcile.reconciler import Reconciler
@@ -38,7 +39,7 @@ from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.telemetry import NOTHING, Telemetry
-from itsm_bridge.threads import ensure_threads, requests_at_once
+from itsm_bridge.threads import ensure_threads, requests_at_once, webhooks_in_line
 from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
@@ -249,7 +250,9 @@ def _built(threads: int) -> Bridge:
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
     text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
     log.log(level, text, __version__, threads, slots)
-    circuit = Circuit(slots=slots, now=_now, name="ServiceNow", telemetry=telemetry)
+    circuit = Circuit(
+        slots=slots, line=webhooks_in_line(slots, threads=threads), now=_now, name="ServiceNow", telemetry=telemetry
+    )
     reconciler = Reconciler(
         store=store,
         wakeups=wakeups,
@@ -260,6 +263,7 @@ def _built(threads: int) -> Bridge:
             notes_missing_item=instance.notes_missing_item,
         ),
         circuit=circuit,
+        background=Threads(slots),
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,
         now=_now,

@@ -18,6 +18,9 @@ _SETTING: Final = "PYTHON_THREADPOOL_THREAD_COUNT"
 
 #: The part of the threads that may wait for ServiceNow; the others answer Azure Monitor.
 _PART_THAT_WAITS: Final = 2
+#: The threads that neither call ServiceNow nor wait in line: a quarter, and at least as many as wake-ups come at once.
+_LEAST_LEFT: Final = 4
+_PART_THAT_IS_LEFT: Final = 4
 
 
 def ensure_threads(environ: Mapping[str, str]) -> int:
@@ -39,6 +42,11 @@ def ensure_threads(environ: Mapping[str, str]) -> int:
 def requests_at_once(wanted: int, *, threads: int) -> int:
     """Return how many requests may be in flight to ServiceNow: `wanted`, unless too few threads would be left."""
     return max(1, min(wanted, threads // _PART_THAT_WAITS))
+
+
+def webhooks_in_line(slots: int, *, threads: int) -> int:
+    """Return how many webhooks may wait for a slot, so that threads are left for wake-ups, health and short answers."""
+    return max(0, threads - slots - max(_LEAST_LEFT, threads // _PART_THAT_IS_LEFT))
 
 
 def _size_of(worker: object) -> int:

@@ -49,12 +49,50 @@ MUTANTS: tuple[Mutant, ...] = (
         after="return False",
     ),
     Mutant(
-        name="no write-ahead: answered before the wake-up is sent",
+        name="answered 202 without a wake-up: there was no slot",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="            wake_up = self._waking.wake(row.key, delay=due - self._now())\n",
-        after="            if not is_ours:\n                return Result(outcome=Outcome.ACCEPTED, record=row)\n"
-        "            wake_up = self._waking.wake(row.key, delay=due - self._now())\n",
-        suite=_pytest("tests/reconcile/test_reconciler.py"),
+        before="        wake_up = self._waking.wake(row.key, delay=HANDED_OVER)\n",
+        after="        wake_up = WakeUp(message_id='', pop_receipt='')\n",
+        suite=_pytest("tests/reconcile/test_turns.py"),
+    ),
+    Mutant(
+        name="answered 202 without a wake-up: the row is leased",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="            self._waking.wake(row.key, delay=delay)\n            return Result(",
+        after="            return Result(",
+        suite=_pytest("tests/reconcile/test_turns.py"),
+    ),
+    Mutant(
+        name="answered 202 without a wake-up: the worker could not send one",
+        file="itsm_bridge/reconcile/reconciler.py",
+        before="            self._waking.wake(row.key, delay=self._next_look(row) - self._now())\n            return Result(",
+        after="            return Result(",
+        suite=_pytest("tests/reconcile/test_turns.py"),
+    ),
+    Mutant(
+        name="a note in doubt is repeated",
+        file="itsm_bridge/reconcile/orders.py",
+        before="    notes = () if decision.holds_notes else notes\n",
+        after="",
+    ),
+    Mutant(
+        name="a change is repeated that the one in doubt could undo",
+        file="itsm_bridge/reconcile/plan.py",
+        before="    if record.observed.doubted_from != record.desired.revision:\n",
+        after="    if False:\n",
+    ),
+    Mutant(
+        name="whoever finds an incident resolved does not know that it was not told why",
+        file="itsm_bridge/reconcile/orders.py",
+        before="        return Record.telling_after_end\n",
+        after="        return None\n",
+    ),
+    Mutant(
+        name="a row counts on the message of a worker that died",
+        file="itsm_bridge/reconcile/record.py",
+        before='        work = self.work.awaiting(wake_up_at=until, wake_up_id="")\n',
+        after="        work = replace(self.work, is_waiting=False)\n",
+        suite=_pytest("tests/reconcile/test_turns.py"),
     ),
     Mutant(
         name="no intent: a lease that ran out says nothing of a write",
@@ -108,8 +146,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a write without an answer is taken for one that failed",
         file="itsm_bridge/reconcile/record.py",
-        before="doubted = replace(seen, in_doubt_until=now + SETTLE_TIME, doubted_revision=seen.asked_revision)",
-        after="doubted = seen",
+        before="        return self._doubted(until=now + SETTLE_TIME, now=now, wanted=wanted)",
+        after="        return self",
     ),
     Mutant(
         name="notes that are there are not recognised",

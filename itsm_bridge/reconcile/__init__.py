@@ -13,7 +13,9 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         plan     what is the next step?                      pure: one table
         orders   what belongs to it: intent, the write       pure
         circuit  may we call the target now?
+        slots    whose turn is it to call the target?
         backoff  when is a failed attempt repeated?
+      background who goes on with an alert after its webhook was answered?
       resync     which rows would no wake-up reach any more?
       gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure

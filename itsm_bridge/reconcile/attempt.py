@@ -13,7 +13,6 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Unavailable, Unconfirmed
 from itsm_bridge.reconcile.orders import Change
 from itsm_bridge.reconcile.plan import UNSEEN, Action, Decision, Observation
-from itsm_bridge.reconcile.ports import WakeUp
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Step
 
@@ -50,8 +49,6 @@ class Attempt:
     changes: list[Change] = field(default_factory=list)
     observed: Observation
     deadline: Deadline
-    #: The wake-up that comes if this attempt dies, and when it is due; None if the attempt is the work of that wake-up.
-    next_wake_up: tuple[WakeUp, datetime] | None
     outcome: Outcome = Outcome.UNCHANGED
     #: The last decision.
     decision: Decision = _UNDECIDED
@@ -65,10 +62,10 @@ class Attempt:
     marks: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, row: Record, *, deadline: Deadline, next_wake_up: tuple[WakeUp, datetime] | None) -> Self:
+    def of(cls, row: Record, *, deadline: Deadline) -> Self:
         """Return the attempt for a row that was just leased."""
         observed = UNSEEN if row.may_have_incident else None
-        return cls(row=row, observed=observed, deadline=deadline, next_wake_up=next_wake_up)
+        return cls(row=row, observed=observed, deadline=deadline)
 
     @property
     def record(self) -> Record:

@@ -8,6 +8,8 @@ import random
 from datetime import timedelta
 
 FIRST_RETRY = timedelta(seconds=15)
+#: The first look after a write of unknown outcome comes sooner, because mostly only its answer was lost.
+FIRST_LOOK = timedelta(seconds=5)
 LAST_RETRY = timedelta(minutes=5)
 
 

@@ -3,7 +3,7 @@
 The reconciler asks here before a webhook or a wake-up calls the target, and the worker reports what came of each call.
 The health check asks and reports too. Nothing is called here.
 
-*Bulkhead*: a process reconciles at most so many keys at once, each with one request in flight.
+*Bulkhead*: a process reconciles at most so many keys at once, each with one request in flight (`slots`).
 *Pause*: no thread of this process calls the target for as long as it asked us to wait.
 *Outage*: when the target fails for several alerts and succeeds for none, no thread calls it for a while either. Then a
 few alerts try again, wake-ups before webhooks. However many alerts wait, a target that is away is asked a handful of
@@ -16,12 +16,13 @@ for a while.
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from itsm_bridge.reconcile.backoff import backoff
+from itsm_bridge.reconcile.slots import Place, Slots, Wait, wait_for
 from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
 
 log = logging.getLogger(__name__)
@@ -73,12 +74,28 @@ class Circuit:
     """The slots, pauses and outages of one process, shared by all its threads."""
 
     def __init__(
-        self, *, slots: int, now: Callable[[], datetime], name: str = "the target", telemetry: Telemetry = NOTHING
+        self,
+        *,
+        slots: int,
+        line: int = 0,
+        now: Callable[[], datetime],
+        name: str = "the target",
+        telemetry: Telemetry = NOTHING,
+        wait: Wait = wait_for,
     ) -> None:
-        """Begin with all `slots` free and no outage; `name` is what the log calls the target."""
+        """Begin with all `slots` free and no outage.
+
+        Args:
+            slots: How many keys are worked on at once.
+            line: How many webhooks may wait for a slot.
+            now: Our clock, aware UTC.
+            name: What the log calls the target.
+            telemetry: Who is told how many are worked on.
+            wait: How a thread waits for its turn.
+        """
         self.name = name
         self._telemetry = telemetry
-        self._slots = threading.BoundedSemaphore(slots)
+        self._slots = Slots(slots, line=line, wait=wait)
         self._now = now
         self._lock = threading.Lock()
         self._counts = {kind: _Count() for kind in Kind}
@@ -99,15 +116,22 @@ class Circuit:
     @contextmanager
     def slot(self, *, wait: timedelta) -> Iterator[bool]:
         """Hold a slot for the block, waiting for one at most `wait`; yields whether there was one."""
-        has_slot = self._slots.acquire(timeout=wait.total_seconds())
-        if not has_slot:
-            yield False
-            return
+        with self._slots.place() as place:
+            has_slot = place is not None and place.comes_up(within=wait)
+            with self.in_flight() if has_slot else nullcontext():
+                yield has_slot
+
+    def place(self) -> AbstractContextManager[Place | None]:
+        """Return a place of a webhook in the line for a slot, for a block; None if too many wait already."""
+        return self._slots.place(if_few_wait=True)
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """Tell that a key is worked on for the block."""
         self._telemetry.tell(Metric.IN_FLIGHT)
         try:
-            yield True
+            yield
         finally:
-            self._slots.release()
             self._telemetry.tell(Metric.IN_FLIGHT, -1)
 
     def pause(self, span: timedelta) -> None:

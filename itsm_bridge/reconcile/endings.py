@@ -16,7 +16,7 @@ from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.errors import Conflict, TemporaryError, Unavailable, Unconfirmed, place_of
 from itsm_bridge.reconcile import orders
 from itsm_bridge.reconcile.attempt import Attempt, Outcome, Result
-from itsm_bridge.reconcile.backoff import backoff
+from itsm_bridge.reconcile.backoff import FIRST_LOOK, backoff
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.orders import Change
 from itsm_bridge.reconcile.plan import UNSEEN, Action
@@ -87,10 +87,11 @@ class Endings:
         if error.retry_after is not None:
             self._circuit.pause(error.retry_after)
         # Another process may get the wake-up and know of no pause, so the wake-up must not come too early.
-        if attempt.next_wake_up is None or attempt.next_wake_up[1] < now + (delay or error.retry_after or timedelta(0)):
-            delay = delay or backoff(attempt.record.work.attempts, error.retry_after)
-            attempt.next_wake_up = (self._wakeups.send(attempt.row.key, delay=delay), now + delay)
-        wake_up, due = attempt.next_wake_up
+        attempts = attempt.record.work.attempts
+        if doubt is not None and not attempts and error.retry_after is None:
+            delay = delay or FIRST_LOOK
+        delay = delay or backoff(attempts, error.retry_after)
+        wake_up, due = self._wakeups.send(attempt.row.key, delay=delay), now + delay
         attempt.note(reason, now)
 
         def failed(work: Work) -> Work:
@@ -106,17 +107,35 @@ class Endings:
 
     def wait_out_hold(self, attempt: Attempt, record: Record) -> Result:
         """Have the row looked at when its hold is over; no attempt has failed."""
+        until = record.desired.held_until or self._now()
+        return self._rest(attempt, until=until, why=f"on hold until {utc_text(until)}")
+
+    def wait_out_doubt(self, attempt: Attempt, record: Record) -> Result:
+        """Have the row looked at when the write of unknown outcome must have ended.
+
+        A creation is looked for before that too, because once its incident is there the doubt is over. An attempt that
+        left the doubt itself has failed.
+        """
+        now, reason = self._now(), "a write of unknown outcome may still take effect"
+        until = record.observed.in_doubt_until or now
+        # The queue counts whole seconds.
+        left = until - now + timedelta(seconds=1)
+        if record.observed.incident_id and attempt.unconfirmed_write is None:
+            return self._rest(attempt, until=now + left, why=f"{reason}, until {utc_text(until)}")
+        if not record.observed.incident_id:
+            left = min(left, backoff(record.work.attempts))
+        return self.retry_later(attempt, Unconfirmed(reason), delay=left)
+
+    def _rest(self, attempt: Attempt, *, until: datetime, why: str) -> Result:
+        """Have the row looked at at `until`; nothing has failed."""
         now = self._now()
-        until = record.desired.held_until or now
-        if attempt.next_wake_up is None or attempt.next_wake_up[1] < until:
-            attempt.next_wake_up = (self._wakeups.send(attempt.row.key, delay=until - now), until)
-        wake_up, due = attempt.next_wake_up
-        attempt.note(f"on hold until {utc_text(until)}", now)
+        wake_up = self._wakeups.send(attempt.row.key, delay=until - now)
+        attempt.note(why, now)
 
-        def on_hold(row: Record) -> Record:
-            return row.with_work(row.work.released().awaiting(wake_up_at=due, wake_up_id=wake_up.message_id))
+        def rests(row: Record) -> Record:
+            return row.with_work(row.work.released().awaiting(wake_up_at=until, wake_up_id=wake_up.message_id))
 
-        self.write(attempt, on_hold)
+        self.write(attempt, rests)
         return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
 
     def unlinked(self, attempt: Attempt, reason: str) -> Result:

@@ -61,4 +61,7 @@ class Observed:
     #: Up to which revision notes may have been sent under the present lease, and under those that left a doubt.
     asked_revision: int = 0
     doubted_revision: int = 0
+    #: The lowest revision that a write under the present lease may want, and that a write in doubt may want.
+    asked_from: int = 0
+    doubted_from: int = 0
     unknown: Mapping[str, Any] = field(default_factory=dict)

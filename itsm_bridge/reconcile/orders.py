@@ -30,6 +30,9 @@ def intent(
     if decision.action in CHANGES and not row.observed.incident_id:
         # A row that knows no incident can only have a creation in doubt, so it must name the incident first.
         return as_it_is
+    if decision.action is Action.RESOLVE and decision.holds_notes and not _all_after_end(record):
+        # Who finds it resolved later must know that it was not told why.
+        return Record.telling_after_end
     if decision.action is not Action.CREATE:
         return None
     if record.observed.in_doubt_until is None:
@@ -121,13 +124,16 @@ def write_for(
     resolves, reopens = decision.action is Action.RESOLVE, decision.action is Action.REOPEN
     is_changed = reopens or (incident.is_open and not resolves)
     notes = record.work.notes if resolves or reopens else record.notes_for(incident)
+    notes = () if decision.holds_notes else notes
     return Write(
         key=record.key,
         incident_id=incident.id,
         fields=record.changed_fields(incident) if is_changed else {},
         links=record.changed_links(incident) if is_changed else {},
         notes=_marked(record, notes),
-        preface="Azure Monitor reports that the alert fired again." if reopens and not notes else "",
+        preface="Azure Monitor reports that the alert fired again."
+        if reopens and not notes and not decision.holds_notes
+        else "",
         closing=record.desired.closing or "Azure Monitor reports the alert as resolved." if resolves else "",
         names=record.names,
     )
@@ -144,6 +150,10 @@ def refusal_note(decision: Decision, reason: str) -> str:
 
 def _marked(record: Record, notes: Sequence[Note]) -> tuple[str, ...]:
     return tuple(note.marked(record.key) for note in notes)
+
+
+def _all_after_end(record: Record) -> bool:
+    return all(note.after_end for note in record.work.notes)
 
 
 def as_it_is(record: Record) -> Record:

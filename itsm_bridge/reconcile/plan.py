@@ -36,8 +36,10 @@ If the target refused for good to resolve or to reopen, the worker writes the no
 Before an incident is created, and once it is open, the worker looks for its links (*link*): its configuration item is
 one. A link that could not be looked for just now is left for later; the incident is created without it.
 
-Before any write the worker waits while a write of unknown outcome may still take effect (*wait*), unless that was the
-creation on a target that honours our id, because there a repetition is harmless.
+While a write of unknown outcome may still take effect, the worker writes only what does no harm if both do. A creation
+is repeated on a target that honours our id. The state and the fields of a change are repeated without its notes, if
+Azure Monitor has said nothing newer since that write was sent, because a note would be there twice. Everything else
+waits until that write must have ended (*wait*): what is newer, because it could be undone, and the notes.
 """
 
 from collections.abc import Mapping
@@ -123,6 +125,8 @@ class Decision:
     reason: str
     #: The link that is looked for; "" with any other action.
     link: str = ""
+    #: Whether the write leaves out the notes, because a write of unknown outcome may still bring them.
+    holds_notes: bool = False
 
 
 def _row(*actions: Action) -> Mapping[Held, Action]:
@@ -179,7 +183,9 @@ def decide(
     elif wanted is not Wanted.ON_TRIAL and _must_wait(
         action, record, now=now, creation_is_repeatable=creation_is_repeatable
     ):
-        action = Action.WAIT
+        if not _may_be_repeated(action, record, observed):
+            return Decision(action=Action.WAIT, reason=reason)
+        return Decision(action=action, reason=f"{reason}; its write is repeated without notes", holds_notes=True)
     elif may_link and wanted is not Wanted.ON_TRIAL and _is_to_be_linked(action, record, observed):
         return Decision(action=Action.LINK, reason=reason, link=record.missing_link)
     return Decision(action=action, reason=reason)
@@ -255,3 +261,17 @@ def _must_wait(action: Action, record: Record, *, now: datetime, creation_is_rep
         return False
     # If a note has not arrived, its write has not either, and that write may still undo what we see now.
     return action is not Action.NOTHING or bool(record.work.notes)
+
+
+def _may_be_repeated(action: Action, record: Record, observed: Observation) -> bool:
+    """Whether the write in doubt wants just what this one wants, so that it is all the same which comes last.
+
+    Its notes are recognised later by the journal, so that one that is hidden from us lets nothing be repeated.
+    """
+    if not isinstance(observed, Incident) or observed.journal is None:
+        return False
+    if record.observed.doubted_from != record.desired.revision:
+        return False
+    if action is Action.UPDATE:
+        return observed.is_open and bool(record.changed_fields(observed) or record.changed_links(observed))
+    return action in (Action.RESOLVE, Action.REOPEN)

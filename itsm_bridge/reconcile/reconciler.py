@@ -3,12 +3,13 @@
 The webhook, the queue trigger and the timer come in here. The work under a lease is in `worker`, and what a
 notification changes is decided in `merge`.
 
-    receive(alert)      the webhook: remember it durably, then reconcile at once if there is room and time
+    receive(alert)      the webhook: remember it durably, then reconcile it if its turn comes soon
     reconcile(key)      a wake-up: look at this key
     resync()            the timer: wake the rows that no wake-up would reach any more
 
-1. The webhook is not answered before the row is written and a wake-up is on its way. A crash anywhere leaves either no
-   answer or a wake-up; if the wake-up is lost too, `resync` finds the row.
+1. The webhook is not answered before the row is written, and the incident is settled or a wake-up is on its way. A
+   crash anywhere leaves a row that awaits work: with a wake-up, or found by Azure Monitor's repetition, by the next
+   process that starts, or by `resync`.
 2. Desired and observed state are read anew each time; a wake-up says nothing about what to do.
 3. Only the worker that holds the lease works on a key: it calls the target and writes the observed part of the row.
    Webhooks may write the desired part meanwhile, and the purge may look at an incident without a lease.
@@ -20,19 +21,23 @@ import time
 import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from itsm_bridge.azure_monitor.notification import notification_of, received_at
 from itsm_bridge.deadline import Clock, Deadline
 from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, TemporaryError
 from itsm_bridge.reconcile.attempt import Attempt, Outcome, Result
+from itsm_bridge.reconcile.background import Background
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.intake import Intake
-from itsm_bridge.reconcile.ports import Store, Target, WakeUps
+from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.resync import SLOT_PATIENCE, Resync, Waking
+from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.reconcile.worker import Worker
@@ -43,10 +48,15 @@ log = logging.getLogger(__name__)
 
 #: How long the target may take within an HTTP call, which must be answered within 5 s, storage included.
 INLINE_BUDGET = timedelta(seconds=3.2)
-#: How long the target may take for a wake-up.
-WAKE_UP_BUDGET = timedelta(seconds=30)
+#: How long the target may take for a wake-up: two slow requests. If its worker dies, the next one waits for so long.
+WAKE_UP_BUDGET = timedelta(seconds=20)
 #: How much longer than its budget a lease lasts, because clocks differ and storage takes its time.
-LEASE_MARGIN = timedelta(seconds=8)
+LEASE_MARGIN = timedelta(seconds=5)
+#: How long a webhook waits for its turn, and how much time must be left for the target then.
+LINE_PATIENCE = timedelta(seconds=1.5)
+LEFT_FOR_WORK = timedelta(seconds=1.2)
+#: When a wake-up comes for a row that this process goes on with: it finds the row settled, unless the process died.
+HANDED_OVER = timedelta(seconds=15)
 #: A row does not wait out a longer pause with a message in the queue, because the platform counts messages that are not
 #: visible yet as work and would start instances for them.
 LONGEST_STAY = timedelta(minutes=1)
@@ -69,10 +79,13 @@ class Reconciler:
         now: Callable[[], datetime],
         clock: Clock = time.monotonic,
         together: Together | None = None,
+        background: Background | None = None,
         telemetry: Telemetry = NOTHING,
         trials: Callable[[], Collection[str]] | None = None,
     ) -> None:
         """Connect the parts.
+
+        `background` goes on with the alerts that found no slot; without it they are left to their wake-ups.
 
         `trials` returns the names of the rules in force that keep alerts from the target for a trial, and raises
         Unavailable if they are not known now; without it no trial is ended by `resync`.
@@ -83,6 +96,7 @@ class Reconciler:
         self._wakeups = wakeups
         self._target = target
         self._circuit = circuit
+        self._background = background
         self._retry_horizon = retry_horizon
         self._now = now
         self._clock = clock
@@ -126,9 +140,8 @@ class Reconciler:
             Unavailable: storage did not answer; nothing is promised.
             Conflict: other processes kept changing the row; nothing is promised.
         """
-        with self._circuit.slot(wait=timedelta(0)) as has_slot:
-            has_room = has_slot and self._circuit.admits_webhooks
-            holder = uuid.uuid4().hex if has_room else ""
+        with self._circuit.place() as place:
+            holder = uuid.uuid4().hex if place is not None and self._circuit.admits_webhooks else ""
             lease_until = self._now() + deadline.left + LEASE_MARGIN
             with self._telemetry.span("remember", Role.CLIENT):
                 row, is_news = self._intake.remember(
@@ -141,23 +154,71 @@ class Reconciler:
             self._telemetry.describe(alert_key=row.key)
             if not is_news:
                 return self._repeated(row, news)
-            is_ours = bool(holder) and row.work.lease_holder == holder
-            due = lease_until + timedelta(seconds=1) if is_ours else self._next_look(row)
-            wake_up = self._waking.wake(row.key, delay=due - self._now())
-            if not is_ours:
-                return Result(outcome=Outcome.ACCEPTED, record=row)
-            attempt = Attempt.of(row, deadline=deadline, next_wake_up=(wake_up, due))
-            try:
-                result = self._worker.work(attempt)
-            except TemporaryError as error:
-                # The notification is durable by now, so the caller is told of no failure.
-                log.warning("%s stays with its wake-up: %s", attempt.row.key, error)
-                return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
-            if not result.record.awaits_work:
-                # A wake-up that cannot be taken back comes, finds the row settled, and is done with.
-                with suppress(TemporaryError):
-                    self._wakeups.take_back(wake_up)
-            return result
+            if place is None or not holder or row.work.lease_holder != holder:
+                return self._left_to_wake_up(row)
+            if not place.comes_up(within=timedelta(0)):
+                self._expect(row)
+                if not place.comes_up(within=min(LINE_PATIENCE, deadline.left - LEFT_FOR_WORK)):
+                    return self._given_back(row)
+            with self._circuit.in_flight():
+                return self._worked(row, deadline)
+
+    def _worked(self, row: Record, deadline: Deadline) -> Result:
+        """Work on a row that this webhook has leased; what is not done within its time is left to a wake-up."""
+        attempt = Attempt.of(row, deadline=deadline)
+        try:
+            return self._worker.work(attempt)
+        except TemporaryError as error:
+            # The worker could not write down how its attempt ended, and may not have sent a wake-up.
+            log.warning("%s is left to a wake-up: %s", attempt.row.key, error)
+            self._waking.wake(row.key, delay=self._next_look(row) - self._now())
+            return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+
+    def _given_back(self, row: Record) -> Result:
+        """Leave a row to a wake-up that this webhook has leased and not worked on, because its turn did not come."""
+        holder = row.work.lease_holder
+
+        def released(known: Record | None) -> Record | None:
+            if known is None or known.work.lease_holder != holder:
+                return known
+            return known.with_work(replace(known.work.released(), wake_up_at=self._now()))
+
+        with suppress(TemporaryError):
+            row = swap(self._store, row.key, released, row=row) or row
+        return self._left_to_wake_up(row)
+
+    def _left_to_wake_up(self, row: Record) -> Result:
+        """Send a wake-up before the row is promised; it comes later if this process may go on with the row at once.
+
+        Raises:
+            Unavailable: the queue did not answer; nothing is promised.
+        """
+        delay, background = self._next_look(row) - self._now(), self._background
+        if delay > timedelta(0) or background is None or not self._circuit.admits_webhooks:
+            self._waking.wake(row.key, delay=delay)
+            return Result(outcome=Outcome.ACCEPTED, record=row)
+        wake_up = self._waking.wake(row.key, delay=HANDED_OVER)
+        self._expect(row)
+        background.begin(partial(self._go_on, row.key, wake_up))
+        return Result(outcome=Outcome.ACCEPTED, record=row)
+
+    def _go_on(self, key: str, wake_up: WakeUp) -> None:
+        """Reconcile a key whose webhook was answered 202; whatever comes of it, its wake-up is on its way."""
+        if not self._circuit.admits_webhooks:
+            return
+        try:
+            row = self._store.read(key)
+            if row is None or not row.awaits_work or row.work.is_leased(self._now()):
+                return
+            result = self._look_at(row, patience=HANDED_OVER)
+            if result is not None and not result.record.awaits_work:
+                self._wakeups.take_back(wake_up)
+        except (TemporaryError, Damaged) as error:
+            log.warning("%s stays with its wake-up: %s", key, error)
+
+    def _expect(self, row: Record) -> None:
+        """Let the target know what will be looked for once it is this row's turn."""
+        self._target.expect({name: row.desired.links[name] for name in row.missing_links})
 
     def reconcile(self, key: str, *, wake_up_id: str) -> None:
         """Look at `key` because the wake-up `wake_up_id` came. When this returns, the wake-up is done with.
@@ -213,8 +274,10 @@ class Reconciler:
 
     # Working.
 
-    def _look_at(self, row: Record) -> Result | None:
+    def _look_at(self, row: Record, *, patience: timedelta = SLOT_PATIENCE) -> Result | None:
         """Reconcile a row that awaits work, or have it looked at later; return the result if it was reconciled.
+
+        It waits for a slot for as long as its `patience` lasts.
 
         Raises:
             Conflict: the row changed since it was read; nothing was done.
@@ -240,13 +303,14 @@ class Reconciler:
         if pause and not outage:
             self._waking.postpone(row, with_jitter(pause))
             return None
-        with self._circuit.slot(wait=SLOT_PATIENCE) as has_slot:
+        self._expect(row)
+        with self._circuit.slot(wait=patience) as has_slot:
             if not has_slot:
                 self._waking.postpone(row, FIRST_RETRY)
                 return None
             now, deadline = self._now(), self._within(WAKE_UP_BUDGET)
             leased = row.leased(holder=uuid.uuid4().hex, now=now, until=now + WAKE_UP_BUDGET + LEASE_MARGIN)
-            return self._worker.work(Attempt.of(self._store.replace(leased), deadline=deadline, next_wake_up=None))
+            return self._worker.work(Attempt.of(self._store.replace(leased), deadline=deadline))
 
     def _within(self, span: timedelta) -> Deadline:
         return Deadline.after(span, clock=self._clock)

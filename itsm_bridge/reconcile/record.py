@@ -189,11 +189,12 @@ class Record:
         """Return the record leased to `holder`; in doubt if the lease before was never released."""
         row, seen = self, self.observed
         if self.work.leased_until is not None and self.work.lease_holder != holder:
-            in_doubt_until = max(seen.in_doubt_until or now, self.work.leased_until + SETTLE_TIME)
-            doubted = replace(seen, in_doubt_until=in_doubt_until, doubted_revision=seen.asked_revision)
-            row = replace(self, observed=doubted)
-        work = replace(self.work, lease_holder=holder, leased_until=until, is_waiting=False)
-        return replace(row, work=work).asking()
+            row = self._doubted(until=max(seen.in_doubt_until or now, self.work.leased_until + SETTLE_TIME), now=now)
+        # Whichever message made it come up, it counts on none any more: if its worker dies, the message may be gone.
+        work = self.work.awaiting(wake_up_at=until, wake_up_id="")
+        work = replace(work, lease_holder=holder, leased_until=until)
+        asked = replace(row.observed, asked_from=self.desired.revision)
+        return replace(row, observed=asked, work=work).asking()
 
     def asking(self) -> Self:
         """Return the record noting that a worker may send all that it wants now."""
@@ -217,10 +218,22 @@ class Record:
 
     # Changes of what was observed.
 
-    def doubted(self, now: datetime) -> Self:
-        """Return the record after a write whose outcome is unknown."""
+    def doubted(self, now: datetime, *, wanted: int | None = None) -> Self:
+        """Return the record after a write whose outcome is unknown.
+
+        `wanted` is the revision that it wanted; None if it may be any that was asked for under this lease.
+        """
+        return self._doubted(until=now + SETTLE_TIME, now=now, wanted=wanted)
+
+    def _doubted(self, *, until: datetime, now: datetime, wanted: int | None = None) -> Self:
         seen = self.observed
-        doubted = replace(seen, in_doubt_until=now + SETTLE_TIME, doubted_revision=seen.asked_revision)
+        lowest = seen.asked_from if wanted is None else wanted
+        doubted = replace(
+            seen,
+            in_doubt_until=until,
+            doubted_revision=seen.asked_revision,
+            doubted_from=min(lowest, seen.doubted_from) if self.is_in_doubt(now) else lowest,
+        )
         return replace(self, observed=doubted)
 
     def restored(self, now: datetime) -> Self:
@@ -277,11 +290,20 @@ class Record:
         note = Note(revision=0, link=name, text=end.reason)
         return replace(self, observed=observed, work=self.work if is_told else self.work.owing(note))
 
-    def written(self, incident: Incident, *, sent: "Record", write: Write, created_at: datetime | None = None) -> Self:
+    def written(
+        self,
+        incident: Incident,
+        *,
+        sent: "Record",
+        write: Write,
+        created_at: datetime | None = None,
+        holds_notes: bool = False,
+    ) -> Self:
         """Return the record after the target confirmed `write`, which holds what `sent` wanted.
 
         A creation was made at `created_at` by our clock. It tells of its firing, whatever state a rule of the target
-        gave the incident.
+        gave the incident. If the write held the notes back, they are owed still, and the doubt for whose sake they were
+        held is not over.
         """
         seen = self.observed
         stored = {name: fingerprint(incident.fields.get(name, "")) for name in write.fields}
@@ -302,12 +324,12 @@ class Record:
             told_firing_count=sent.desired.firing_count
             if incident.is_open or write.closing
             else seen.told_firing_count,
-            in_doubt_until=None,
+            in_doubt_until=seen.in_doubt_until if holds_notes else None,
             is_restored=False,
             created_firing_count=seen.created_firing_count if created_at is None else sent.desired.firing_count,
             creations=seen.creations if created_at is None else _with_moment(seen.creations, created_at),
         )
-        owed = tuple(note for note in self.work.notes if note not in sent.work.notes)
+        owed = tuple(note for note in self.work.notes if holds_notes or note not in sent.work.notes)
         row = replace(self, observed=observed, work=replace(self.work, notes=owed))
         # What a webhook asked for meanwhile, the holder of the lease sends next.
         return row if row.desired.fields == sent.desired.fields else row.asking()
@@ -353,6 +375,11 @@ class Record:
         work = replace(self.work, refusal=reason, refusal_revision=revision)
         is_told = self.work.refusal_revision == revision
         return self.with_work(work if is_told else work.owing(Note(revision=-revision, text=note, after_end=True)))
+
+    def telling_after_end(self) -> Self:
+        """Return the record whose notes belong on the incident also once it is resolved."""
+        notes = tuple(replace(note, after_end=True) for note in self.work.notes)
+        return self.with_work(replace(self.work, notes=notes))
 
     def with_id_refused(self) -> Self:
         """Return the record after the target itself refused a creation that named our id."""

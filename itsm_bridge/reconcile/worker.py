@@ -152,7 +152,7 @@ class Worker:
             return self._endings.limited(attempt, record)
         if attempt.decision.action is Action.PARK:
             return self._endings.park(attempt, record.work.refusal)
-        return self._endings.retry_later(attempt, Unconfirmed("a write of unknown outcome may still take effect"))
+        return self._endings.wait_out_doubt(attempt, record)
 
     # The steps.
 
@@ -241,9 +241,17 @@ class Worker:
         with self._counted(attempt, record, Kind.WRITE):
             changed = send(write, deadline=attempt.deadline)
         self._circuit.succeeded(record.key, Kind.WRITE)
+        attempt.unconfirmed_write = None
         created_at = began if is_creation else None
         attempt.changes.append(
-            partial(Record.written, incident=changed, sent=record, write=write, created_at=created_at)
+            partial(
+                Record.written,
+                incident=changed,
+                sent=record,
+                write=write,
+                created_at=created_at,
+                holds_notes=attempt.decision.holds_notes,
+            )
         )
         attempt.observed = changed
         attempt.outcome = _OUTCOMES[attempt.decision.action]
@@ -262,7 +270,7 @@ class Worker:
     def _doubt(self, attempt: Attempt, record: Record, error: Unconfirmed) -> Result | None:
         """Remember a write of unknown outcome and look at the incident; a second such write ends the attempt."""
         now = self._now()
-        attempt.changes.append(partial(Record.doubted, now=now))
+        attempt.changes.append(partial(Record.doubted, now=now, wanted=record.desired.revision))
         if attempt.decision.action is Action.CREATE:
             attempt.changes += orders.after_unconfirmed_creation(
                 record,

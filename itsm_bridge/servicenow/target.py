@@ -103,6 +103,9 @@ class ServiceNow:
         told = {"work_notes": f"{double.number} was a duplicate of this."}
         self._incidents.update(kept.id, told, deadline=deadline.for_request(REQUEST_BUDGET))
 
+    def expect(self, links: Mapping[str, Sequence[str]]) -> None:
+        """Know what will be looked for soon; nothing is sent."""
+
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
         """Return where a link leads; raises as `Target.find_link`.
 

@@ -8,6 +8,7 @@ connection, and a while later another process takes its place.
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -66,6 +67,8 @@ class Cloud:
         self.wakeups = wakeups
         self.instance = instance
         self.tell = tell
+        #: A draw of its own, so that the rest of a history stays what it was.
+        self.rng_of_lines = random.Random(f"lines {rng.getstate()[1][:3]}")
         #: By key, the processes that wait for an answer of ServiceNow about it.
         self.asking: dict[str, list[Process]] = {}
         #: The keys whose row was damaged: a worker that held its lease goes on beside the next one.
@@ -78,26 +81,39 @@ class Cloud:
         self.freeze: timedelta | None = None
 
 
-class VirtualCircuit(Circuit):
-    """The bulkhead, waiting by the virtual clock."""
+class VirtualTurns:
+    """How a caller waits for its turn, by the virtual clock."""
 
-    def __init__(self, *, slots: int, now: Callable[[], datetime], sleep: Callable[[timedelta], None]) -> None:
-        super().__init__(slots=slots, now=now)
-        self._free = slots
+    def __init__(self, sleep: Callable[[timedelta], None]) -> None:
         self._sleep = sleep
 
-    @contextmanager
-    def slot(self, *, wait: timedelta) -> Iterator[bool]:
-        step = timedelta(seconds=0.25)
-        while not self._free and wait > timedelta(0):
-            self._sleep(min(step, wait))
-            wait -= step
-        has_slot = self._free > 0
-        self._free -= has_slot
-        try:
-            yield has_slot
-        finally:
-            self._free += has_slot
+    def wait(self, event: threading.Event, span: timedelta) -> bool:
+        step = timedelta(seconds=0.1)
+        while not event.is_set() and span > timedelta(0):
+            self._sleep(min(step, span))
+            span -= step
+        return event.is_set()
+
+
+class VirtualBackground:
+    """The threads of a process that go on with alerts, as tasks of the schedule; they die with their process."""
+
+    def __init__(self, process: "Process", count: int) -> None:
+        self._process = process
+        self._free = count
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def begin(self, work: Callable[[], None]) -> bool:
+        self._waiting.append(work)
+        if self._free:
+            self._free -= 1
+            self._process.run(self._work_off)
+        return True
+
+    def _work_off(self) -> None:
+        while self._waiting:
+            self._waiting.popleft()()
+        self._free += 1
 
 
 class VirtualTogether(Together):
@@ -149,12 +165,14 @@ class Process:
         self.in_flight = 0
         self._choices_known = False
         self._on_death: list[Callable[[], None]] = []
-        self.circuit = VirtualCircuit(slots=slots, now=self.clock, sleep=cloud.schedule.sleep)
+        turns = VirtualTurns(cloud.schedule.sleep)
+        self.circuit = Circuit(slots=slots, line=cloud.rng_of_lines.choice([0, 2, 8]), now=self.clock, wait=turns.wait)
         store = _RemoteStore(self)
         self.reconciler = Reconciler(
             store=store,
             together=VirtualTogether(store, sleep=cloud.schedule.sleep),
             wakeups=_RemoteWakeUps(self),
+            background=VirtualBackground(self, slots) if cloud.rng_of_lines.random() < 0.8 else None,
             target=_target(target, self),
             circuit=self.circuit,
             now=self.clock,

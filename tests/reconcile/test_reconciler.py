@@ -598,20 +598,39 @@ class TestDoubt:
 
         assert len(world.story()[0][1]) == 1
 
-    def test_a_write_that_may_still_arrive_is_waited_for(self, world: Rig) -> None:
+    def test_a_change_that_may_still_arrive_is_repeated_at_once_and_its_note_when_it_must_have_arrived(
+        self, world: Rig
+    ) -> None:
         world.receive(notification())
         world.instance.faults.add(faults.closed(executed=False), method="PATCH", times=1)
         world.receive(resolved())
+        at_once = world.story()
         world.instance.forget_calls()
 
         world.now = world.row().work.wake_up_at
         world.wake()
-        before = calls(world)
-        world.now += SETTLE_TIME + MINUTE
+
+        assert at_once == [("6", ())]
+        assert calls(world) == ["GET", "PATCH"]
+        assert [(state, len(notes)) for state, notes in world.story()] == [("6", 1)]
+        assert NOW + SETTLE_TIME < world.now <= NOW + SETTLE_TIME + 2 * SECOND
+
+    def test_a_change_that_may_still_arrive_and_would_undo_a_newer_one_is_waited_for(self, world: Rig) -> None:
+        world.receive(notification())
+        world.receive(resolved())
+        world.instance.faults.add(faults.closed(executed=False), method="PATCH", times=2)
+        world.receive(notification(at=NOW + 5 * MINUTE))
+        world.instance.forget_calls()
+
+        result = world.receive(resolved(at=NOW + 6 * MINUTE))
+        at_once = calls(world)
+        world.now = world.row().work.wake_up_at
         world.wake()
 
-        assert before == ["GET"]
-        assert (calls(world)[1:], states(world)) == (["GET", "PATCH"], ["6"])
+        # A reopening that arrives late would undo an end that was told before.
+        assert (result.outcome, at_once) == (Outcome.ACCEPTED, ["GET"])
+        assert world.now > NOW + SETTLE_TIME
+        assert (world.row().is_settled, [(state, len(notes)) for state, notes in world.story()]) == (True, [("6", 3)])
 
     def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Rig) -> None:
         world.receive(notification())

@@ -1,0 +1,164 @@
+"""A webhook waits for its turn for a moment, and this process goes on with what was answered 202."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from itsm_bridge.errors import Unavailable
+from itsm_bridge.reconcile.attempt import Outcome
+from itsm_bridge.reconcile.circuit import Circuit
+from itsm_bridge.reconcile.ports import WakeUp
+from itsm_bridge.reconcile.reconciler import HANDED_OVER, Reconciler
+from local.azurite import Azurite
+from local.servicenow import faults
+from tests.builders import KEY, SECOND, notification, resolved
+from tests.rig import Rig, reconciler_of, rig
+
+
+@pytest.fixture
+def world(azurite: Azurite) -> Iterator[Rig]:
+    with rig(azurite) as made:
+        yield made
+
+
+class Later:
+    """Goes on with work when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def begin(self, work: Callable[[], None]) -> bool:
+        self.waiting.append(work)
+        return True
+
+    def go_on(self) -> None:
+        for work in self.waiting:
+            work()
+
+
+class QueueIsDown:
+    """The queue does not answer."""
+
+    def send(self, key: str, *, delay: timedelta) -> WakeUp:  # noqa: ARG002 - as the queue has it
+        raise Unavailable("the queue did not answer")
+
+
+def never(event: threading.Event, span: timedelta) -> bool:  # noqa: ARG001 - as a circuit asks
+    """Wait for a turn that does not come."""
+    return event.is_set()
+
+
+def one_slot(world: Rig, *, line: int, background: Later | None = None) -> Reconciler:
+    world.circuit = Circuit(slots=1, line=line, now=world.clock, wait=never)
+    parts = {**world.parts, "background": background}
+    return reconciler_of(parts, world.clock, world.circuit)
+
+
+def test_a_webhook_waits_for_its_turn_and_is_answered_what_came_of_it(world: Rig) -> None:
+    world.circuit = Circuit(slots=1, line=1, now=world.clock)
+    reconciler = reconciler_of(world.parts, world.clock, world.circuit)
+    outcomes: list[Outcome] = []
+    is_written = threading.Event()
+    insert = world.store.insert
+
+    class Telling:
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.store, name)
+
+        def insert(self, record: object) -> object:
+            row = insert(record)  # type: ignore[arg-type]
+            is_written.set()
+            return row
+
+    reconciler = reconciler_of({**world.parts, "store": Telling()}, world.clock, world.circuit)
+    thread = threading.Thread(target=lambda: outcomes.append(world.receive(notification(), reconciler).outcome))
+    with world.circuit.slot(wait=SECOND) as holds:
+        thread.start()
+        assert is_written.wait(10)
+        before = list(outcomes), [call.method for call in world.instance.calls]
+    thread.join(10)
+
+    assert holds
+    assert before == ([], [])
+    assert (outcomes, world.messages()) == ([Outcome.CREATED], 0)
+
+
+def test_the_row_is_durable_before_a_webhook_waits(world: Rig) -> None:
+    reconciler = one_slot(world, line=1)
+    with world.circuit.slot(wait=SECOND):
+        world.receive(notification(), reconciler)
+
+    row = world.row()
+    assert (row.awaits_work, row.work.lease_holder, row.observed.in_doubt_until) == (True, "", None)
+    assert world.messages() == 1
+
+
+def test_a_webhook_whose_turn_does_not_come_leaves_nothing_in_doubt(world: Rig) -> None:
+    reconciler = one_slot(world, line=1)
+    with world.circuit.slot(wait=SECOND):
+        result = world.receive(notification(), reconciler)
+    world.wake()
+
+    assert result.outcome is Outcome.ACCEPTED
+    assert [call.method for call in world.instance.calls] == ["POST"]
+    assert world.row().is_settled
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_this_process_goes_on_with_what_was_answered_202_and_takes_the_wake_up_back(world: Rig, line: int) -> None:
+    later = Later()
+    reconciler = one_slot(world, line=line, background=later)
+    with world.circuit.slot(wait=SECOND):
+        outcome = world.receive(notification(), reconciler).outcome
+        promised = world.messages()
+    later.go_on()
+
+    assert (outcome, promised) == (Outcome.ACCEPTED, 1)
+    assert ([row["state"] for row in world.instance.incidents], world.messages()) == (["1"], 0)
+
+
+def test_the_wake_up_does_the_work_where_the_process_died(world: Rig) -> None:
+    later = Later()
+    reconciler = one_slot(world, line=0, background=later)
+    with world.circuit.slot(wait=SECOND):
+        world.receive(notification(), reconciler)
+
+    world.now += HANDED_OVER
+    world.reconciler.reconcile(KEY, wake_up_id="any")
+    later.go_on()
+
+    assert [call.method for call in world.instance.calls] == ["POST"]
+
+
+def test_an_alert_that_waits_is_not_gone_on_with_while_servicenow_is_away(world: Rig) -> None:
+    later = Later()
+    reconciler = one_slot(world, line=0, background=later)
+    with world.circuit.slot(wait=SECOND):
+        world.receive(notification(), reconciler)
+    world.circuit.pause(timedelta(hours=1))
+    later.go_on()
+
+    assert (list(world.instance.calls), world.messages()) == ([], 1)
+
+
+def test_a_queue_that_is_down_keeps_no_incident_from_being_made(world: Rig) -> None:
+    reconciler = reconciler_of({**world.parts, "wakeups": QueueIsDown()}, world.clock)
+
+    assert world.receive(notification(), reconciler).outcome is Outcome.CREATED
+    assert world.receive(resolved(), reconciler).outcome is Outcome.RESOLVED
+
+
+def test_nothing_is_promised_that_neither_the_incident_nor_the_queue_has(world: Rig) -> None:
+    reconciler = reconciler_of({**world.parts, "wakeups": QueueIsDown()}, world.clock)
+    world.instance.faults.add(faults.hibernating(), times=None)
+
+    with pytest.raises(Unavailable, match="the queue did not answer"):
+        world.receive(notification(), reconciler)
+
+    # Azure Monitor calls again, and a wake-up waits for the end of the lease of the first call.
+    world.instance.faults.clear()
+    assert (world.receive(notification()).outcome, world.messages()) == (Outcome.ACCEPTED, 1)
+    world.drain()
+    assert [row["state"] for row in world.instance.incidents] == ["1"]
