@@ -4,7 +4,8 @@
 
 `make torture` runs it. The real host process gets SIGKILL at random moments and is started again. Alerts come over HTTP
 meanwhile and are repeated as Azure Monitor repeats them, only sooner. In the end each alert that was answered 2xx must
-be one incident in the right state with the right notes. Some writes to ServiceNow lose their answer as well.
+be one incident in the right state with the right notes. Some writes to ServiceNow lose their answer as well. How long
+after each kill the last incident was right is printed.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import requests
 from local.alerts import MetricAlert
 from local.servicenow import faults
 from local.world import World
+from proof.lateness import Lateness, told
 from proof.rest import REST_WITHIN, Resting, marks_of
 
 #: Seconds after which Azure Monitor repeats a call, and how much sooner we do.
@@ -48,6 +50,8 @@ class Sent:
     is_resolved_sent: bool = False
     is_resolved_taken: bool = False
     key: str = ""
+    #: When its last notification was first sent, by the monotonic clock.
+    sent_at: float = 0.0
 
     def states(self) -> frozenset[str]:
         """Return the states that its incident may be in."""
@@ -71,9 +75,10 @@ class Load:
             while not self.stopping.is_set():
                 one = Sent(alert=MetricAlert())
                 self.sent.append(one)
+                one.sent_at = time.monotonic()
                 one.is_fired_taken = self._is_taken(session, one, one.alert.fired())
                 if one.is_fired_taken and rng.random() < 0.5:
-                    one.is_resolved_sent = True
+                    one.is_resolved_sent, one.sent_at = True, time.monotonic()
                     one.is_resolved_taken = self._is_taken(session, one, one.alert.resolved())
 
     def _is_taken(self, session: requests.Session, one: Sent, body: dict[str, Any]) -> bool:
@@ -111,16 +116,18 @@ def main() -> int:
             cut, times=None, table="incident", when=lambda each: each.method != "GET" and random.random() < CUT
         )
         load = Load(world=world)
-        with ThreadPoolExecutor(asked.senders) as threads:
-            for seed in range(asked.senders):
-                threads.submit(load.run, seed)
-            _kill(world, asked.kills)
-            load.stopping.set()
-        world.servicenow.faults.clear()
-        taken = sum(one.is_fired_taken for one in load.sent)
-        spent = time.monotonic() - began
-        print(f"{asked.kills} kills, {len(load.sent)} alerts, {taken} taken; {spent:.0f} s", flush=True)
-        is_at_rest = world.wait_until(world.is_at_rest, within=REST_WITHIN)
+        with Lateness(world=world, sent=load.sent) as lateness:
+            with ThreadPoolExecutor(asked.senders) as threads:
+                for seed in range(asked.senders):
+                    threads.submit(load.run, seed)
+                _kill(world, asked.kills, lateness)
+                load.stopping.set()
+            world.servicenow.faults.clear()
+            taken = sum(one.is_fired_taken for one in load.sent)
+            spent = time.monotonic() - began
+            print(f"{asked.kills} kills, {len(load.sent)} alerts, {taken} taken; {spent:.0f} s", flush=True)
+            is_at_rest = world.wait_until(world.is_at_rest, within=REST_WITHIN)
+        print(told(lateness.after_each_kill()), flush=True)
         faulty = [*wrong(world, load.sent), *([] if is_at_rest else ["the queue does not come to rest"])]
     for line in faulty[:20]:
         print(line)
@@ -128,9 +135,10 @@ def main() -> int:
     return 1 if faulty else 0
 
 
-def _kill(world: World, kills: int) -> None:
+def _kill(world: World, kills: int, lateness: Lateness) -> None:
     for number in range(kills):
         time.sleep(random.choice([random.uniform(0, 0.5), random.uniform(0, 3)]))
+        lateness.killed()
         world.host.kill()
         world.host.start()
         if (number + 1) % 25 == 0:

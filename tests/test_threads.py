@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.threads import ensure_threads, requests_at_once
+from itsm_bridge.threads import ensure_threads, requests_at_once, webhooks_in_line
 
 DEFAULT = ThreadPoolExecutor()._max_workers
 
@@ -54,3 +54,10 @@ def test_the_pool_is_as_large_as_is_said(
 @pytest.mark.parametrize(("wanted", "threads", "expected"), [(4, 16, 4), (4, 5, 2), (4, 1, 1), (64, 16, 8), (1, 32, 1)])
 def test_half_of_the_threads_at_most_wait_for_servicenow(wanted: int, threads: int, expected: int) -> None:
     assert requests_at_once(wanted, threads=threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("slots", "threads", "expected"), [(4, 16, 8), (8, 16, 4), (4, 8, 0), (1, 2, 0), (4, 64, 44), (8, 12, 0)]
+)
+def test_webhooks_in_line_leave_threads_for_everything_else(slots: int, threads: int, expected: int) -> None:
+    assert webhooks_in_line(slots, threads=threads) == expected
