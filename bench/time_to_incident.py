@@ -138,8 +138,22 @@ def run() -> Report:
             Check.equal("incidents of any one alert", set(created), {1}),
         ),
         goals=(
-            Goal(what="answer ÷ bare minimum, one client, 0 ms", measured=_ratio(slowest[0.0]), aim=1.5),
+            Goal(what="answer ÷ bare minimum, one client, 0 ms", measured=_ratio(slowest[0.0]), aim=1.25),
             Goal(what="answer ÷ round trip, one client, 150 ms", measured=_trips(slowest[0.15]), aim=1.25),
+            Goal(
+                what="incident is there, p95 in round trips, 8 clients, 50 ms",
+                measured=_existed(measured[0.05, 8]).p95 / 0.05,
+                aim=4,
+            ),
+            Goal(
+                what="incident is there, p99 in s, 8 clients, 150 ms", measured=_existed(measured[0.15, 8]).p99, aim=1
+            ),
+            Goal(what="left to the queue, 8 clients, 150 ms", measured=_queued(measured[0.15, 8]), aim=0.02),
+            Goal(
+                what="incident is there, p99 ÷ what the slots allow, 32 clients, 150 ms",
+                measured=_existed(measured[0.15, 32]).p99 / (32 / CAP * 0.15),
+                aim=1.3,
+            ),
         ),
         facts={"seconds_at_150": statistics.median(repeat.answered.p50 for repeat in slowest[0.15])},
     )
@@ -189,6 +203,15 @@ def _row(delay: float, clients: int, repeats: list[Repeat]) -> tuple[str, ...]:
         f"{_trips(repeats):.2f}" if delay else "-",
         f"{statistics.median(repeat.told for repeat in repeats):.0%}",
     )
+
+
+def _existed(repeats: list[Repeat]) -> Spread:
+    return Spread.median_of([repeat.existed for repeat in repeats])
+
+
+def _queued(repeats: list[Repeat]) -> float:
+    """Return the share of the alerts that were answered 202."""
+    return 1 - statistics.median(repeat.told for repeat in repeats)
 
 
 def _ratio(repeats: list[Repeat]) -> float:

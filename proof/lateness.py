@@ -77,6 +77,11 @@ class Lateness(AbstractContextManager["Lateness"]):
             for kill in self.kills
         ]
 
+    def all_are_right(self) -> bool:
+        """Whether every alert that was taken has an incident that is right by now."""
+        taken = [number for number, one in enumerate(list(self.sent)) if one.key]
+        return all((seen := self._seen.get(number)) and seen[-1].right_at is not None for number in taken)
+
     def _watch(self) -> None:
         while not self._over.wait(_EVERY):
             self._look()

@@ -20,7 +20,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -210,7 +210,8 @@ class Reconciler:
             row = self._store.read(key)
             if row is None or not row.awaits_work or row.work.is_leased(self._now()):
                 return
-            result = self._look_at(row, patience=HANDED_OVER)
+            with self._span_of(row):
+                result = self._look_at(row, patience=HANDED_OVER)
             if result is not None and not result.record.awaits_work:
                 self._wakeups.take_back(wake_up)
         except (TemporaryError, Damaged) as error:
@@ -239,7 +240,7 @@ class Reconciler:
             if row is None or not row.awaits_work or row.work.counts_on_another(wake_up_id, self._now()):
                 return
             with suppress(Conflict):
-                with self._telemetry.span("reconcile", Role.CONSUMER, parent=row.work.traceparent, alert_key=key):
+                with self._span_of(row):
                     self._look_at(row)
                 if self._circuit.takes_return():
                     self._waking.wake_waiting()
@@ -273,6 +274,10 @@ class Reconciler:
         return max(row.work.free_at(now), row.rests_until(now))
 
     # Working.
+
+    def _span_of(self, row: Record) -> AbstractContextManager[None]:
+        """Return the step of a trace that goes on with the one in which the row was told its last news."""
+        return self._telemetry.span("reconcile", Role.CONSUMER, parent=row.work.traceparent, alert_key=row.key)
 
     def _look_at(self, row: Record, *, patience: timedelta = SLOT_PATIENCE) -> Result | None:
         """Reconcile a row that awaits work, or have it looked at later; return the result if it was reconciled.
