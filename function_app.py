@@ -58,8 +58,7 @@ def reconcile_alert(message: func.QueueMessage) -> None:
 def resync(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding wants the parameter
     """Wake alerts that fell out of the queue; purge alerts that have long been settled; tell what waits too long."""
     parts = _bridge()
-    parts.reconciler.resync()
-    parts.tell_backlog()
+    parts.tell_backlog(parts.reconciler.resync())
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -43,8 +43,7 @@ from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
-    from azure.data.tables import TableClient
-
+    from itsm_bridge.reconcile.outline import Outline
     from itsm_bridge.rules.engine import Rules
     from itsm_bridge.rules_in_force.choice import InForce
     from itsm_bridge.storage.listing import Listing
@@ -66,8 +65,8 @@ class Bridge(NamedTuple):
     webhook: Webhook
     reconciler: Reconciler
     health: Health
-    #: Tells how many alerts wait or are parked; raises Unavailable.
-    tell_backlog: Callable[[], None]
+    #: Tells how many alerts wait or are parked, by what `resync` found; raises Unavailable.
+    tell_backlog: Callable[[Sequence["Outline"]], None]
 
 
 class Measured(NamedTuple):
@@ -288,15 +287,19 @@ def _built(threads: int) -> Bridge:
         webhook=webhook,
         reconciler=reconciler,
         health=health,
-        tell_backlog=lambda: _tell_backlog(table, rules, troubles, telemetry),
+        tell_backlog=lambda found: _tell_backlog(found, store, rules, troubles, telemetry),
     )
 
 
-def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: Troubles, telemetry: Telemetry) -> None:
+def _tell_backlog(
+    found: Sequence["Outline"],
+    store: AlertTable,
+    rules: "RulesInForce[Rules]",
+    troubles: Troubles,
+    telemetry: Telemetry,
+) -> None:
     """Tell what waits too long, what is parked, and whether the rules are those that operators want."""
-    # The timer alone needs them, and imports are timed.
-    from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415
-    from itsm_bridge.storage.listing import Listing  # noqa: PLC0415
+    from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415 - the timer alone needs it
 
     # The timer may have a process of its own, where nobody else looks for rules.
     with suppress(BridgeError):
@@ -304,7 +307,7 @@ def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: 
     if rules.trouble:
         # In a call, because the host drops log lines that belong to none.
         troubles.count(Trouble.RULES, rules.trouble)
-    tell_backlog(Listing(table).needing_work(), telemetry=telemetry, now=_now())
+    tell_backlog(found, read=store.read, telemetry=telemetry, now=_now())
 
 
 def _choice(pushed: StoredRules, file: str) -> "Choice[Rules]":

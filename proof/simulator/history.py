@@ -65,8 +65,8 @@ _RULES = (
     *("hidden rows", "close codes of its own", "writes fail", "choices fail"),
 )
 #: Accidents of rows and their wake-ups, mostly none. A newer version of the program has the row for a while; all
-#: wake-ups are lost, and one row cannot be written for as long.
-_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost")
+#: wake-ups are lost, and one row cannot be written for as long; or the index forgets all rows besides.
+_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost", "index lost")
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
     (ALL_WORK,),
     (ALL_WORK, ALL_WORK),
@@ -248,6 +248,9 @@ class History:
         if self._rows == "wake-ups lost":
             self._lose_wake_ups(key)
             return
+        if self._rows == "index lost":
+            self._lose_index()
+            return
         row = self._readable(key)
         if row is None or (self._rows == "older version" and (row.work.lease_holder or row.work.is_waiting)):
             return
@@ -265,7 +268,10 @@ class History:
         if self._rows == "damage":
             self.store.change_document(key, lambda text: text[:-9])
         else:
-            self.store.change_document(key, partial(as_version_1, is_first=True), needs_version=1)
+            self.store.change_as_older(key, partial(as_version_1, is_first=True))
+            if key[0] in "02468ace":
+                # It made the row: nothing of it was ever in the index.
+                self.store.lose_entry(key)
 
     def _give_back(self, key: str) -> None:
         self._of_others.discard(key)
@@ -278,6 +284,13 @@ class History:
         if key == min(self.oracle.stories):
             self.store.unwritable.add(key)
             self._at(self.rng.choice([60, 9 * 3600]), partial(self._mend, key))
+
+    def _lose_index(self) -> None:
+        """Let the queue be emptied, and let the index forget all rows: nothing but the rows tells of them any more."""
+        self.tell("all wake-ups and the index are lost")
+        self.wakeups.messages.clear()
+        for row in self.store.records:
+            self.store.lose_entry(row.key)
 
     def _mend(self, key: str) -> None:
         """Let a row be written again; by now the others must not have waited for it."""
