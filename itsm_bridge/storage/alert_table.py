@@ -20,7 +20,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 
-from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion, Unavailable
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.storage.account import answering, code_of, created_if_absent
 from itsm_bridge.storage.index_rows import entry_key, entry_of, mark_of
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 #: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
 _CHANGED: Final = frozenset({"EntityAlreadyExists", "UpdateConditionNotSatisfied", "ConditionNotMet"})
 _GONE: Final = frozenset({"ResourceNotFound", "EntityNotFound"})
+
+#: The errors with which the library meets an answer to a transaction that it cannot take apart.
+_NOT_UNDERSTOOD: Final = (LookupError, AttributeError, TypeError, ValueError)
 
 _Operations = Sequence[Any]
 
@@ -230,11 +233,14 @@ class AlertTable(IndexTable):
         """
         with answering("the table"):
             try:
-                return created_if_absent(
+                answers = created_if_absent(
                     lambda: self._table.submit_transaction(operations),
                     create=self._table.create_table,
                     absent="TableNotFound",
                 )
+            except _NOT_UNDERSTOOD as error:
+                # Something on the way cut the answer or gave one of its own.
+                raise Unavailable("the table answered a transaction with what is no answer") from error
             except TableTransactionError as error:
                 code = code_of(error)
                 if code in _CHANGED:
@@ -242,6 +248,9 @@ class AlertTable(IndexTable):
                 if code in _GONE:
                     raise _Gone from error
                 raise
+        if len(answers) != len(operations):
+            raise Unavailable("the table answered a part of a transaction")
+        return answers
 
 
 def _agree(record: Record, entry: TableEntity | None) -> bool:
@@ -267,6 +276,9 @@ def _entry_of_key(key: str) -> Mapping[str, Any]:
 
 
 def _new_etag(answer: Mapping[str, Any]) -> str:
+    """Return the ETag of a row that was written; raises Unavailable if the answer does not tell it."""
+    if not answer.get("etag"):
+        raise Unavailable("the table answered a write without a version")
     return str(answer["etag"])
 
 

@@ -39,8 +39,9 @@ from itsm_bridge.storage.index_rows import (
     progress_row,
 )
 
-#: Seconds for a page of rows; storage itself ends a query after 5.
+#: Seconds for a page of rows, because storage itself ends a query after 5, and for one of entries, which are few.
 _PAGE_PATIENCE = 10
+_ENTRIES_PATIENCE = 3
 #: Rows of a page, the most that the service gives.
 _PAGE = 1000
 #: How many partitions are asked side by side: fewer than the client keeps connections.
@@ -60,6 +61,8 @@ class IndexTable(GroupRows):
 
     #: How many rows and entries a table has at most that is read whole for its index.
     small = _PAGE
+    #: The parts that the index has otherwise.
+    partitions: Sequence[str] = PARTITIONS
 
     def index(self) -> Index:
         """Return what the index says of all open rows, as far as storage shows it."""
@@ -149,7 +152,8 @@ class IndexTable(GroupRows):
     def _entries_of_small(self) -> Sequence[TableEntity] | None:
         """Return the entries of a table that one page holds; None if it has more."""
         parameters = {"partition": ""}
-        for entities, is_end in self._paged(_ALL_PARTITIONS, parameters, ENTRY_COLUMNS, size=self.small):
+        pages = self._paged(_ALL_PARTITIONS, parameters, ENTRY_COLUMNS, size=self.small, patience=_ENTRIES_PATIENCE)
+        for entities, is_end in pages:
             return [each for each in entities if str(each["RowKey"]).startswith(OPEN)] if is_end else None
         return []
 
@@ -162,18 +166,24 @@ class IndexTable(GroupRows):
             if len(failures) >= _FAILURES:
                 return ()
             try:
-                pages = self._paged(_ENTRIES, {"partition": partition}, ENTRY_COLUMNS)
+                pages = self._paged(_ENTRIES, {"partition": partition}, ENTRY_COLUMNS, patience=_ENTRIES_PATIENCE)
                 return [each for entities, _ in pages for each in entities]
             except Unavailable as error:
                 failures.append(error)
                 return ()
 
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as side_by_side:
-            found = [each for entities in side_by_side.map(entries_of, PARTITIONS) for each in entities]
+            found = [each for entities in side_by_side.map(entries_of, self.partitions) for each in entities]
         return Index(_outlines(found), failure=failures[0] if failures else None)
 
     def _paged(
-        self, condition: str, parameters: Mapping[str, Any], columns: Sequence[str], *, size: int = _PAGE
+        self,
+        condition: str,
+        parameters: Mapping[str, Any],
+        columns: Sequence[str],
+        *,
+        size: int = _PAGE,
+        patience: int = _PAGE_PATIENCE,
     ) -> Iterator[tuple[Sequence[TableEntity], bool]]:
         """Yield the pages of a query, each with whether it is the last.
 
@@ -187,7 +197,7 @@ class IndexTable(GroupRows):
                     parameters=dict(parameters),
                     select=list(columns),
                     results_per_page=size,
-                    read_timeout=_PAGE_PATIENCE,
+                    read_timeout=patience,
                 ).by_page()
                 for entities in pages:
                     yield list(entities), not pages.continuation_token

@@ -244,12 +244,9 @@ class History:
         return SysIds.HONOURED if must_honour else drawn
 
     def _change_row(self, key: str) -> None:
-        """Let a row be damaged, be as another version of the program would have left it, or lose its wake-ups."""
-        if self._rows == "wake-ups lost":
-            self._lose_wake_ups(key)
-            return
-        if self._rows == "index lost":
-            self._lose_index()
+        """Let a row be damaged, be as another version of the program would have left it, or lose what tells of it."""
+        if self._rows in ("wake-ups lost", "index lost"):
+            self._lose(self._rows, key)
             return
         row = self._readable(key)
         if row is None or (self._rows == "older version" and (row.work.lease_holder or row.work.is_waiting)):
@@ -277,20 +274,19 @@ class History:
         self._of_others.discard(key)
         self.store.change_row(key, needs_version=VERSION)
 
-    def _lose_wake_ups(self, key: str) -> None:
-        """Let the queue be emptied, as by its owner or a failover, and one row refuse writes for a while."""
-        self.tell(f"all wake-ups are lost, and {key[:4]} may not be written")
+    def _lose(self, what: str, key: str) -> None:
+        """Let the queue be emptied, as by its owner or a failover, and more: nothing but the rows tells of them then.
+
+        The index forgets all rows, or one row refuses writes for a while.
+        """
+        self.tell(f"{what}, all of them, because of {key[:4]}")
         self.wakeups.messages.clear()
-        if key == min(self.oracle.stories):
+        if what == "index lost":
+            for row in self.store.records:
+                self.store.lose_entry(row.key)
+        elif key == min(self.oracle.stories):
             self.store.unwritable.add(key)
             self._at(self.rng.choice([60, 9 * 3600]), partial(self._mend, key))
-
-    def _lose_index(self) -> None:
-        """Let the queue be emptied, and let the index forget all rows: nothing but the rows tells of them any more."""
-        self.tell("all wake-ups and the index are lost")
-        self.wakeups.messages.clear()
-        for row in self.store.records:
-            self.store.lose_entry(row.key)
 
     def _mend(self, key: str) -> None:
         """Let a row be written again; by now the others must not have waited for it."""

@@ -22,7 +22,7 @@ from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
 from itsm_bridge.servicenow.table_api import NotAllowed
 from itsm_bridge.storage.group_rows import leading_row
-from itsm_bridge.storage.index_rows import entry_of, mark_of, outline_from, page_of
+from itsm_bridge.storage.index_rows import OPEN, entry_of, mark_of, outline_from, page_of
 from itsm_bridge.storage.row_format import aside, from_entity, to_entity
 
 Clock = Callable[[], datetime]
@@ -177,8 +177,19 @@ class MemoryStore:
         """Write a row as a version of the program does that knows no index."""
         entity, _ = self._rows[key]
         known = {name: value for name, value in entity.items() if name != "indexed_as"}
-        document = change(entity["document_0"])
-        self._rows[key] = ({**known, "document_0": document, "needs_version": 1}, f'W/"{next(self._etags)}"')
+        self.put({**known, "document_0": change(entity["document_0"]), "needs_version": 1})
+
+    def put(self, entity: Mapping[str, Any]) -> None:
+        """Write a row, or an entry of the index, as it is."""
+        row_key = str(entity["RowKey"])
+        if row_key.startswith(OPEN):
+            self._entries[row_key.removeprefix(OPEN)] = dict(entity)
+        else:
+            self._rows[row_key] = (dict(entity), f'W/"{next(self._etags)}"')
+
+    def lose_row(self, key: str) -> None:
+        """Let a row be gone, and the index not know it."""
+        del self._rows[key]
 
     def lose_entry(self, key: str) -> None:
         """Let the index forget a row."""

@@ -15,7 +15,8 @@ from itsm_bridge.reconcile.circuit import WAKE_UPS_FIRST
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET
 from itsm_bridge.reconcile.record import SETTLE_TIME, Record
-from itsm_bridge.reconcile.resync import LOOK_AGAIN, SCOUTS
+from itsm_bridge.reconcile.resync import SCOUTS
+from itsm_bridge.reconcile.sweep import LOOK_AGAIN
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.storage.row_format import VERSION, is_key
 from local.azurite import Azurite
