@@ -16,7 +16,7 @@ from typing import Final
 
 import azure.functions as func
 
-from itsm_bridge.app import Bridge, bridge, measured, prepare
+from itsm_bridge.app import Bridge, bridge, cover_soon, measured, prepare
 from itsm_bridge.errors import BridgeError, place_of
 from itsm_bridge.storage.account import QUEUE
 from itsm_bridge.storage.row_format import is_key
@@ -28,6 +28,7 @@ gc.enable()
 log = logging.getLogger("itsm_bridge")
 
 _THREADS: Final = prepare(os.environ)
+cover_soon(_THREADS)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
@@ -58,8 +59,7 @@ def reconcile_alert(message: func.QueueMessage) -> None:
 def resync(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding wants the parameter
     """Wake alerts that fell out of the queue; purge alerts that have long been settled; tell what waits too long."""
     parts = _bridge()
-    parts.reconciler.resync()
-    parts.tell_backlog()
+    parts.tell_backlog(parts.reconciler.resync())
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -23,6 +23,7 @@ from itsm_bridge.reconcile.background import Threads
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.ports import Content
 from itsm_bridge.reconcile.reconciler import Reconciler
+from itsm_bridge.reconcile.resync import COVER_AFTER
 from itsm_bridge.rules_in_force.choice import Choice
 from itsm_bridge.rules_in_force.lookout import RulesInForce
 from itsm_bridge.servicenow import fields
@@ -39,13 +40,12 @@ from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.telemetry import NOTHING, Telemetry
-from itsm_bridge.threads import ensure_threads, requests_at_once, webhooks_in_line
+from itsm_bridge.threads import ensure_threads, is_worker, requests_at_once, webhooks_in_line
 from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
 if TYPE_CHECKING:
-    from azure.data.tables import TableClient
-
+    from itsm_bridge.reconcile.outline import Outline
     from itsm_bridge.rules.engine import Rules
     from itsm_bridge.rules_in_force.choice import InForce
     from itsm_bridge.storage.listing import Listing
@@ -67,8 +67,8 @@ class Bridge(NamedTuple):
     webhook: Webhook
     reconciler: Reconciler
     health: Health
-    #: Tells how many alerts wait or are parked; raises Unavailable.
-    tell_backlog: Callable[[], None]
+    #: Tells how many alerts wait or are parked, by what `resync` found; raises Unavailable.
+    tell_backlog: Callable[[Sequence["Outline"]], None]
 
 
 class Measured(NamedTuple):
@@ -97,6 +97,26 @@ def prepare(environ: Mapping[str, str]) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     measured()
     return ensure_threads(environ)
+
+
+def cover_soon(threads: int) -> None:
+    """Let a thread look, a while after the start, for alerts that a process left behind which died.
+
+    The Functions host starts a worker in the place of one that died, and answers 500 to the calls that it had, which
+    Azure Monitor does not repeat. Where the app is imported by something else than the host, nothing is begun.
+    """
+    if is_worker():
+        timer = threading.Timer(COVER_AFTER.total_seconds(), _cover, (threads,))
+        timer.daemon = True
+        timer.start()
+
+
+def _cover(threads: int) -> None:
+    try:
+        bridge(threads).reconciler.cover()
+    except BridgeError as error:
+        # The host drops this line, because it belongs to no call. `resync` finds the alerts, a few minutes later.
+        log.warning("alerts that another process left behind are not looked for: %s", error)
 
 
 def bridge(threads: int) -> Bridge:
@@ -292,15 +312,19 @@ def _built(threads: int) -> Bridge:
         webhook=webhook,
         reconciler=reconciler,
         health=health,
-        tell_backlog=lambda: _tell_backlog(table, rules, troubles, telemetry),
+        tell_backlog=lambda found: _tell_backlog(found, store, rules, troubles, telemetry),
     )
 
 
-def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: Troubles, telemetry: Telemetry) -> None:
+def _tell_backlog(
+    found: Sequence["Outline"],
+    store: AlertTable,
+    rules: "RulesInForce[Rules]",
+    troubles: Troubles,
+    telemetry: Telemetry,
+) -> None:
     """Tell what waits too long, what is parked, and whether the rules are those that operators want."""
-    # The timer alone needs them, and imports are timed.
-    from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415
-    from itsm_bridge.storage.listing import Listing  # noqa: PLC0415
+    from itsm_bridge.operate.backlog import tell_backlog  # noqa: PLC0415 - the timer alone needs it
 
     # The timer may have a process of its own, where nobody else looks for rules.
     with suppress(BridgeError):
@@ -308,7 +332,7 @@ def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: 
     if rules.trouble:
         # In a call, because the host drops log lines that belong to none.
         troubles.count(Trouble.RULES, rules.trouble)
-    tell_backlog(Listing(table).needing_work(), telemetry=telemetry, now=_now())
+    tell_backlog(found, read=store.read, telemetry=telemetry, now=_now())
 
 
 def _choice(pushed: StoredRules, file: str) -> "Choice[Rules]":

@@ -14,6 +14,7 @@ from typing import Final
 
 #: The library that is the worker from Python 3.13 on. It is there already wherever it can be asked.
 _WORKER: Final = "azure_functions_runtime"
+_WORKER_BEFORE_3_13: Final = "azure_functions_worker"
 _SETTING: Final = "PYTHON_THREADPOOL_THREAD_COUNT"
 
 #: The part of the threads that may wait for ServiceNow; the others answer Azure Monitor.
@@ -37,6 +38,11 @@ def ensure_threads(environ: Mapping[str, str]) -> int:
     if start is not None and _size_of(worker) < wanted:
         start()
     return _size_of(worker)
+
+
+def is_worker() -> bool:
+    """Return whether this process is a worker of the Functions host."""
+    return any(name in sys.modules for name in (_WORKER, _WORKER_BEFORE_3_13))
 
 
 def requests_at_once(wanted: int, *, threads: int) -> int:

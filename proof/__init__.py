@@ -13,6 +13,7 @@ the others notice. Nothing of the app imports them.
     storm       sends thousands of alerts at once
     mutants     breaks the program on purpose and expects the proof to fail
     tap         puts proxies before storage and ServiceNow, which count calls and cut connections
+    lateness    measures how long after each kill the last incident was right
     rest        waits until a world has nothing left to do
     apart       runs an object in a process of its own
 """

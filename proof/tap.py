@@ -43,6 +43,8 @@ _NAMES = (
     ("GET", re.compile(r"/[\w-]+/messages"), POLL),
     ("GET", re.compile(r"/[\w-]+"), "queue look"),
 )
+#: An operation in the body of a transaction.
+_IN_TRANSACTION = re.compile(rb"^(POST|PUT|PATCH|DELETE) \w+://[^/\s]+(/\S*) HTTP/1\.1", re.MULTILINE)
 #: Headers that belong to one connection: a proxy must not pass them on.
 _OWN_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
 
@@ -89,7 +91,8 @@ class Tap:
         there = urlsplit(url)
 
         def pass_on(request: Request) -> Answer:
-            name = name_of(request.method, request.target.removeprefix(there.path))
+            method, target = _asked(request)
+            name = name_of(method, target.removeprefix(there.path))
             with self._lock:
                 self._counted[name] += 1
             # A connection of its own: one that is kept may be gone by the next request.
@@ -106,6 +109,12 @@ class Tap:
         self._stack.callback(server.shutdown)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return f"{server.url}{there.path}"
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    """Return the method and the target of a request; of a transaction those of its first operation."""
+    inner = _IN_TRANSACTION.search(request.body) if request.target.partition("?")[0].endswith("/$batch") else None
+    return (inner[1].decode(), inner[2].decode()) if inner else (request.method, request.target)
 
 
 def _operation(method: str, target: str) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from itsm_bridge.operate.terminal import Screen
+from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.rules.ruling import AutoResolve
@@ -68,9 +69,9 @@ def is_overdue(row: Record, now: datetime) -> bool:
     return now >= row.work.wake_up_at + WAKE_UP_GRACE
 
 
-def is_waiting_long(row: Record, now: datetime) -> bool:
+def is_waiting_long(row: Outline, now: datetime) -> bool:
     """Whether Azure Monitor said so long ago what the incident does not say yet that an operator should know."""
-    return not row.is_settled and not row.work.is_parked and now - row.desired.changed_at > LONG_WAIT
+    return not row.is_settled and not row.is_parked and now - row.changed_at > LONG_WAIT
 
 
 def rule_of(row: Record) -> str:

@@ -23,6 +23,7 @@ from itsm_bridge.operate.show import (
     time_of,
     titled,
 )
+from itsm_bridge.reconcile.outline import outline_of
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.storage.listing import RowState
 from itsm_bridge.troubles import Tally, Trouble
@@ -40,7 +41,7 @@ def status(desk: Desk) -> int:
     unsettled = sorted(listing.unsettled(), key=_age) if counts[RowState.UNSETTLED] else []
     parked = sorted(listing.parked(), key=_age) if counts[RowState.PARKED] else []
     overdue = sum(is_overdue(row, now) for row in unsettled if not row.work.is_waiting)
-    waiting = [row for row in unsettled if is_waiting_long(row, now)]
+    waiting = [row for row in unsettled if is_waiting_long(outline_of(row), now)]
     troubles = present(desk.stored.troubles.known(), now)
     unreadable = [*listing.unreadable, *listing.set_aside()]
     must_act = bool(parked or overdue or waiting or unreadable or troubles)

@@ -23,6 +23,7 @@ from itsm_bridge.rules.ruling import Ruling
 if TYPE_CHECKING:
     from itsm_bridge.reconcile.desired import Desired
     from itsm_bridge.reconcile.gathering import Gathering
+    from itsm_bridge.reconcile.pages import GroupRow, Index, Page, Place, Progress
     from itsm_bridge.reconcile.record import Record
 
 
@@ -302,27 +303,51 @@ class Store(Protocol):
             Unavailable: the table did not answer; the write may or may not have happened.
         """
 
-    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:
-        """Delete at most `limit` of the rows that lead to a group without a row and of the old gatherings.
+    def index(self) -> "Index":
+        """Return what the index says of all open rows, as far as storage shows it. Raises nothing."""
+
+    def heal(self, key: str) -> bool:
+        """Let the index say of `key` what its row says; return whether it said something else.
+
+        Raises:
+            Conflict: the row changed meanwhile, and who changed it wrote the index.
+            Unavailable: the table did not answer.
+        """
+
+    def pages(self, place: "Place") -> "Iterator[Page]":
+        """Yield the rows after `place`, page by page, until the end of the table.
 
         Raises:
             Unavailable: the table did not answer.
         """
 
-    def awaiting_work(self, *, due_before: datetime) -> "Iterator[Record]":
-        """Yield the records that await work and whose wake-up was due before `due_before`."""
+    def purge_group(self, row: "GroupRow", *, changed_before: datetime) -> bool:
+        """Delete a row that leads to a group without a row, or an old gathering; return whether it was deleted.
 
-    def waiting(self, *, due_before: datetime, limit: int) -> "Sequence[Record]":
-        """Return the records that wait without a wake-up until before `due_before`, by their place in line."""
+        Raises:
+            Conflict: it changed meanwhile.
+            Unavailable: the table did not answer.
+        """
 
-    def expired(self, *, before: datetime) -> "Iterator[Record]":
-        """Yield the settled records whose alert fires and that our clock ends before `before`."""
+    def progress(self) -> "Progress":
+        """Return how far sweeps have come; a Progress without times if there was none that this version understands.
 
-    def on_trial(self) -> "Iterator[Record]":
-        """Yield the settled records whose alert fires and that a rule keeps from the target for a trial."""
+        Raises:
+            Unavailable: the table did not answer.
+        """
 
-    def idle_since(self, *, changed_before: datetime) -> "Iterator[Record]":
-        """Yield the settled records whose alert is not firing and that last changed before `changed_before`."""
+    def save_progress(self, progress: "Progress") -> "Progress":
+        """Write how far a sweep has come, unless another one wrote since it was read; return it with its new ETag.
 
-    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> "Iterator[Record]":
-        """Yield the settled records whose alert fires, that last changed and were last looked at before these times."""
+        Raises:
+            Conflict: another process sweeps too.
+            Unavailable: the table did not answer; it may or may not be written.
+        """
+
+    def begin_look(self, now: datetime, *, unless_since: datetime) -> bool:
+        """Note that somebody looks for uncovered rows from `now` on; return False if one began after `unless_since`.
+
+        Raises:
+            Conflict: other processes keep beginning.
+            Unavailable: the table did not answer; it may or may not be noted.
+        """

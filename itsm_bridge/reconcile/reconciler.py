@@ -19,7 +19,7 @@ notification changes is decided in `merge`.
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,6 +34,7 @@ from itsm_bridge.reconcile.backoff import FIRST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.intake import Intake
+from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.resync import SLOT_PATIENCE, Resync, Waking
@@ -247,9 +248,13 @@ class Reconciler:
                 return
         raise Conflict(f"the row {key} keeps changing")
 
-    def resync(self) -> None:
-        """Wake the rows that no wake-up would reach, and purge what has long been settled; raises as `Resync.run`."""
-        self._resync.run()
+    def resync(self) -> Sequence[Outline]:
+        """Wake the rows that no wake-up would reach, and purge; return what is open, and raise, as `Resync.run`."""
+        return self._resync.run()
+
+    def cover(self) -> None:
+        """Send wake-ups for the rows that a process left behind which died; raises as `Resync.cover`."""
+        self._resync.cover()
 
     # Answering.
 

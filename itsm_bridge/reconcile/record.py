@@ -64,6 +64,8 @@ class Record:
     work: Work
     #: The version of the row that this record was read from; "" if it was not read.
     etag: str = ""
+    #: Names what the index says of the row since its last write, "" if nothing; None if it is not known.
+    indexed_as: str | None = None
     #: Fields that a newer version of this program wrote into the row; they are kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 

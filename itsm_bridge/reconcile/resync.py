@@ -1,8 +1,9 @@
 """Which rows would no wake-up reach any more?
 
 The timer calls `Resync.run` by way of the reconciler: it wakes the rows whose wake-up is lost and those that waited for
-the target, ends what our clock ends, and purges what has long been settled. `Waking` sends the wake-ups, the
-reconciler's too. How one row is worked on is not known here: `look_at` does it.
+the target, and ends what our clock ends. It reads the index of open rows once, and of the rows those alone that it acts
+on; `sweep` sees to it that the index names all of them, and purges what has long been settled. `Waking` sends the
+wake-ups, the reconciler's too. How one row is worked on is not known here: `look_at` does it.
 
 While the target is away no wake-up is on its way: the row alone says that it waits, and `Resync` wakes it, because the
 platform scales by the number of messages in the queue, also of those that are not visible yet, and an outage must not
@@ -11,37 +12,37 @@ start instances.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from functools import partial
+from typing import Final
 
-from itsm_bridge.deadline import Clock, Deadline
-from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable
+from itsm_bridge.deadline import Clock
+from itsm_bridge.errors import Conflict, TemporaryError
 from itsm_bridge.reconcile.attempt import Result
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.merge import bring_in, expire
+from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.ports import Store, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.reconcile.work import WAKE_UP_GRACE
-from itsm_bridge.reconcile.worker import LOOK_BUDGET, Worker
+from itsm_bridge.reconcile.row_by_row import each_alone, each_as_outlined, read_outlined
+from itsm_bridge.reconcile.sweep import SLOT_PATIENCE, Sweep
+from itsm_bridge.reconcile.work import Work
+from itsm_bridge.reconcile.worker import Worker
 from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
+
+__all__ = ["COVER_AFTER", "COVER_LIMIT", "RESYNC_LIMIT", "SLOT_PATIENCE", "Resync", "Waking"]
 
 log = logging.getLogger(__name__)
 
 #: How soon a wake-up that a row counts on may come, because storage may take a few seconds to write the row.
 LEAST_DELAY = timedelta(seconds=5)
-#: How long work waits for a slot before it comes back later.
-SLOT_PATIENCE = timedelta(seconds=2)
 
-#: How many rows one resync wakes, and how many one purge deletes, at most: each fits into the time of a function.
+#: How many rows one resync wakes at most: that fits into the time of a function.
 RESYNC_LIMIT = 1000
-PURGE_LIMIT = 10_000
-#: It purges in the first minutes of an hour alone, so many, because each scan of the table costs and no alert waits for
-#: a purge.
-_PURGING_MINUTES = 5
 
 #: How many of the rows that wait `resync` tries before it wakes the other rows, and to how many that waited beyond the
 #: retry horizon it gives their last attempt.
@@ -51,11 +52,14 @@ LAST_ATTEMPTS = 100
 RETURN_WINDOW = timedelta(seconds=30)
 #: Longer than any pause of an outage, jitter included.
 LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
-#: How often `resync` asks whether the incident of an alert that never ends is closed, and for how many alerts per hour.
-LOOK_AGAIN = timedelta(days=7)
-LOOKS_LIMIT = 100
 
-_FAILURES_IN_A_ROW = 5
+#: How long after its start a process looks for rows that a dead one left behind. Their leases last longer than this, so
+#: that nothing is lost by waiting, and processes that start together look once.
+COVER_AFTER: Final = timedelta(seconds=8)
+#: How many wake-ups that look sends at most; `resync` sees to the others.
+COVER_LIMIT: Final = 1000
+#: How much the clocks of two processes may differ, with room to spare: both are set by the platform.
+_CLOCKS_DIFFER: Final = timedelta(seconds=4)
 
 
 class Waking:
@@ -105,11 +109,17 @@ class Waking:
         now = self._now()
         # A row that waits for the end of an outage must not wait for the end of its pause too. A row that waits longer
         # does so because the target asked for it.
-        waiting = self._store.waiting(due_before=now + LONGEST_PAUSE, limit=RESYNC_LIMIT)
-        delays = {row.key: RETURN_WINDOW * place / len(waiting) for place, row in enumerate(waiting)}
-        each_alone(waiting, lambda row: self.postpone(_woken(row, now), delays[row.key]))
-        if waiting:
-            log.warning("%d alerts that waited for %s are woken", len(waiting), self._circuit.name)
+        is_meant = _waits(due_before=now + LONGEST_PAUSE)
+        index = self._store.index()
+        waiting = sorted(filter(is_meant, index.outlines), key=_place)[:RESYNC_LIMIT]
+        delays = {outline.key: RETURN_WINDOW * place / len(waiting) for place, outline in enumerate(waiting)}
+        woken = each_as_outlined(
+            self._store, waiting, is_meant, lambda row: self.postpone(_woken(row, now), delays[row.key])
+        )
+        if woken:
+            log.warning("%d alerts that waited for %s are woken", woken, self._circuit.name)
+        if index.failure is not None:
+            raise index.failure
 
 
 class Resync:
@@ -139,50 +149,81 @@ class Resync:
         """
         self._store = store
         self._wakeups = wakeups
-        self._circuit = circuit
         self._waking = waking
-        self._worker = worker
         self._look_at = look_at
         self._retry_horizon = retry_horizon
-        self._retention = retention
         self._now = now
-        self._clock = clock
         self._telemetry = telemetry
         self._trials = trials
+        self._started_at = now()
+        self._sweep = Sweep(store=store, circuit=circuit, worker=worker, retention=retention, now=now, clock=clock)
 
-    def run(self) -> None:
-        """Wake the rows that await work and have no wake-up coming; once an hour, purge those long settled.
+    def run(self) -> Sequence[Outline]:
+        """Wake the rows that await work and have no wake-up coming; purge some of those long settled.
 
-        Neither a row that cannot be read or written nor a part that fails keeps the other rows and parts from being
-        done.
+        Return what the index said of all open rows when the run began. Neither a row that cannot be read or written nor
+        a part that fails keeps the other rows and parts from being done.
 
         Raises:
             Unavailable: storage did not answer for some of it.
         """
-        now = self._now()
+        index = self._store.index()
+        known = {outline.key: outline for outline in index.outlines}
         parts = [self._wake_overdue, self._try_waiting, self._expire, self._end_trials]
-        if now.minute < _PURGING_MINUTES:
-            parts += [self._purge_settled, self._purge_never_ending, self._purge_groups]
-        failures = []
+        # What the index does not show now would seem to be missing in it.
+        parts += [self._sweep.run] if index.failure is None else []
+        failures = [index.failure] if index.failure else []
         for part in parts:
             try:
-                part()
+                part(known)
             except TemporaryError as error:
                 failures.append(error)
         if failures:
             raise failures[0]
+        return index.outlines
 
-    def _wake_overdue(self) -> None:
+    def cover(self) -> None:
+        """Send a wake-up for each row that awaits work and has none coming: whoever took it in may have died.
+
+        A process calls it once, `COVER_AFTER` its start, because it may have been started in the place of one that
+        died. The rows are left as they are, for a row that counts on no wake-up accepts any. Those that another process
+        is at just now get one too; it comes after the lease and finds nothing to do. If another process began such a
+        look after this one was started, nothing is left to be found.
+
+        Raises:
+            Unavailable: storage did not answer for some of them.
+            Conflict: other processes keep beginning such a look.
+        """
+        if not self._store.begin_look(self._now(), unless_since=self._started_at + _CLOCKS_DIFFER):
+            return
+        index = self._store.index()
+        uncovered = [outline for outline in index.outlines if outline.is_uncovered]
+        uncovered.sort(key=lambda outline: outline.wake_up_at)
+        each_alone(uncovered[:COVER_LIMIT], self._cover)
+        if uncovered:
+            log.info("%d alerts that counted on no wake-up get one", len(uncovered[:COVER_LIMIT]))
+        if index.failure is not None:
+            raise index.failure
+
+    def _cover(self, outline: Outline) -> None:
+        delay = max(outline.wake_up_at - self._now(), timedelta(0)) + timedelta(seconds=1)
+        self._waking.wake(outline.key, delay=delay)
+
+    def _wake_overdue(self, known: Mapping[str, Outline]) -> None:
         """Give another wake-up to the rows whose wake-up is lost, because later ones have come already."""
-        worked_up_to = self._worked_up_to()
+        worked_up_to = self._worked_up_to(known)
         self._telemetry.tell(Metric.QUEUE_AGE, (self._now() - worked_up_to).total_seconds())
-        due_before = worked_up_to - WAKE_UP_GRACE
-        overdue = list(islice(self._store.awaiting_work(due_before=due_before), RESYNC_LIMIT))
-        each_alone(overdue, lambda row: self._waking.postpone(row, FIRST_RETRY))
-        if overdue:
-            log.warning("resync: %d alerts had an overdue wake-up and got another", len(overdue))
 
-    def _worked_up_to(self) -> datetime:
+        def is_overdue(outline: Outline) -> bool:
+            return outline.is_overdue(worked_up_to)
+
+        overdue = sorted(filter(is_overdue, known.values()), key=lambda outline: outline.wake_up_at)[:RESYNC_LIMIT]
+        postpone = partial(self._waking.postpone, delay=FIRST_RETRY)
+        woken = each_as_outlined(self._store, overdue, is_overdue, postpone)
+        if woken:
+            log.warning("resync: %d alerts had an overdue wake-up and got another", woken)
+
+    def _worked_up_to(self, known: Mapping[str, Outline]) -> datetime:
         """Return up to which time the wake-ups that were due have come; in a long line they are late and not lost.
 
         The queue gives out messages about in the order in which they became visible, so its head tells how late it is.
@@ -190,110 +231,82 @@ class Resync:
         due = [self._now()]
         for key, message_id in self._wakeups.peek():
             with suppress(TemporaryError):
-                row = self._store.read(key) if key else None
-                if row is not None and row.work.wake_up_id in ("", message_id):
-                    due.append(row.work.wake_up_at)
+                counted_on = self._counted_on(key, known)
+                if counted_on is not None and counted_on.wake_up_id in ("", message_id):
+                    due.append(counted_on.wake_up_at)
         return min(due)
 
-    def _try_waiting(self) -> None:
+    def _counted_on(self, key: str, known: Mapping[str, Outline]) -> Outline | Work | None:
+        """Return what tells of the wake-up that a row counts on: its outline, or itself if it is settled."""
+        if key in known or not key:
+            return known.get(key)
+        row = self._store.read(key)
+        return row.work if row is not None else None
+
+    def _try_waiting(self, known: Mapping[str, Outline]) -> None:
         """Try a few of the rows that wait for the target; wake the other rows if it works again."""
-        waiting = self._store.waiting(due_before=self._now(), limit=RESYNC_LIMIT)
-        is_expired = [row.work.failing_for(self._now()) >= self._retry_horizon for row in waiting]
+        now = self._now()
+        is_meant = _waits(due_before=now)
+        waiting = sorted(filter(is_meant, known.values()), key=_place)[:RESYNC_LIMIT]
         # A row that waited beyond the horizon gets its last attempt, or it would wait for ever.
-        expired = [row for row, is_up in zip(waiting, is_expired, strict=True) if is_up]
-        others = [row for row, is_up in zip(waiting, is_expired, strict=True) if not is_up]
-        each_alone(expired[:LAST_ATTEMPTS], lambda row: self._waking.postpone(row, LEAST_DELAY))
-        tried = [self._tries(row) for row in others[:SCOUTS]]
+        expired = [outline for outline in waiting if outline.failing_for(now) >= self._retry_horizon]
+        others = [outline for outline in waiting if outline.failing_for(now) < self._retry_horizon]
+        last_attempt = partial(self._waking.postpone, delay=LEAST_DELAY)
+        each_as_outlined(self._store, expired[:LAST_ATTEMPTS], is_meant, last_attempt)
+        tried = [self._tries(outline, is_meant) for outline in others[:SCOUTS]]
         if any(tried):
             self._waking.wake_waiting()
 
-    def _tries(self, row: Record) -> bool:
+    def _tries(self, outline: Outline, is_meant: Callable[[Outline], bool]) -> bool:
         """Look at a row that waits; return whether the target worked."""
         try:
-            result = self._look_at(row)
+            row = read_outlined(self._store, outline, is_meant)
+            result = self._look_at(row) if row is not None else None
         except TemporaryError as error:
-            log.warning("%s could not be tried: %s", row.key, error)
+            log.warning("%s could not be tried: %s", outline.key, error)
             return False
         # A row that was parked now was refused for good: the target worked then too.
         return result is not None and (result.record.work.is_parked or result.record.work.failing_since is None)
 
-    def _expire(self) -> None:
+    def _expire(self, known: Mapping[str, Outline]) -> None:
         """End what fires by our clock where Azure never ends it and a rule wants it closed."""
         now = self._now()
-        expired = list(islice(self._store.expired(before=now), RESYNC_LIMIT))
-        each_alone(expired, lambda row: self._waking.postpone(expire(row, now), LEAST_DELAY))
 
-    def _end_trials(self) -> None:
+        def is_meant(outline: Outline) -> bool:
+            return outline.has_expired(now)
+
+        expired = list(filter(is_meant, known.values()))[:RESYNC_LIMIT]
+        each_as_outlined(
+            self._store, expired, is_meant, lambda row: self._waking.postpone(expire(row, now), LEAST_DELAY)
+        )
+
+    def _end_trials(self, known: Mapping[str, Outline]) -> None:
         """Bring in what fires on trial by a rule that is gone, or that says something else by now."""
-        if self._trials is None:
-            return
-        found = self._store.on_trial()
-        first = next(found, None)
-        if first is None:
+        on_trial = [outline for outline in known.values() if outline.is_on_trial]
+        if self._trials is None or not on_trial:
             return
         # What storage cannot tell ends no trial: this raises then.
         trials, now = self._trials(), self._now()
-        ended = (row for row in chain((first,), found) if row.desired.shadowed_by not in trials)
-        rows = list(islice(ended, RESYNC_LIMIT))
-        each_alone(rows, lambda row: self._waking.postpone(bring_in(row, now), LEAST_DELAY))
-        if rows:
-            log.warning("resync: the trial of %d alerts is over, and they become incidents", len(rows))
 
-    def _purge_settled(self) -> None:
-        """Delete the rows of alerts that have long been over."""
-        settled = self._store.idle_since(changed_before=self._now() - self._retention)
-        each_alone(islice(settled, PURGE_LIMIT), self._store.delete)
+        def is_over(outline: Outline) -> bool:
+            return outline.is_on_trial and outline.shadowed_by not in trials
 
-    def _purge_groups(self) -> None:
-        """Delete what leads to groups that are gone."""
-        self._store.purge_groups(changed_before=self._now() - self._retention, limit=PURGE_LIMIT)
-
-    def _purge_never_ending(self) -> None:
-        """Look at the incidents of alerts that have long fired and said nothing."""
-        now = self._now()
-        found = self._store.idle_firing(changed_before=now - self._retention, looked_before=now - LOOK_AGAIN)
-        found = (row for row in found if not row.desired.is_shadowed)
-        each_alone(list(islice(found, LOOKS_LIMIT)), self._purge_if_closed)
-
-    def _purge_if_closed(self, row: Record) -> None:
-        """Delete the row of an alert that Azure never ends once people have closed or deleted its incident.
-
-        Raises:
-            Unavailable: storage or the target did not answer.
-        """
-        with self._circuit.slot(wait=SLOT_PATIENCE) as has_slot:
-            if not has_slot or self._circuit.paused_for():
-                return
-            try:
-                is_over = self._worker.is_over(row, deadline=Deadline.after(LOOK_BUDGET, clock=self._clock))
-            except Rejected as error:
-                # The row stays, and the target is asked about it again next week.
-                log.warning("%s is kept: %s", row.key, error)
-                is_over = False
-        with suppress(Conflict):
-            if is_over:
-                self._store.delete(row)
-            else:
-                self._store.replace(row.with_work(replace(row.work, looked_at=self._now())))
+        over = list(filter(is_over, on_trial))[:RESYNC_LIMIT]
+        ended = each_as_outlined(
+            self._store, over, is_over, lambda row: self._waking.postpone(bring_in(row, now), LEAST_DELAY)
+        )
+        if ended:
+            log.warning("resync: the trial of %d alerts is over, and they become incidents", ended)
 
 
-def each_alone(rows: Iterable[Record], change: Callable[[Record], None]) -> None:
-    """Change each row, even if another cannot be changed; give up if storage fails for several in a row.
+def _waits(*, due_before: datetime) -> Callable[[Outline], bool]:
+    return lambda outline: outline.waits_until_before(due_before)
 
-    Raises:
-        Unavailable: storage did not answer.
-    """
-    failures = 0
-    for row in rows:
-        try:
-            change(row)
-        except TemporaryError as error:
-            log.warning("resync: %s stays as it is: %s", row.key, error)
-            failures += 1
-            if failures >= _FAILURES_IN_A_ROW:
-                raise Unavailable("resync: storage does not answer") from error
-        else:
-            failures = 0
+
+def _place(outline: Outline) -> tuple[bool, datetime]:
+    # Those that were never attempted come first, the oldest first, then those that were attempted longest ago: a row
+    # that fails again and again may have a trouble of its own, and must not be the one that is tried for all.
+    return outline.place
 
 
 def _woken(row: Record, now: datetime) -> Record:

@@ -7,6 +7,7 @@ The app settings give a connection string, or an identity as the Functions host 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Any, TypeVar
 
 from azure.core.exceptions import (
@@ -97,8 +98,9 @@ def created_if_absent(call: Callable[[], _T], *, create: Callable[[], object], a
     """Return the answer of `call`; if its table or queue turns out to be absent, create it and call again."""
     try:
         return call()
-    except ResourceNotFoundError as error:
-        if _code_of(error) != absent:
+    except HttpResponseError as error:
+        # The error of a transaction is of no kind of its own.
+        if code_of(error) != absent:
             raise
     with suppress(ResourceExistsError):
         create()
@@ -123,23 +125,24 @@ _NOT_SIGNED_IN = "nobody is signed in who may ask: `az login` signs a person in,
 def _is_of_the_person(error: AzureError) -> bool:
     if isinstance(error, ClientAuthenticationError) and error.response is None:
         return True
-    return isinstance(error, HttpResponseError) and _code_of(error) == "AuthorizationPermissionMismatch"
+    return isinstance(error, HttpResponseError) and code_of(error) == "AuthorizationPermissionMismatch"
 
 
 def _told(what: str, error: AzureError) -> str:
     """Say why storage did not do what was asked. The library's own message may hold addresses and signatures."""
     if isinstance(error, ClientAuthenticationError) and error.response is None:
         return f"{what} was not asked: {_NOT_SIGNED_IN}"
-    code = _code_of(error) if isinstance(error, HttpResponseError) else ""
+    code = code_of(error) if isinstance(error, HttpResponseError) else ""
     if code in _REFUSALS:
         return f"{what} refused: {_REFUSALS[code]} ({code})"
     return f"{what} did not answer: {code or type(error).__name__}"
 
 
-def _code_of(error: HttpResponseError) -> str:
-    """Return the error code of storage; not every operation of the libraries reads it."""
+def code_of(error: HttpResponseError) -> str:
+    """Return the error code of storage; the libraries read it from the body, and not at every operation."""
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    return headers.get("x-ms-error-code", "")
+    code = getattr(error, "error_code", None) or headers.get("x-ms-error-code", "")
+    return str(code.value if isinstance(code, Enum) else code)
 
 
 def _credential(settings: StorageSettings) -> Any:  # noqa: ANN401 - azure-identity is imported only when it is used

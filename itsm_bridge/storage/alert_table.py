@@ -5,37 +5,46 @@ The reconciler calls `AlertTable` as its `Store`. How a record is laid out in a 
 There is one row per correlation key. Every write is conditional: an insert fails if the row exists, a replacement fails
 if the row changed since it was read. Without the match condition the library would overwrite silently
 (https://learn.microsoft.com/python/api/overview/azure/data-tables-readme#optimistic-concurrency).
+
+What the index says of a row is written in the same transaction as the row: one request, and both or neither. Where a
+write changes nothing of that, it is a single operation.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
-from heapq import nsmallest
-from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 
-from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion
-from itsm_bridge.reconcile.record import Record, place_in_line
-from itsm_bridge.storage.account import answering
-from itsm_bridge.storage.group_rows import LEADS_TO, GroupRows
-from itsm_bridge.storage.row_format import ASIDE, aside, from_entity, partition_of, to_entity
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion, Unavailable
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.storage.account import answering, code_of, created_if_absent
+from itsm_bridge.storage.index_rows import entry_key, entry_of, mark_of
+from itsm_bridge.storage.index_table import IndexTable
+from itsm_bridge.storage.row_format import ASIDE, LEADS_TO, aside, from_entity, partition_of, to_entity
 
 log = logging.getLogger(__name__)
 
-#: The statuses of a transaction that is refused because another process wrote first.
-_CHANGED_MEANWHILE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
+#: What a transaction is refused with because another process wrote first, and because something in it is gone.
+#: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
+_CHANGED: Final = frozenset({"EntityAlreadyExists", "UpdateConditionNotSatisfied", "ConditionNotMet"})
+_GONE: Final = frozenset({"ResourceNotFound", "EntityNotFound"})
 
-#: Seconds for a page of a scan; storage itself ends it after 5.
-_SCAN_PATIENCE = 10
+#: The errors with which the library meets an answer to a transaction that it cannot take apart.
+_NOT_UNDERSTOOD: Final = (LookupError, AttributeError, TypeError, ValueError)
+
+_Operations = Sequence[Any]
 
 
-class AlertTable(GroupRows):
+class _Gone(Exception):
+    """A transaction was refused, all of it, because a row in it is not there."""
+
+
+class AlertTable(IndexTable):
     """The table, created when it is absent."""
 
     def insert(self, record: Record) -> Record:
@@ -45,12 +54,17 @@ class AlertTable(GroupRows):
             Conflict: the row exists.
             Unavailable: the table did not answer; the row may or may not have been written.
         """
-        entity = to_entity(record)
+        entry = entry_of(record)
+        row = replace(record, indexed_as=mark_of(entry))
+        if entry is not None:
+            # An entry may be left of an earlier row: it is overwritten.
+            answers = self._transacted([("create", to_entity(row)), _overwriting(entry)], what=record.key)
+            return replace(row, etag=_new_etag(answers[0]))
         try:
-            answer = self._asked(lambda: self._table.create_entity(entity))
+            answer = self._asked(lambda: self._table.create_entity(to_entity(row)))
         except ResourceExistsError as error:
             raise Conflict(f"the row {record.key} exists") from error
-        return replace(record, etag=str(answer["etag"]))
+        return replace(row, etag=_new_etag(answer))
 
     def read(self, key: str) -> Record | None:
         """Return the record of `key`, or that of the group where its row leads to, or None if there is no such row.
@@ -85,17 +99,12 @@ class AlertTable(GroupRows):
         with suppress(Damaged):
             from_entity(entity, etag="")
             raise Conflict(f"the row {record.key} can be read")
-        etag = _etag_of(entity)
-        condition = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-        operations: Sequence[Any] = (("create", aside(entity, etag=etag)), ("update", to_entity(record), condition))
-        with answering("the table"):
-            try:
-                answers = self._table.submit_transaction(operations)
-            except TableTransactionError as error:
-                if error.status_code in _CHANGED_MEANWHILE:
-                    raise Conflict(f"the row {record.key} changed since it was read") from error
-                raise
-        return replace(record, etag=str(answers[-1]["etag"]))
+        etag, entry = _etag_of(entity), entry_of(record)
+        # What the index says of the damaged row is not known. Without an entry of its own the row says so.
+        row = replace(record, indexed_as=mark_of(entry) or None)
+        operations = [_updating(row, etag=etag), ("create", aside(entity, etag=etag))]
+        answers = self._transacted([*operations, _overwriting(entry)] if entry else operations, what=record.key)
+        return replace(row, etag=_new_etag(answers[0]))
 
     def replace(self, record: Record) -> Record:
         """Write `record` unless its row changed since it was read; return it with its new ETag.
@@ -106,18 +115,32 @@ class AlertTable(GroupRows):
         """
         if not record.etag:
             raise ValueError("only a record that was read can be replaced")
+        entry = entry_of(record)
+        row = replace(record, indexed_as=mark_of(entry))
+        if row.indexed_as == record.indexed_as:
+            return self._updated(row)
+        index = ("delete", _entry_of_key(record.key)) if entry is None else _overwriting(entry)
+        try:
+            answers = self._transacted([_updating(row, etag=row.etag), index], what=record.key)
+        except _Gone:
+            # The row is gone, or there never was an entry, because an older version of the program wrote the row.
+            return self._updated(row)
+        return replace(row, etag=_new_etag(answers[0]))
+
+    def _updated(self, row: Record) -> Record:
+        """Write the row alone; raises as `replace`."""
         try:
             answer = self._asked(
                 lambda: self._table.update_entity(
-                    to_entity(record),
+                    to_entity(row),
                     mode=UpdateMode.REPLACE,
-                    etag=record.etag,
+                    etag=row.etag,
                     match_condition=MatchConditions.IfNotModified,
                 )
             )
         except (ResourceModifiedError, ResourceNotFoundError) as error:
-            raise Conflict(f"the row {record.key} changed since it was read") from error
-        return replace(record, etag=str(answer["etag"]))
+            raise Conflict(f"the row {row.key} changed since it was read") from error
+        return replace(row, etag=_new_etag(answer))
 
     def delete(self, record: Record) -> None:
         """Delete the row unless it changed since it was read; an absent row is deleted already.
@@ -126,15 +149,15 @@ class AlertTable(GroupRows):
             Conflict: another process wrote first.
             Unavailable: the table did not answer.
         """
+        condition: dict[str, Any] = {"etag": record.etag, "match_condition": MatchConditions.IfNotModified}
+        if record.indexed_as != "":
+            with suppress(_Gone):
+                row = {"PartitionKey": partition_of(record.key), "RowKey": record.key}
+                operations = [("delete", row, condition), ("delete", _entry_of_key(record.key))]
+                self._transacted(operations, what=record.key)
+                return
         try:
-            self._asked(
-                lambda: self._table.delete_entity(
-                    partition_of(record.key),
-                    record.key,
-                    etag=record.etag,
-                    match_condition=MatchConditions.IfNotModified,
-                )
-            )
+            self._asked(lambda: self._table.delete_entity(partition_of(record.key), record.key, **condition))
         except ResourceModifiedError as error:
             raise Conflict(f"the row {record.key} changed since it was read") from error
 
@@ -150,70 +173,47 @@ class AlertTable(GroupRows):
             self._asked(lambda: self._table.delete_entity(partition, row_key))
         except ResourceNotFoundError:
             return False
+        if not row_key.startswith(ASIDE):
+            self.heal(row_key)
         return True
 
-    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
-        """Yield the records that await work and whose wake-up was due before `due_before`.
-
-        The table filters; only what matches crosses the wire.
+    def heal(self, key: str) -> bool:
+        """Let the index say of `key` what its row says; return whether it said something else.
 
         Raises:
+            Conflict: the row changed meanwhile, and who changed it wrote the index.
             Unavailable: the table did not answer.
         """
-        return self._query("awaits_work eq true and wake_up_at lt @due_before", due_before=due_before)
+        # In this order: an entry of a row that comes after it was looked for is another version than this one.
+        entry = self._entity(partition_of(key), entry_key(key))
+        row = self._entity(partition_of(key), key)
+        if row is None or LEADS_TO in row:
+            return self._forgotten(entry)
+        try:
+            record = from_entity(row, etag=_etag_of(row))
+        except (Damaged, NewerVersion):
+            return False
+        if _agree(record, entry) or _agree(record, self._entity(partition_of(key), entry_key(key))):
+            return False
+        self.replace(replace(record, indexed_as=None))
+        return True
 
-    def waiting(self, *, due_before: datetime, limit: int) -> Sequence[Record]:
-        """Return the records that wait without a wake-up until before `due_before`, at most `limit`.
-
-        Those that were never attempted come first, the oldest first, then those that were attempted longest ago,
-        because a row that fails again and again may have a trouble of its own, and must not be the one that is tried
-        for all.
+    def _forgotten(self, entry: TableEntity | None) -> bool:
+        """Delete the entry of a row that is gone; return whether there is one.
 
         Raises:
+            Conflict: the row is there again.
             Unavailable: the table did not answer.
         """
-        found = self._query("awaits_work eq true and is_waiting eq true")
-        return nsmallest(limit, (row for row in found if row.work.wake_up_at < due_before), key=place_in_line)
-
-    def expired(self, *, before: datetime) -> Iterator[Record]:
-        """Yield the settled records whose alert fires and that our clock ends before `before`.
-
-        Raises:
-            Unavailable: the table did not answer.
-        """
-        return self._query("awaits_work eq false and is_parked eq false and expires_at lt @before", before=before)
-
-    def on_trial(self) -> Iterator[Record]:
-        """Yield the settled records whose alert fires and that a rule keeps from the target for a trial.
-
-        Raises:
-            Unavailable: the table did not answer.
-        """
-        return self._query("awaits_work eq false and is_firing eq true and is_shadowed eq true")
-
-    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
-        """Yield the settled records whose alert is not firing and that last changed before `changed_before`.
-
-        Raises:
-            Unavailable: the table did not answer.
-        """
-        return self._query(
-            "awaits_work eq false and is_parked eq false and is_firing eq false and changed_at lt @changed_before",
-            changed_before=changed_before,
-        )
-
-    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
-        """Yield the settled records whose alert fires, that last changed and were last looked at before these times.
-
-        Raises:
-            Unavailable: the table did not answer.
-        """
-        return self._query(
-            "awaits_work eq false and is_parked eq false and is_firing eq true "
-            "and changed_at lt @changed_before and looked_at lt @looked_before",
-            changed_before=changed_before,
-            looked_before=looked_before,
-        )
+        if entry is None:
+            return False
+        condition: dict[str, Any] = {"etag": _etag_of(entry), "match_condition": MatchConditions.IfNotModified}
+        with suppress(ResourceNotFoundError):
+            try:
+                self._asked(lambda: self._table.delete_entity(entry, **condition))
+            except ResourceModifiedError as error:
+                raise Conflict(f"the entry {entry['RowKey']} changed since it was read") from error
+        return True
 
     def check(self) -> None:
         """Prove that the table answers.
@@ -223,19 +223,63 @@ class AlertTable(GroupRows):
         """
         self.read("0" * 64)
 
-    def _query(self, condition: str, **parameters: datetime) -> Iterator[Record]:
+    def _transacted(self, operations: _Operations, *, what: str) -> Sequence[Mapping[str, Any]]:
+        """Do all of `operations`, which lie in one partition, or none; return what the table says of each.
+
+        Raises:
+            Conflict: another process wrote first.
+            _Gone: something that should be there is not.
+            Unavailable: the table did not answer; all happened or nothing.
+        """
         with answering("the table"):
             try:
-                for entity in self._table.query_entities(condition, parameters=parameters, read_timeout=_SCAN_PATIENCE):
-                    try:
-                        record = from_entity(entity, etag=_etag_of(entity))
-                    except (Damaged, NewerVersion) as error:
-                        # One such row must not hide all other rows.
-                        log.error("%s", error)
-                        continue
-                    yield record
-            except ResourceNotFoundError:
-                return
+                answers = created_if_absent(
+                    lambda: self._table.submit_transaction(operations),
+                    create=self._table.create_table,
+                    absent="TableNotFound",
+                )
+            except _NOT_UNDERSTOOD as error:
+                # Something on the way cut the answer or gave one of its own.
+                raise Unavailable("the table answered a transaction with what is no answer") from error
+            except TableTransactionError as error:
+                code = code_of(error)
+                if code in _CHANGED:
+                    raise Conflict(f"the row {what} changed since it was read, or exists") from error
+                if code in _GONE:
+                    raise _Gone from error
+                raise
+        if len(answers) != len(operations):
+            raise Unavailable("the table answered a part of a transaction")
+        return answers
+
+
+def _agree(record: Record, entry: TableEntity | None) -> bool:
+    """Whether the index says of a row what the row says."""
+    wanted = mark_of(entry_of(record))
+    if not wanted:
+        # A row of an older version, which is not in the index, may stay as it is.
+        return entry is None
+    return mark_of(entry) == wanted == record.indexed_as
+
+
+def _updating(row: Record, *, etag: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    condition = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+    return "update", to_entity(row), condition
+
+
+def _overwriting(entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    return "upsert", entry, {"mode": UpdateMode.REPLACE}
+
+
+def _entry_of_key(key: str) -> Mapping[str, Any]:
+    return {"PartitionKey": partition_of(key), "RowKey": entry_key(key)}
+
+
+def _new_etag(answer: Mapping[str, Any]) -> str:
+    """Return the ETag of a row that was written; raises Unavailable if the answer does not tell it."""
+    if not answer.get("etag"):
+        raise Unavailable("the table answered a write without a version")
+    return str(answer["etag"])
 
 
 def _etag_of(entity: TableEntity) -> str:

@@ -13,6 +13,7 @@ older one leaves the alert alone.
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -22,23 +23,18 @@ from azure.data.tables import TableClient, TableEntity, UpdateMode
 
 from itsm_bridge.errors import Conflict, Damaged, Unavailable
 from itsm_bridge.reconcile.gathering import Gathering
+from itsm_bridge.reconcile.pages import GroupRow
 from itsm_bridge.storage.account import answering, created_if_absent
-from itsm_bridge.storage.row_format import NEEDS_VERSION_WITH_RULES, partition_of
+from itsm_bridge.storage.row_format import GATHERING, LEADS_TO, NEEDS_VERSION_WITH_RULES, partition_of
 
 _T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
-#: The column of a row that leads to a group.
-LEADS_TO = "leads_to"
-_GATHERING = "group-"
-
 #: How often a row may come and go before it is given up.
 _ATTEMPTS = 3
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-
-#: Seconds for a page of a scan; storage itself ends it after 5.
-_SCAN_PATIENCE = 10
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def leading_row(key: str, *, to: str, now: datetime) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def gathering_row(gathering: Gathering) -> dict[str, Any]:
     """Return the row of a gathering."""
     return {
         "PartitionKey": partition_of(gathering.group),
-        "RowKey": f"{_GATHERING}{gathering.group}",
+        "RowKey": f"{GATHERING}{gathering.group}",
         "number": gathering.number,
         "is_storm": gathering.is_storm,
         "last_at": gathering.last_at,
@@ -72,7 +68,7 @@ def gathering_from(entity: Mapping[str, Any], *, etag: str) -> Gathering:
     """
     try:
         return Gathering(
-            group=str(entity["RowKey"]).removeprefix(_GATHERING),
+            group=str(entity["RowKey"]).removeprefix(GATHERING),
             number=int(entity["number"]),
             is_storm=bool(entity["is_storm"]),
             last_at=entity["last_at"],
@@ -115,7 +111,7 @@ class GroupRows:
         Raises:
             Unavailable: the table did not answer.
         """
-        entity = self._entity(partition_of(group), f"{_GATHERING}{group}")
+        entity = self._entity(partition_of(group), f"{GATHERING}{group}")
         if entity is None:
             return None
         try:
@@ -149,35 +145,27 @@ class GroupRows:
         except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
             raise Conflict(f"the gathering {gathering.group} changed since it was read") from error
 
-    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:
-        """Delete at most `limit` of the rows that lead to a group without a row, and of the old gatherings.
+    def purge_group(self, row: GroupRow, *, changed_before: datetime) -> bool:
+        """Delete a row that leads to a group without a row, or an old gathering; return whether it was deleted.
 
         Raises:
+            Conflict: an alert joined the group meanwhile.
             Unavailable: the table did not answer.
         """
-        deleted = 0
-        groups: dict[str, bool] = {}
-        condition = "led_at lt @before or (last_at lt @before and RowKey ge 'group-' and RowKey lt 'group.')"
-        with answering("the table"):
+        own_key = row.key if row.leads_to else f"{GATHERING}{row.key}"
+        entity = self._entity(partition_of(row.key), own_key)
+        if entity is None or _changed_at(entity) >= changed_before:
+            return False
+        group = str(entity.get(LEADS_TO, ""))
+        if group and self._entity(partition_of(group), group) is not None:
+            return False
+        condition: dict[str, Any] = {"etag": _etag_of(entity), "match_condition": MatchConditions.IfNotModified}
+        with suppress(ResourceNotFoundError):
             try:
-                found = self._table.query_entities(
-                    condition, parameters={"before": changed_before}, read_timeout=_SCAN_PATIENCE
-                )
-                for entity in found:
-                    if deleted == limit:
-                        break
-                    group = str(entity.get(LEADS_TO, ""))
-                    if group and group not in groups:
-                        groups[group] = self._entity(partition_of(group), group) is not None
-                    if not groups.get(group):
-                        self._table.delete_entity(
-                            entity, etag=_etag_of(entity), match_condition=MatchConditions.IfNotModified
-                        )
-                        deleted += 1
-            except (ResourceModifiedError, ResourceNotFoundError):
-                # Another process was faster, or an alert joined right now; the rest has time until the next hour.
-                return deleted
-        return deleted
+                self._asked(lambda: self._table.delete_entity(entity, **condition))
+            except ResourceModifiedError as error:
+                raise Conflict(f"the row {row.key} changed since it was read") from error
+        return True
 
     def _entity(self, partition: str, row: str) -> TableEntity | None:
         try:
@@ -188,6 +176,12 @@ class GroupRows:
     def _asked(self, call: Callable[[], _T]) -> _T:
         with answering("the table"):
             return created_if_absent(call, create=self._table.create_table, absent="TableNotFound")
+
+
+def _changed_at(entity: TableEntity) -> datetime:
+    # A row of an alert has no such column: it is never old enough.
+    changed_at = entity.get("led_at") or entity.get("last_at")
+    return changed_at if isinstance(changed_at, datetime) else _NEVER
 
 
 def _etag_of(entity: TableEntity) -> str:

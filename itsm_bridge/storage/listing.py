@@ -15,8 +15,7 @@ from azure.data.tables import TableClient
 from itsm_bridge.errors import Damaged, NewerVersion
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.storage.account import answering
-from itsm_bridge.storage.group_rows import LEADS_TO
-from itsm_bridge.storage.row_format import ASIDE, from_entity, is_key, partition_of
+from itsm_bridge.storage.row_format import ASIDE, LEADS_TO, from_entity, is_key, partition_of
 
 
 class RowState(StrEnum):

@@ -41,13 +41,18 @@ NEEDS_VERSION_ON_TRIAL = 4
 #: How the RowKey of a row begins that was set aside; RowKeys of alerts are 64 hexadecimal digits and nothing else.
 ASIDE = "damaged-"
 
+#: The column of a row that leads to a group, and how the RowKey of a gathering begins.
+LEADS_TO = "leads_to"
+GATHERING = "group-"
+
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 #: Characters in a piece: at most 30,000 units, because `json.dumps` leaves nothing outside ASCII.
 _PIECE = 30_000
 
-#: In the column of a row that counts on no wake-up: a query for overdue wake-ups does not find it.
-_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+#: In the columns of a row that counts on no wake-up, or that our clock never ends: older versions of the program query
+#: for what is due.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _SILENT = Signal(is_firing=False, at=None, digest="")
 
@@ -99,13 +104,14 @@ def to_entity(record: Record) -> dict[str, Any]:
         "is_firing": record.desired.is_firing,
         "is_ignored": record.desired.is_ignored,
         "is_shadowed": record.desired.is_shadowed,
-        "expires_at": record.desired.expires_at or _NEVER,
+        "expires_at": record.desired.expires_at or NEVER,
         "changed_at": record.desired.changed_at,
-        "wake_up_at": _NEVER if work.is_waiting else work.wake_up_at,
+        "wake_up_at": NEVER if work.is_waiting else work.wake_up_at,
         "is_waiting": work.is_waiting,
         "looked_at": work.looked_at or record.desired.changed_at,
         "number": record.observed.number,
         "needs_version": _needed_version(record),
+        **({} if record.indexed_as is None else {"indexed_as": record.indexed_as}),
         **pieces,
     }
 
@@ -125,12 +131,18 @@ def from_entity(entity: Mapping[str, Any], *, etag: str) -> Record:
     while (piece := entity.get(f"document_{len(pieces)}")) is not None:
         pieces.append(piece)
     try:
-        record = _from_document(json.loads("".join(pieces)), etag=etag)
+        record = _from_document(json.loads("".join(pieces)), etag=etag, indexed_as=indexed_as(entity))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"the row {key} cannot be read: {type(error).__name__}") from error
     if record.key != key:
         raise Damaged(f"the row {key} cannot be read: key")
     return record
+
+
+def indexed_as(entity: Mapping[str, Any]) -> str | None:
+    """Return the mark of what the index says of a row; "" if nothing, None if an older version wrote the row."""
+    mark = entity.get("indexed_as")
+    return mark if isinstance(mark, str) else None
 
 
 def _needed_version(record: Record) -> int:
@@ -166,7 +178,7 @@ def _to_document(record: Record) -> dict[str, Any]:
     }
 
 
-def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
+def _from_document(document: Mapping[str, Any], *, etag: str, indexed_as: str | None) -> Record:
     if "version" not in document:
         from itsm_bridge.storage import row_version_1  # noqa: PLC0415 - few rows are left of it, and imports are timed
 
@@ -179,6 +191,7 @@ def _from_document(document: Mapping[str, Any], *, etag: str) -> Record:
         observed=_from_json(Observed, document["observed"]),
         work=_from_json(Work, document["work"]),
         etag=etag,
+        indexed_as=indexed_as,
         unknown={name: value for name, value in document.items() if name not in known},
     )
 

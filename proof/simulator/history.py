@@ -65,8 +65,8 @@ _RULES = (
     *("hidden rows", "close codes of its own", "writes fail", "choices fail"),
 )
 #: Accidents of rows and their wake-ups, mostly none. A newer version of the program has the row for a while; all
-#: wake-ups are lost, and one row cannot be written for as long.
-_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost")
+#: wake-ups are lost, and one row cannot be written for as long; or the index forgets all rows besides.
+_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost", "index lost")
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
     (ALL_WORK,),
     (ALL_WORK, ALL_WORK),
@@ -244,9 +244,9 @@ class History:
         return SysIds.HONOURED if must_honour else drawn
 
     def _change_row(self, key: str) -> None:
-        """Let a row be damaged, be as another version of the program would have left it, or lose its wake-ups."""
-        if self._rows == "wake-ups lost":
-            self._lose_wake_ups(key)
+        """Let a row be damaged, be as another version of the program would have left it, or lose what tells of it."""
+        if self._rows in ("wake-ups lost", "index lost"):
+            self._lose(self._rows, key)
             return
         row = self._readable(key)
         if row is None or (self._rows == "older version" and (row.work.lease_holder or row.work.is_waiting)):
@@ -265,17 +265,26 @@ class History:
         if self._rows == "damage":
             self.store.change_document(key, lambda text: text[:-9])
         else:
-            self.store.change_document(key, partial(as_version_1, is_first=True), needs_version=1)
+            self.store.change_as_older(key, partial(as_version_1, is_first=True))
+            if key[0] in "02468ace":
+                # It made the row: nothing of it was ever in the index.
+                self.store.lose_entry(key)
 
     def _give_back(self, key: str) -> None:
         self._of_others.discard(key)
         self.store.change_row(key, needs_version=VERSION)
 
-    def _lose_wake_ups(self, key: str) -> None:
-        """Let the queue be emptied, as by its owner or a failover, and one row refuse writes for a while."""
-        self.tell(f"all wake-ups are lost, and {key[:4]} may not be written")
+    def _lose(self, what: str, key: str) -> None:
+        """Let the queue be emptied, as by its owner or a failover, and more: nothing but the rows tells of them then.
+
+        The index forgets all rows, or one row refuses writes for a while.
+        """
+        self.tell(f"{what}, all of them, because of {key[:4]}")
         self.wakeups.messages.clear()
-        if key == min(self.oracle.stories):
+        if what == "index lost":
+            for row in self.store.records:
+                self.store.lose_entry(row.key)
+        elif key == min(self.oracle.stories):
             self.store.unwritable.add(key)
             self._at(self.rng.choice([60, 9 * 3600]), partial(self._mend, key))
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import count
 from typing import Any
@@ -16,10 +16,13 @@ from typing import Any
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.gathering import Gathering
+from itsm_bridge.reconcile.pages import GroupRow, Index, Page, Place, Progress
 from itsm_bridge.reconcile.ports import Incident, WakeUp
-from itsm_bridge.reconcile.record import Record, place_in_line
+from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
 from itsm_bridge.servicenow.table_api import NotAllowed
+from itsm_bridge.storage.group_rows import leading_row
+from itsm_bridge.storage.index_rows import OPEN, entry_of, mark_of, outline_from, page_of
 from itsm_bridge.storage.row_format import aside, from_entity, to_entity
 
 Clock = Callable[[], datetime]
@@ -28,6 +31,12 @@ _READ = (*OWNED_FIELDS, "close_code", "close_notes", "cmdb_ci")
 
 #: The fields that tell people of alerts, ServiceNow's and the ledger's.
 _TOLD = ("short_description", "description", "title", "work_notes")
+
+#: Rows of a page: few, so that a sweep goes on from run to run.
+_PAGE = 2
+
+#: When rows that lead to groups were written; no history purges them.
+_NOW_AND_THEN = datetime(9999, 1, 1, tzinfo=UTC)
 
 #: How many incidents a search shows, as the real adapter asks.
 _SEARCH_LIMIT = 20
@@ -43,13 +52,18 @@ class MemoryStore:
         #: By the own key of an alert, the group that its row leads to.
         self.leads: dict[str, str] = {}
         self.aside: list[dict[str, Any]] = []
+        #: By key, the entries of the index.
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._progress = Progress()
+        self._looked_at: datetime | None = None
         #: The keys whose rows cannot be written, because their part of the table is in trouble.
         self.unwritable: set[str] = set()
 
     def insert(self, record: Record) -> Record:
         if record.key in self._rows or record.key in self.leads:
             raise Conflict(f"the row {record.key} exists")
-        return self._commit(record)
+        # Where no entry is written, one of an earlier row stays.
+        return self._commit(record if entry_of(record) else replace(record, indexed_as=""))
 
     def read(self, key: str) -> Record | None:
         if group := self.leads.get(key):
@@ -73,9 +87,6 @@ class MemoryStore:
             raise Conflict(f"the gathering {gathering.group} changed since it was read")
         self._gatherings[gathering.group] = replace(gathering, etag=f'W/"{next(self._etags)}"')
 
-    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:  # noqa: ARG002 - no history is so long
-        return 0
-
     def replace(self, record: Record) -> Record:
         if not record.etag:
             raise ValueError("only a record that was read can be replaced")
@@ -91,29 +102,54 @@ class MemoryStore:
         if known.etag != record.etag:
             raise Conflict(f"the row {record.key} changed since it was read")
         del self._rows[record.key]
+        if record.indexed_as != "":
+            self._entries.pop(record.key, None)
 
-    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
-        return self._query(lambda row: row["awaits_work"] and row["wake_up_at"] < due_before)
+    def index(self) -> Index:
+        return Index([outline_from(entry) for _, entry in sorted(self._entries.items())])
 
-    def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
-        rows = self._query(lambda row: row["awaits_work"] and row["is_waiting"])
-        return sorted((row for row in rows if row.work.wake_up_at < due_before), key=place_in_line)[:limit]
+    def heal(self, key: str) -> bool:
+        if key not in self._rows:
+            return self._entries.pop(key, None) is not None
+        entity, etag = self._rows[key]
+        record = _readable(entity, etag)
+        if record is None:
+            return False
+        wanted, there = mark_of(entry_of(record)), mark_of(self._entries.get(key))
+        if there == wanted and (not wanted or record.indexed_as == wanted):
+            return False
+        self._commit(replace(record, indexed_as=None))
+        return True
 
-    def expired(self, *, before: datetime) -> Iterator[Record]:
-        return self._query(lambda row: not (row["awaits_work"] or row["is_parked"]) and row["expires_at"] < before)
-
-    def on_trial(self) -> Iterator[Record]:
-        return self._query(lambda row: row["is_firing"] and row.get("is_shadowed", False) and not row["awaits_work"])
-
-    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
-        return self._query(
-            lambda row: (
-                row["is_firing"]
-                and not (row["awaits_work"] or row["is_parked"])
-                and row["changed_at"] < changed_before
-                and row["looked_at"] < looked_before
-            )
+    def pages(self, place: Place) -> Iterator[Page]:
+        rows = [entity for entity, _ in self._rows.values()]
+        leads = [leading_row(key, to=group, now=_NOW_AND_THEN) for key, group in self.leads.items()]
+        left = sorted(
+            (each for each in (*rows, *leads, *self._entries.values()) if _place_of(each) > place), key=_place_of
         )
+        while True:
+            page, left = left[:_PAGE], left[_PAGE:]
+            yield page_of(page, is_last=not left)
+            if not left:
+                return
+
+    def purge_group(self, row: GroupRow, *, changed_before: datetime) -> bool:  # noqa: ARG002 - no history is so long
+        return False
+
+    def progress(self) -> Progress:
+        return self._progress
+
+    def save_progress(self, progress: Progress) -> Progress:
+        if progress.etag != self._progress.etag:
+            raise Conflict("another process sweeps too")
+        self._progress = replace(progress, etag=f'W/"{next(self._etags)}"')
+        return self._progress
+
+    def begin_look(self, now: datetime, *, unless_since: datetime) -> bool:
+        if self._looked_at is not None and self._looked_at > unless_since:
+            return False
+        self._looked_at = now
+        return True
 
     def restore(self, record: Record) -> Record:
         found = self._rows.get(record.key)
@@ -137,28 +173,51 @@ class MemoryStore:
         entity, _ = self._rows[key]
         self._rows[key] = ({**entity, **columns}, f'W/"{next(self._etags)}"')
 
-    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
-        return self._query(
-            lambda row: (
-                not (row["awaits_work"] or row["is_parked"] or row["is_firing"]) and row["changed_at"] < changed_before
-            )
-        )
+    def change_as_older(self, key: str, change: Callable[[str], str]) -> None:
+        """Write a row as a version of the program does that knows no index."""
+        entity, _ = self._rows[key]
+        known = {name: value for name, value in entity.items() if name != "indexed_as"}
+        self.put({**known, "document_0": change(entity["document_0"]), "needs_version": 1})
+
+    def put(self, entity: Mapping[str, Any]) -> None:
+        """Write a row, or an entry of the index, as it is."""
+        row_key = str(entity["RowKey"])
+        if row_key.startswith(OPEN):
+            self._entries[row_key.removeprefix(OPEN)] = dict(entity)
+        else:
+            self._rows[row_key] = (dict(entity), f'W/"{next(self._etags)}"')
+
+    def lose_row(self, key: str) -> None:
+        """Let a row be gone, and the index not know it."""
+        del self._rows[key]
+
+    def lose_entry(self, key: str) -> None:
+        """Let the index forget a row."""
+        self._entries.pop(key, None)
 
     @property
     def records(self) -> list[Record]:
         """All rows, by key."""
-        return list(self._query(lambda _: True))
+        pairs = [pair for _, pair in sorted(self._rows.items())]
+        return [record for entity, etag in pairs if (record := _readable(entity, etag))]
 
     def _commit(self, after: Record) -> Record:
         if after.key in self.unwritable:
             raise Unavailable("the table did not answer")
         etag = f'W/"{next(self._etags)}"'
-        self._rows[after.key] = (to_entity(after), etag)
-        return replace(after, etag=etag)
+        entry = entry_of(after)
+        row = replace(after, indexed_as=mark_of(entry))
+        # Row and entry change together, as in a transaction.
+        self._rows[row.key] = (to_entity(row), etag)
+        if entry is not None and row.indexed_as != after.indexed_as:
+            self._entries[row.key] = entry
+        elif entry is None and after.indexed_as != "":
+            self._entries.pop(row.key, None)
+        return replace(row, etag=etag)
 
-    def _query(self, is_meant: Callable[[Mapping[str, Any]], bool]) -> Iterator[Record]:
-        found = [pair for _, pair in sorted(self._rows.items()) if is_meant(pair[0])]
-        return iter([record for entity, etag in found if (record := _readable(entity, etag))])
+
+def _place_of(entity: Mapping[str, Any]) -> Place:
+    return Place(entity["PartitionKey"], entity["RowKey"])
 
 
 def _readable(entity: Mapping[str, Any], etag: str) -> Record | None:

@@ -18,6 +18,7 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Damaged, NewerVersion, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.gathering import Gathering
+from itsm_bridge.reconcile.pages import START, GroupRow, Index, Page, Place, Progress
 from itsm_bridge.reconcile.ports import Incident, Store, Target, WakeUp
 from itsm_bridge.reconcile.reconciler import Reconciler
 from itsm_bridge.reconcile.record import Record
@@ -341,17 +342,38 @@ class _RemoteStore(_RemoteStorage):
     def delete(self, record: Record) -> None:
         self._call("delete row", lambda: self._process.cloud.store.delete(record))
 
-    def awaiting_work(self, *, due_before: datetime) -> Iterator[Record]:
-        return self._call("query rows", lambda: self._process.cloud.store.awaiting_work(due_before=due_before))
+    def index(self) -> Index:
+        try:
+            return self._call("read index", self._process.cloud.store.index)
+        except Unavailable as error:
+            return Index((), failure=error)
 
-    def waiting(self, *, due_before: datetime, limit: int) -> list[Record]:
-        return self._call("query rows", lambda: self._process.cloud.store.waiting(due_before=due_before, limit=limit))
+    def heal(self, key: str) -> bool:
+        return self._call(f"heal {key[:4]}", lambda: self._process.cloud.store.heal(key))
 
-    def idle_firing(self, *, changed_before: datetime, looked_before: datetime) -> Iterator[Record]:
+    def pages(self, place: Place) -> Iterator[Page]:
+        page = self._page(place)
+        yield page
+        while page.end != START:
+            page = self._page(page.end)
+            yield page
+
+    def _page(self, place: Place) -> Page:
+        return self._call("read page", lambda: next(self._process.cloud.store.pages(place)))
+
+    def progress(self) -> Progress:
+        return self._call("read progress", self._process.cloud.store.progress)
+
+    def save_progress(self, progress: Progress) -> Progress:
+        return self._call("write progress", lambda: self._process.cloud.store.save_progress(progress))
+
+    def begin_look(self, now: datetime, *, unless_since: datetime) -> bool:
         store = self._process.cloud.store
-        return self._call(
-            "query rows", lambda: store.idle_firing(changed_before=changed_before, looked_before=looked_before)
-        )
+        return self._call("begin look", lambda: store.begin_look(now, unless_since=unless_since))
+
+    def purge_group(self, row: GroupRow, *, changed_before: datetime) -> bool:
+        store = self._process.cloud.store
+        return self._call("purge group", lambda: store.purge_group(row, changed_before=changed_before))
 
     def lead(self, key: str, *, to: str) -> str:
         return self._call("lead row", lambda: self._process.cloud.store.lead(key, to=to))
@@ -362,21 +384,8 @@ class _RemoteStore(_RemoteStorage):
     def gather(self, gathering: Gathering) -> None:
         self._call("write gathering", lambda: self._process.cloud.store.gather(gathering))
 
-    def purge_groups(self, *, changed_before: datetime, limit: int) -> int:
-        store = self._process.cloud.store
-        return self._call("purge groups", lambda: store.purge_groups(changed_before=changed_before, limit=limit))
-
-    def expired(self, *, before: datetime) -> Iterator[Record]:
-        return self._call("query rows", lambda: self._process.cloud.store.expired(before=before))
-
-    def on_trial(self) -> Iterator[Record]:
-        return self._call("query rows", self._process.cloud.store.on_trial)
-
     def restore(self, record: Record) -> Record:
         return self._call("restore row", lambda: self._process.cloud.store.restore(record))
-
-    def idle_since(self, *, changed_before: datetime) -> Iterator[Record]:
-        return self._call("query rows", lambda: self._process.cloud.store.idle_since(changed_before=changed_before))
 
 
 class _RemoteWakeUps(_RemoteStorage):

@@ -1,22 +1,27 @@
 import re
 import socket
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 from azure.data.tables import TableClient
 
 from itsm_bridge.errors import Conflict, Unavailable
+from itsm_bridge.reconcile.pages import START
 from itsm_bridge.reconcile.ports import WakeUp
-from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.settings import StorageSettings
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
-from itsm_bridge.storage.row_format import to_entity
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
-from local.azurite import Azurite
-from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, changed, known_record, record, resolved, told, worked
+from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite
+from local.http_server import Answer, HttpServer
+from proof.tap import Cut, Tap
+from tests.builders import HOUR, KEY, SECOND, changed, known_record, record, resolved, told
 
 OTHER_KEY = "a1" * 32
 
@@ -93,30 +98,6 @@ def test_a_record_that_was_never_read_cannot_replace_a_row(store: AlertTable) ->
         store.replace(record())
 
 
-def test_what_awaits_work_and_is_overdue_is_found(store: AlertTable) -> None:
-    overdue = store.insert(changed(record(), wake_up_at=NOW - HOUR))
-    store.insert(changed(record(), key=OTHER_KEY, wake_up_at=NOW + MINUTE))
-    store.insert(worked(changed(record(), key="b2" * 32, wake_up_at=NOW - HOUR), "parked", "no"))
-    store.insert(changed(known_record(), key="c3" * 32, wake_up_at=NOW - HOUR))
-
-    assert list(store.awaiting_work(due_before=NOW - WAKE_UP_GRACE)) == [overdue]
-
-
-def test_only_what_is_settled_and_over_is_old_enough_to_go(store: AlertTable) -> None:
-    over = told(known_record(), resolved())
-    gone = store.insert(changed(over.settled(over), changed_at=NOW - HOUR))
-    store.insert(changed(over.settled(over), key=OTHER_KEY, changed_at=NOW))
-    store.insert(changed(over, key="b2" * 32, changed_at=NOW - HOUR))
-    store.insert(changed(known_record(), key="c3" * 32, changed_at=NOW - HOUR))
-    store.insert(changed(over.settled(over), key="d4" * 32, changed_at=NOW - HOUR, is_parked=True))
-
-    assert list(store.idle_since(changed_before=NOW - MINUTE)) == [gone]
-
-
-def test_an_absent_table_has_no_rows(store: AlertTable) -> None:
-    assert list(store.awaiting_work(due_before=NOW)) == []
-
-
 def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
     with Azurite() as own:
         store = AlertTable(connect_table(storage(own.connection_string)))
@@ -129,7 +110,8 @@ def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
             lambda: store.read(KEY),
             lambda: store.replace(row),
             lambda: store.delete(row),
-            lambda: list(store.awaiting_work(due_before=NOW)),
+            lambda: list(store.pages(START)),
+            store.progress,
             store.check,
             lambda: wakeups.send(KEY, delay=SECOND),
             lambda: wakeups.take_back(wake_up),
@@ -156,17 +138,6 @@ def test_storage_that_is_gone_is_unavailable_at_once(azurite: Azurite) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_row_that_cannot_be_read_does_not_hide_the_others(store: AlertTable) -> None:
-    for key in ("a1" * 32, "c3" * 32):
-        store.insert(changed(record(), key=key, wake_up_at=NOW - HOUR))
-    damaged = {**to_entity(changed(record(), key="b2" * 32, wake_up_at=NOW - HOUR)), "document_0": "{broken"}
-    store._table.create_entity(damaged)
-
-    found = [row.key for row in store.awaiting_work(due_before=NOW)]
-
-    assert found == ["a1" * 32, "c3" * 32]
-
-
 def test_a_wake_up_that_is_gone_is_taken_back_without_error(azurite: Azurite) -> None:
     wakeups = WakeUpQueue(connect_queue(storage(azurite.connection_string)))
     wake_up = wakeups.send(KEY, delay=HOUR)
@@ -191,3 +162,121 @@ def test_a_wake_up_is_the_key_in_base64_and_comes_when_it_is_due(azurite: Azurit
 
 #: What the Functions host decodes; this client is left without a decoder on purpose.
 KEY_IN_BASE64 = "NWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1ZjVmNWY1Zg=="
+
+
+def test_the_index_of_a_large_table_names_the_rows_of_every_partition(store: AlertTable) -> None:
+    keys = [f"{number:02x}" * 32 for number in (0, 9, 10, 127, 160, 255)]
+    for key in keys:
+        store.insert(changed(record(), key=key))
+    store.small = 1
+
+    assert [outline.key for outline in store.index().outlines] == keys
+
+
+def test_of_a_part_of_the_table_that_is_in_trouble_the_rest_is_shown(store: AlertTable) -> None:
+    store.insert(record())
+    store.small = 1
+
+    class InTrouble(AlertTable):
+        small = 1
+
+        def _paged(self, condition: str, parameters: Any, *args: Any, **options: Any) -> Any:
+            if parameters["partition"] in ("a1", "b2"):
+                raise Unavailable("this part of the table is in trouble")
+            return super()._paged(condition, parameters, *args, **options)
+
+    store.insert(changed(record(), key=OTHER_KEY))
+    index = InTrouble(store._table).index()
+
+    assert [outline.key for outline in index.outlines] == [KEY]
+    assert isinstance(index.failure, Unavailable)
+
+
+def test_an_index_in_a_table_that_does_not_answer_is_given_up_soon() -> None:
+    with Azurite() as own:
+        store = AlertTable(connect_table(storage(own.connection_string)))
+        store.insert(record())
+        own.pause()
+        began = time.monotonic()
+
+        index = store.index()
+
+    assert (list(index.outlines), type(index.failure)) == ([], Unavailable)
+    assert time.monotonic() - began < 60
+
+
+def _answer(*parts: str, end: bool = True) -> bytes:
+    """Return the answer to a transaction, as the service writes it."""
+    head = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+    told = "--c\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    return (head + "".join(f"{told}{part}\r\n" for part in parts) + "--c--\r\n--b--\r\n" * end).encode()
+
+
+_DONE = 'HTTP/1.1 204 No Content\r\nETag: W/"1"\r\n\r\n'
+
+
+def _refused(status: int, code: str) -> str:
+    body = f'{{"odata.error":{{"code":"{code}","message":{{"lang":"en","value":"0:it says."}}}}}}'
+    return f"HTTP/1.1 {status} No\r\nContent-Type: application/json\r\n\r\n{body}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (202, _answer(_DONE), Unavailable),
+        (202, _answer(_DONE, _DONE)[:150], Unavailable),
+        (202, _answer(_DONE.replace('ETag: W/"1"\r\n', ""), _DONE), Unavailable),
+        (202, _answer(_refused(503, "ServerBusy")), Unavailable),
+        (202, _answer(_refused(413, "RequestBodyTooLarge")), Unavailable),
+        (202, _answer(_refused(409, "TableBeingDeleted")), Unavailable),
+        (202, _answer(_refused(409, "EntityAlreadyExists")), Conflict),
+        (202, _answer(_refused(412, "UpdateConditionNotSatisfied")), Conflict),
+        (202, _answer(_refused(412, "ConditionNotMet")), Conflict),
+        (202, b"", Unavailable),
+        (202, b"<html>please sign in</html>", Unavailable),
+        (200, b"<html>please sign in</html>", Unavailable),
+        (413, b"", Unavailable),
+        (404, b"", Unavailable),
+        (403, b"", Unavailable),
+        (500, b"", Unavailable),
+    ],
+)
+def test_what_a_transaction_is_answered_counts_only_if_it_is_whole(status: int, body: bytes, error: type) -> None:
+    headers = {"Content-Type": "multipart/mixed; boundary=b"}
+    with HttpServer(0, lambda _: Answer(status=status, headers=headers, body=body)) as server, ExitStack() as stack:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        stack.callback(server.shutdown)
+        account = f"AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};TableEndpoint={server.url}/{ACCOUNT};"
+        store = AlertTable(connect_table(storage(f"DefaultEndpointsProtocol=http;{account}")))
+
+        with pytest.raises(error):
+            store.insert(record())
+
+
+def test_a_transaction_whose_answer_was_lost_is_whole(azurite: Azurite) -> None:
+    lost = ["table insert", "table replace"]
+
+    @contextmanager
+    def losing(name: str) -> Iterator[None]:
+        yield
+        if name in lost:
+            lost.remove(name)
+            raise Cut
+
+    with Tap(azurite.connection_string, watch=losing) as tap:
+        name = "alerts" + uuid.uuid4().hex[:12]
+        store = AlertTable(TableClient.from_connection_string(tap.connection_string, name, retry_total=0))
+        store.check()
+        with pytest.raises(Unavailable):
+            store.insert(record())
+        row = store.read(KEY)
+        assert row is not None
+        opened = [outline.key for outline in store.index().outlines]
+        with pytest.raises(Unavailable):
+            store.replace(row.settled(row))
+        settled = store.read(KEY)
+
+    assert settled is not None
+    with TableClient.from_connection_string(azurite.connection_string, name) as table:
+        left = AlertTable(table).index().outlines
+    assert (opened, settled.is_settled, left) == ([KEY], True, [])

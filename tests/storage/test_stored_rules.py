@@ -4,13 +4,14 @@ import random
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
 from itsm_bridge.errors import Conflict, Damaged, NewerVersion, Unavailable
+from itsm_bridge.reconcile.pages import START
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.listing import Listing
 from itsm_bridge.storage.row_format import is_key
@@ -262,7 +263,8 @@ def test_alerts_and_rules_do_not_get_into_each_others_way(table: TableClient, st
     assert sum(listing.counts().values()) == 1
     assert list(listing.unsettled()) == [row]
     assert (listing.set_aside(), listing.unreadable) == ([], ())
-    assert list(rows.awaiting_work(due_before=NOON + timedelta(days=3650))) == [row]
+    assert [outline.key for outline in rows.index().outlines] == [row.key]
+    assert [each.key for page in rows.pages(START) for each in page.rows] == [row.key]
     assert not any(is_key(str(each["RowKey"])) for each in table.list_entities() if each["PartitionKey"] == PARTITION)
 
 
