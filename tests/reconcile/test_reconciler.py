@@ -18,7 +18,7 @@ from itsm_bridge.reconcile.record import SETTLE_TIME, Record
 from itsm_bridge.reconcile.resync import SCOUTS
 from itsm_bridge.reconcile.sweep import LOOK_AGAIN
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
-from itsm_bridge.storage.row_format import VERSION, is_key
+from itsm_bridge.storage.row_format import VERSION
 from local.azurite import Azurite
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import arm_id, ci_sys_id
