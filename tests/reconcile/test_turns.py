@@ -11,6 +11,7 @@ from itsm_bridge.reconcile.attempt import Outcome
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.ports import WakeUp
 from itsm_bridge.reconcile.reconciler import HANDED_OVER, Reconciler
+from itsm_bridge.reconcile.record import Record
 from local.azurite import Azurite
 from local.servicenow import faults
 from tests.builders import KEY, SECOND, notification, resolved
@@ -162,3 +163,38 @@ def test_nothing_is_promised_that_neither_the_incident_nor_the_queue_has(world: 
     assert (world.receive(notification()).outcome, world.messages()) == (Outcome.ACCEPTED, 1)
     world.drain()
     assert [row["state"] for row in world.instance.incidents] == ["1"]
+
+
+def test_what_a_worker_left_that_died_over_a_wake_up_is_found_by_the_next_process(world: Rig) -> None:
+    world.instance.faults.add(faults.hibernating(), times=1)
+    world.receive(notification())
+    for message in world.take():
+        world.queue.delete_message(message)
+    world.now = world.row().work.wake_up_at
+
+    class Dies:
+        """Writes the lease and is killed before the next write."""
+
+        def __init__(self) -> None:
+            self.writes = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.store, name)
+
+        def replace(self, record: Record) -> Record:
+            self.writes += 1
+            if self.writes > 1:
+                raise SystemExit
+            return world.store.replace(record)
+
+    with pytest.raises(SystemExit):
+        world.wake(reconciler=world.make(store=Dies()))
+    killed_at = world.now
+    # The host hides the message of the dead worker for ten minutes.
+    world.make().cover()
+    (found,) = world.take()
+    world.now = world.row().work.wake_up_at + SECOND
+    world.reconciler.reconcile(str(found.content), wake_up_id=str(found.id))
+
+    assert [row["state"] for row in world.instance.incidents] == ["1"]
+    assert world.now - killed_at < timedelta(seconds=30)
