@@ -27,6 +27,7 @@ from itsm_bridge.rules_in_force.lookout import RulesInForce
 from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import credentials_of
+from itsm_bridge.servicenow.gate import Gate
 from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
@@ -240,11 +241,17 @@ def _built(threads: int) -> Bridge:
     )
     Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
+    # The loop works on no more alerts at once than requests may be under way; the gate counts the requests of all.
+    slots = requests_at_once(instance.max_concurrency, threads=threads)
+    gate = Gate(slots)
     table_api = TableApi(
-        instance.instance_url, credentials_of(instance, troubles), troubles=troubles, telemetry=telemetry
+        instance.instance_url,
+        credentials_of(instance, troubles, gate=gate),
+        troubles=troubles,
+        gate=gate,
+        telemetry=telemetry,
     )
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
-    slots = requests_at_once(instance.max_concurrency, threads=threads)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
     text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"

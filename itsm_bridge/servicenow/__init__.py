@@ -14,6 +14,7 @@
     table_api      how are rows of any table read and written?
       verdicts     what has come of a request?                        pure: one table
       credentials  how do we prove who we are?
+      gate         how many requests are in flight at once?
       advice       what does a refusal mean for people?             pure: one table
     checkup        may our account do what it must?
     trial          does an incident come out as it went in?

@@ -29,9 +29,10 @@ from urllib.parse import urlencode
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.servicenow.advice import AWAY, HIBERNATES, LIMITED, REFUSES_ADDRESS, Advice, refused_sign_in
+from itsm_bridge.servicenow.gate import Gate, Gated
 from itsm_bridge.servicenow.verdicts import is_hibernating, parsed, retry_after
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Received
 from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class OAuth:
         *,
         way: str = "OAuth",
         troubles: Troubles | None = None,
+        gate: Gate | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember where tokens come from; nothing is sent yet.
@@ -106,6 +108,7 @@ class OAuth:
             form: The fields that are posted there.
             way: The grant and its settings, for people.
             troubles: Where a sign-in that is refused is counted.
+            gate: What each request passes.
             clock: Seconds from any origin, for the life of tokens.
         """
         #: How we sign in, and by which settings, for people.
@@ -114,7 +117,7 @@ class OAuth:
         self._token_url = token_url
         self._body = urlencode(form).encode()
         self._clock = clock
-        self._transport = Transport()
+        self._transport = Gated(gate)
         self._renewing = threading.Lock()
         self._token: _Token | None = None
 
@@ -227,8 +230,12 @@ class OAuth:
 Credentials = Header | OAuth
 
 
-def credentials_of(settings: ServiceNowSettings, troubles: Troubles | None = None) -> Credentials:
+def credentials_of(
+    settings: ServiceNowSettings, troubles: Troubles | None = None, *, gate: Gate | None = None
+) -> Credentials:
     """Return the best credentials that `settings` allow; a sign-in that is refused is counted in `troubles`.
+
+    Requests for tokens pass `gate`.
 
     Raises:
         InvalidSettings: the API key cannot be sent.
@@ -241,7 +248,7 @@ def credentials_of(settings: ServiceNowSettings, troubles: Troubles | None = Non
         else:
             form |= {"grant_type": "client_credentials"}
             way = f"OAuth client credentials ({_CLIENT})"
-        return OAuth(f"{settings.instance_url}/oauth_token.do", form, way=way, troubles=troubles)
+        return OAuth(f"{settings.instance_url}/oauth_token.do", form, way=way, troubles=troubles, gate=gate)
     if settings.api_key:
         if not _TOKEN.fullmatch(settings.api_key):
             raise InvalidSettings("SERVICENOW_API_KEY holds characters that no header can")

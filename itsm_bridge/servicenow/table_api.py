@@ -24,9 +24,10 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.advice import AWAY, Advice, advice_for, reading_advice
 from itsm_bridge.servicenow.credentials import Credentials
+from itsm_bridge.servicenow.gate import Gate, Gated
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
 from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
-from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Received
 from itsm_bridge.troubles import Troubles
 
 log = logging.getLogger(__name__)
@@ -103,14 +104,18 @@ class TableApi:
         credentials: Credentials,
         *,
         troubles: Troubles | None = None,
+        gate: Gate | None = None,
         telemetry: Telemetry = NOTHING,
     ) -> None:
-        """Remember where the instance is, and count in `troubles` what it refuses; nothing is sent yet."""
+        """Remember where the instance is, and count in `troubles` what it refuses; nothing is sent yet.
+
+        Each request passes `gate`, which the credentials share.
+        """
         self._troubles = troubles or Troubles()
         self._telemetry = telemetry
         self._url = f"{instance_url.rstrip('/')}/api/now/table"
         self._credentials = credentials
-        self._transport = Transport()
+        self._transport = Gated(gate)
 
     def query(  # noqa: PLR0913 - all that one question can say
         self,
@@ -265,6 +270,7 @@ class TableApi:
 
         Raises:
             NoAnswer: none came.
+            TimeIsUp: it had no turn in time; nothing was sent.
         """
         method, url, status = request.method, f"{self._url}/{request.path}", 0
         with self._telemetry.span(f"{method} {request.table}", Role.CLIENT, method=method, table=request.table):

@@ -9,7 +9,7 @@ Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/mar
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from local.servicenow.exchange import Request, Response, from_node
@@ -84,7 +84,7 @@ class Traffic:
     @contextlib.contextmanager
     def recorded(self, request: Request, fault: Fault | None) -> Iterator["Recorder"]:
         """Count the request as in flight and as a call."""
-        recorder = Recorder(request, fault)
+        recorder = Recorder(request, fault, leave=self._leave)
         with self._changed:
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
@@ -92,8 +92,11 @@ class Traffic:
         try:
             yield recorder
         finally:
-            with self._changed:
-                self._in_flight -= 1
+            recorder.leave()
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._in_flight -= 1
 
     @contextlib.contextmanager
     def turn(self, request: Request, is_stopping: threading.Event) -> Iterator[Response | None]:
@@ -126,7 +129,9 @@ class Traffic:
 class Recorder:
     """One call, completed when its answer is known."""
 
-    def __init__(self, request: Request, fault: Fault | None) -> None:
+    def __init__(self, request: Request, fault: Fault | None, *, leave: Callable[[], None]) -> None:
+        self._leave = leave
+        self._has_left = False
         self.call = Call(
             method=request.method,
             path=request.path,
@@ -140,3 +145,12 @@ class Recorder:
     def complete(self, status: int) -> None:
         """Note the status just before it is sent."""
         self.call = replace(self.call, status=status)
+
+    def leave(self) -> None:
+        """Count the request as in flight no more; only the first time counts.
+
+        It is called before an answer is sent, because who got it may send the next request at once.
+        """
+        if not self._has_left:
+            self._has_left = True
+            self._leave()
