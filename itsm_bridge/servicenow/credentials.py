@@ -16,6 +16,7 @@ Source of truth: https://www.servicenow.com/docs/bundle/zurich-platform-security
 """
 
 import base64
+import hashlib
 import logging
 import re
 import threading
@@ -255,6 +256,20 @@ def credentials_of(
         return Header("x-sn-apikey", settings.api_key, "API key (SERVICENOW_API_KEY)")
     pair = f"{settings.username}:{settings.password}".encode()
     return Header("Authorization", f"Basic {base64.b64encode(pair).decode()}", f"basic authentication ({_USER})")
+
+
+def account_of(settings: ServiceNowSettings) -> str:
+    """Return who we are at the instance: how we sign in, and as whom. It holds no secret and differs between accounts.
+
+    An API key names nobody, so that a digest stands for its account. `scrypt` makes it useless for finding the key, and
+    takes some 50 ms.
+    """
+    if settings.client_id:
+        return f"OAuth {settings.client_id} {settings.username}"
+    if settings.api_key:
+        salt = settings.instance_url.encode()
+        return f"API key {hashlib.scrypt(settings.api_key.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
+    return f"basic {settings.username}"
 
 
 def _lifetime(expires_in: object) -> float:

@@ -46,7 +46,7 @@ class ServiceNow:
 
     @property
     def creation_is_repeatable(self) -> bool | None:
-        """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
+        """Whether the instance keeps the sys_id that we choose; None if no creation has shown it lately."""
         return self._incidents.honours_sys_id
 
     def render(self, ruling: Ruling) -> Content:
