@@ -172,7 +172,9 @@ def test_a_process_that_has_just_started_knows_whether_a_creation_can_be_repeate
 
         def process() -> Incidents:
             place = InstanceFactsTable(rows, instance_url=instance.url, account=partial(account_of, settings))
-            return Incidents(TableApi(instance.url, credentials_of(settings)), knowledge=Knowledge(place))
+            knowledge = Knowledge(place)
+            knowledge.look()
+            return Incidents(TableApi(instance.url, credentials_of(settings)), knowledge=knowledge)
 
         first = process()
         assert first.honours_sys_id is None
