@@ -243,6 +243,10 @@ def _built(threads: int) -> Bridge:
     )
     Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
+    knowledge = Knowledge(
+        InstanceFactsTable(table, instance_url=instance.instance_url, account=functools.partial(account_of, instance)),
+        now=_now,
+    )
     # The loop works on no more alerts at once than requests may be under way; the gate counts the requests of all.
     slots = requests_at_once(instance.max_concurrency, threads=threads)
     gate = Gate(slots)
@@ -251,11 +255,8 @@ def _built(threads: int) -> Bridge:
         credentials_of(instance, troubles, gate=gate),
         troubles=troubles,
         gate=gate,
+        knowledge=knowledge,
         telemetry=telemetry,
-    )
-    knowledge = Knowledge(
-        InstanceFactsTable(table, instance_url=instance.instance_url, account=functools.partial(account_of, instance)),
-        now=_now,
     )
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles, knowledge=knowledge)
     # Not at import: the host drops log lines that belong to no call.

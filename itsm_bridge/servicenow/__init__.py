@@ -13,6 +13,10 @@
     knowledge      what has the instance shown us, also in other processes?
     dictionary     which fields and choices does an incident have here?
     table_api      how are rows of any table read and written?
+      queries      what is asked for, and is it what came?          pure
+      refusals     in which ways is a question left without an answer?
+      batch        how are several reads sent as one request?
+      sending      how is one request sent?
       verdicts     what has come of a request?                        pure: one table
       credentials  how do we prove who we are?
       gate         how many requests are in flight at once?

@@ -29,7 +29,9 @@ from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.servicenow.close_codes import CloseCodes
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, OWNED_FIELDS, status_of
 from itsm_bridge.servicenow.knowledge import Knowledge, Subject
-from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
+from itsm_bridge.servicenow.queries import Row
+from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, TooLargeAnswer, UnknownField
+from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from itsm_bridge.reconcile.gathering import Gathering
 from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.record import Record, place_in_line
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
-from itsm_bridge.servicenow.table_api import NotAllowed
+from itsm_bridge.servicenow.refusals import NotAllowed
 from itsm_bridge.storage.row_format import aside, from_entity, to_entity
 
 Clock = Callable[[], datetime]

@@ -57,7 +57,9 @@ from itsm_bridge.servicenow.cmdb.match import (
     match_of,
     not_found,
 )
-from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, NoSuchTable, NotAllowed, TableApi, UnknownField, is_plain
+from itsm_bridge.servicenow.queries import is_plain
+from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, UnknownField
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, TableApi
 
 log = logging.getLogger(__name__)
 
