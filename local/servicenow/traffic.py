@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from local.servicenow.batch import is_for_batch, requests_in
 from local.servicenow.exchange import Request, Response, from_node
 from local.servicenow.faults import Fault
 from local.servicenow.glide import Switches
@@ -23,7 +24,7 @@ class Call:
 
     method: str
     path: str
-    #: As `Request.table`: `oauth_token` at the token endpoint.
+    #: As `Request.table`: `oauth_token` at the token endpoint, `batch` for a batch.
     table: str
     sys_id: str
     query: Mapping[str, str]
@@ -33,6 +34,8 @@ class Call:
     status: int | None = None
     #: The name of the fault that hit it; "" if none did.
     fault: str = ""
+    #: The requests that came in one batch, in their order; none of them is a call of its own.
+    parts: tuple["Call", ...] = ()
 
 
 class Disconnected(Exception):
@@ -132,15 +135,7 @@ class Recorder:
     def __init__(self, request: Request, fault: Fault | None, *, leave: Callable[[], None]) -> None:
         self._leave = leave
         self._has_left = False
-        self.call = Call(
-            method=request.method,
-            path=request.path,
-            table=request.table,
-            sys_id=request.sys_id,
-            query=request.query,
-            fields=tuple(request.fields),
-            fault=fault.name if fault else "",
-        )
+        self.call = replace(_call_of(request), fault=fault.name if fault else "")
 
     def complete(self, status: int) -> None:
         """Note the status just before it is sent."""
@@ -154,3 +149,15 @@ class Recorder:
         if not self._has_left:
             self._has_left = True
             self._leave()
+
+
+def _call_of(request: Request) -> Call:
+    return Call(
+        method=request.method,
+        path=request.path,
+        table=request.table,
+        sys_id=request.sys_id,
+        query=request.query,
+        fields=tuple(request.fields),
+        parts=tuple(_call_of(part) for part in requests_in(request) if part) if is_for_batch(request) else (),
+    )
