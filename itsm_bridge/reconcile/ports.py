@@ -192,6 +192,9 @@ class Target(Protocol):
             Rejected: the target refuses it for good.
         """
 
+    def expect(self, links: Mapping[str, Sequence[str]]) -> None:
+        """Know what will be looked for soon, so that one question can answer for many. Nothing is sent."""
+
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
         """Return where the link `name` leads, looked for by the first of `wanted` that is known.
 

@@ -103,6 +103,14 @@ class ServiceNow:
         told = {"work_notes": f"{double.number} was a duplicate of this."}
         self._incidents.update(kept.id, told, deadline=deadline.for_request(REQUEST_BUDGET))
 
+    def expect(self, links: Mapping[str, Sequence[str]]) -> None:
+        """Know the resources that will be looked for soon; see `Target.expect`.
+
+        Records that rules name are not among them: each is asked for once an hour, however many alerts name it.
+        """
+        if self._cmdb is not None:
+            self._cmdb.expect(links.get(CONFIGURATION_ITEM, ()))
+
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
         """Return where a link leads; raises as `Target.find_link`.
 
