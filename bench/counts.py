@@ -192,6 +192,8 @@ def _asked(world: World, tap: Tap, play: Callable[[], None]) -> Asked:
     polls = operations.pop("queue poll", 0)
     # Four times a minute, alerts or not, as long as the process is called.
     operations.pop("rules look", None)
+    # When a process starts, and then every ten minutes.
+    operations.pop("facts look", None)
     calls = Counter(f"{call.method} {call.table}" for call in world.servicenow.calls)
     return Asked(calls=calls, operations=operations, polls=polls)
 

@@ -28,14 +28,17 @@ from itsm_bridge.rules_in_force.choice import Choice
 from itsm_bridge.rules_in_force.lookout import RulesInForce
 from itsm_bridge.servicenow import fields
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
-from itsm_bridge.servicenow.credentials import credentials_of
+from itsm_bridge.servicenow.credentials import account_of, credentials_of
+from itsm_bridge.servicenow.gate import Gate
 from itsm_bridge.servicenow.incidents import Incidents
+from itsm_bridge.servicenow.knowledge import Knowledge
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
 from itsm_bridge.settings import EntraSettings, Settings, storage_from, telemetry_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.instance_facts import InstanceFactsTable
 from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
@@ -261,11 +264,22 @@ def _built(threads: int) -> Bridge:
     )
     Recorder(troubles, functools.partial(_write_down, trouble_table))
     wakeups = WakeUpQueue(connect_queue(settings.storage))
-    table_api = TableApi(
-        instance.instance_url, credentials_of(instance, troubles), troubles=troubles, telemetry=telemetry
+    knowledge = Knowledge(
+        InstanceFactsTable(table, instance_url=instance.instance_url, account=functools.partial(account_of, instance)),
+        now=_now,
     )
-    incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles)
+    # The loop works on no more alerts at once than requests may be under way; the gate counts the requests of all.
     slots = requests_at_once(instance.max_concurrency, threads=threads)
+    gate = Gate(slots)
+    table_api = TableApi(
+        instance.instance_url,
+        credentials_of(instance, troubles, gate=gate),
+        troubles=troubles,
+        gate=gate,
+        knowledge=knowledge,
+        telemetry=telemetry,
+    )
+    incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles, knowledge=knowledge)
     # Not at import: the host drops log lines that belong to no call.
     level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
     text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
@@ -307,7 +321,7 @@ def _built(threads: int) -> Bridge:
         now=_now,
         standing=functools.partial(_known_down, trouble_table),
     )
-    _begin(store.check, wakeups.check, table_api.sign_in, rules.look)
+    _begin(store.check, wakeups.check, table_api.sign_in, rules.look, knowledge.look)
     return Bridge(
         webhook=webhook,
         reconciler=reconciler,

@@ -24,6 +24,8 @@ Watch = Callable[[str], AbstractContextManager[object]]
 POLL = "queue poll"
 #: The calls that the app makes on its own account, as long as it is called: it looks for other rules.
 RULES_LOOK = "rules look"
+#: And for what other processes learnt of the instance, which it writes down once a day.
+FACTS_LOOK = "facts look"
 
 _ENDPOINT = re.compile(r"(Table|Queue)Endpoint=([^;]+)")
 #: Names of operations, by the method and the first thing that fits the path behind the account.
@@ -31,6 +33,10 @@ _NAMES = (
     *(
         (method, re.compile(r"/\w+\(PartitionKey=(?:'|%27)rules(?:'|%27).+\)"), RULES_LOOK)
         for method in ("GET", "DELETE")
+    ),
+    *(
+        (method, re.compile(r"/\w+\(PartitionKey=(?:'|%27)instance(?:'|%27).+\)"), FACTS_LOOK)
+        for method in ("GET", "PUT")
     ),
     ("POST", re.compile(r"/Tables"), "table create"),
     ("PUT", re.compile(r"/[\w-]+"), "queue create"),

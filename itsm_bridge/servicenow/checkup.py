@@ -21,9 +21,10 @@ from itsm_bridge.servicenow import advice
 from itsm_bridge.servicenow.advice import Advice, advice_for
 from itsm_bridge.servicenow.close_codes import CLOSE_CODES
 from itsm_bridge.servicenow.credentials import Credentials, NoToken, credentials_of
+from itsm_bridge.servicenow.gate import Gate, Gated
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Received
 
 #: How long one request may take.
 _PATIENCE: Final = timedelta(seconds=5)
@@ -78,8 +79,9 @@ class Instance:
 
     def __init__(self, settings: ServiceNowSettings) -> None:
         self.settings = settings
-        self.credentials: Credentials = credentials_of(settings)
-        self._transport = Transport()
+        gate = Gate(settings.max_concurrency)
+        self.credentials: Credentials = credentials_of(settings, gate=gate)
+        self._transport = Gated(gate)
 
     def asked(
         self, path: str, params: Mapping[str, str], *, body: object = None, is_signed: bool = True, table: str = ""
@@ -152,7 +154,7 @@ def examine(settings: ServiceNowSettings, report: Report, *, filled: Collection[
         lambda: _mandatory(instance, filled),
         lambda: _batch(instance),
     )
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(min(_SIDE_BY_SIDE, settings.max_concurrency)) as pool:
         for finding in pool.map(lambda part: part(), parts):
             report(finding)
     return looked.is_confirmed

@@ -16,6 +16,7 @@ Source of truth: https://www.servicenow.com/docs/bundle/zurich-platform-security
 """
 
 import base64
+import hashlib
 import logging
 import re
 import threading
@@ -29,9 +30,10 @@ from urllib.parse import urlencode
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, Unavailable
 from itsm_bridge.servicenow.advice import AWAY, HIBERNATES, LIMITED, REFUSES_ADDRESS, Advice, refused_sign_in
+from itsm_bridge.servicenow.gate import Gate, Gated
 from itsm_bridge.servicenow.verdicts import is_hibernating, parsed, retry_after
 from itsm_bridge.settings import ServiceNowSettings
-from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.transport import NoAnswer, Received
 from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ class OAuth:
         *,
         way: str = "OAuth",
         troubles: Troubles | None = None,
+        gate: Gate | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember where tokens come from; nothing is sent yet.
@@ -106,6 +109,7 @@ class OAuth:
             form: The fields that are posted there.
             way: The grant and its settings, for people.
             troubles: Where a sign-in that is refused is counted.
+            gate: What each request passes.
             clock: Seconds from any origin, for the life of tokens.
         """
         #: How we sign in, and by which settings, for people.
@@ -114,7 +118,7 @@ class OAuth:
         self._token_url = token_url
         self._body = urlencode(form).encode()
         self._clock = clock
-        self._transport = Transport()
+        self._transport = Gated(gate)
         self._renewing = threading.Lock()
         self._token: _Token | None = None
 
@@ -227,8 +231,12 @@ class OAuth:
 Credentials = Header | OAuth
 
 
-def credentials_of(settings: ServiceNowSettings, troubles: Troubles | None = None) -> Credentials:
+def credentials_of(
+    settings: ServiceNowSettings, troubles: Troubles | None = None, *, gate: Gate | None = None
+) -> Credentials:
     """Return the best credentials that `settings` allow; a sign-in that is refused is counted in `troubles`.
+
+    Requests for tokens pass `gate`.
 
     Raises:
         InvalidSettings: the API key cannot be sent.
@@ -241,13 +249,27 @@ def credentials_of(settings: ServiceNowSettings, troubles: Troubles | None = Non
         else:
             form |= {"grant_type": "client_credentials"}
             way = f"OAuth client credentials ({_CLIENT})"
-        return OAuth(f"{settings.instance_url}/oauth_token.do", form, way=way, troubles=troubles)
+        return OAuth(f"{settings.instance_url}/oauth_token.do", form, way=way, troubles=troubles, gate=gate)
     if settings.api_key:
         if not _TOKEN.fullmatch(settings.api_key):
             raise InvalidSettings("SERVICENOW_API_KEY holds characters that no header can")
         return Header("x-sn-apikey", settings.api_key, "API key (SERVICENOW_API_KEY)")
     pair = f"{settings.username}:{settings.password}".encode()
     return Header("Authorization", f"Basic {base64.b64encode(pair).decode()}", f"basic authentication ({_USER})")
+
+
+def account_of(settings: ServiceNowSettings) -> str:
+    """Return who we are at the instance: how we sign in, and as whom. It holds no secret and differs between accounts.
+
+    An API key names nobody, so that a digest stands for its account. `scrypt` makes it useless for finding the key, and
+    takes some 50 ms.
+    """
+    if settings.client_id:
+        return f"OAuth {settings.client_id} {settings.username}"
+    if settings.api_key:
+        salt = settings.instance_url.encode()
+        return f"API key {hashlib.scrypt(settings.api_key.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
+    return f"basic {settings.username}"
 
 
 def _lifetime(expires_in: object) -> float:

@@ -18,7 +18,8 @@ from typing import Final
 from cachetools import TTLCache
 
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.servicenow.table_api import TableApi, is_plain
+from itsm_bridge.servicenow.queries import is_plain
+from itsm_bridge.servicenow.table_api import TableApi
 
 #: The table of incidents, and the one that it extends.
 _TABLES: Final = ("incident", "task")

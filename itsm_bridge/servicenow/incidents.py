@@ -28,7 +28,10 @@ from itsm_bridge.errors import Conflict, Rejected, TemporaryError, Unavailable, 
 from itsm_bridge.reconcile.ports import Incident
 from itsm_bridge.servicenow.close_codes import CloseCodes
 from itsm_bridge.servicenow.incident import CI_FIELD, CONFIGURATION_ITEM, OWNED_FIELDS, status_of
-from itsm_bridge.servicenow.table_api import NoSuchTable, NotAllowed, Row, TableApi, TooLargeAnswer, UnknownField
+from itsm_bridge.servicenow.knowledge import Knowledge, Subject
+from itsm_bridge.servicenow.queries import Row
+from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, TooLargeAnswer, UnknownField
+from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,7 @@ class Incidents:
         *,
         close_code: str = "",
         troubles: Troubles | None = None,
+        knowledge: Knowledge | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Use `table_api`; nothing is sent yet.
@@ -68,11 +72,12 @@ class Incidents:
             table_api: The tables of the instance.
             close_code: The code to resolve with, if the instance has this choice; "" for the most fitting one.
             troubles: Where it is counted that fields are not stored, or that no close code will do.
+            knowledge: What is known of the instance; without it, what this object learns.
             clock: Seconds from any origin, for the age of what was learnt.
         """
         self._table_api = table_api
+        self._knowledge = knowledge or Knowledge()
         self._troubles = troubles or Troubles()
-        self._honours_sys_id: bool | None = None
         self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._close_codes = CloseCodes(
@@ -81,8 +86,8 @@ class Incidents:
 
     @property
     def honours_sys_id(self) -> bool | None:
-        """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
-        return self._honours_sys_id
+        """Whether the instance keeps the sys_id that we choose; None if no creation has shown it lately."""
+        return self._knowledge.says(Subject.KEEPS_OUR_SYS_ID)
 
     def find(
         self, sys_id: str, *, with_notes: bool = False, more_fields: Collection[str] = (), deadline: Deadline
@@ -255,9 +260,7 @@ class Incidents:
 
     def _learn(self, *, honours_sys_id: bool) -> None:
         """Remember what a creation showed; one sys_id that was not kept outweighs all that were."""
-        with self._lock:
-            if self._honours_sys_id is not False:
-                self._honours_sys_id = honours_sys_id
+        self._knowledge.learn(Subject.KEEPS_OUR_SYS_ID, value=honours_sys_id)
         if not honours_sys_id:
             self._warn("sys_id", "the instance chose a sys_id of its own; creations of unknown outcome take minutes")
 

@@ -28,16 +28,9 @@ from itsm_bridge.errors import BridgeError, Rejected
 from itsm_bridge.reconcile.ports import LinkEnd
 from itsm_bridge.rules.ruling import Reference
 from itsm_bridge.servicenow.dictionary import Dictionary
-from itsm_bridge.servicenow.table_api import (
-    REQUEST_BUDGET,
-    Named,
-    NoSuchTable,
-    NotAllowed,
-    OtherRows,
-    TableApi,
-    UnknownField,
-    is_askable,
-)
+from itsm_bridge.servicenow.queries import Named, is_askable
+from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, OtherRows, UnknownField
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, TableApi
 from itsm_bridge.text import clip, one_line, plain
 from itsm_bridge.troubles import Trouble, Troubles
 

@@ -46,7 +46,7 @@ class ServiceNow:
 
     @property
     def creation_is_repeatable(self) -> bool | None:
-        """Whether the instance keeps the sys_id that we choose; None until a creation has shown it."""
+        """Whether the instance keeps the sys_id that we choose; None if no creation has shown it lately."""
         return self._incidents.honours_sys_id
 
     def render(self, ruling: Ruling) -> Content:
@@ -104,7 +104,12 @@ class ServiceNow:
         self._incidents.update(kept.id, told, deadline=deadline.for_request(REQUEST_BUDGET))
 
     def expect(self, links: Mapping[str, Sequence[str]]) -> None:
-        """Know what will be looked for soon; nothing is sent."""
+        """Know the resources that will be looked for soon; see `Target.expect`.
+
+        Records that rules name are not among them: each is asked for once an hour, however many alerts name it.
+        """
+        if self._cmdb is not None:
+            self._cmdb.expect(links.get(CONFIGURATION_ITEM, ()))
 
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:
         """Return where a link leads; raises as `Target.find_link`.

@@ -12,6 +12,7 @@ The content of a record is decided in `reconcile`.
     stored_rules   which rules were pushed, and which before them?
     listing        which rows are there for operators to look at?
     trouble_table  how is remembered what goes wrong again and again?
+    instance_facts what was learnt of the ServiceNow instance?
     checkup        is the account as the program needs it?
     wakeup_queue   when is a key to be looked at again?
     account        where is the account, and who are we there?

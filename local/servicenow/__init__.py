@@ -17,6 +17,7 @@ answers any client of the Table API and knows nothing of the app.
     dictionary     says which tables and columns there are
     encoded_query  reads the queries of the Table API
     faults         plans what goes wrong on the way
+    batch_faults   spoils the answer to a batch
     traffic        counts requests, and lets them wait for each other
     demo_cmdb      fills the CMDB with the resources of a small shop
     incident_page  shows the incidents to people

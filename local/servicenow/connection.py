@@ -121,6 +121,7 @@ class Connection(BaseHTTPRequestHandler):
         match wire:
             case Wire.WHOLE if response is not None:
                 recorder.complete(response.status)
+                recorder.leave()
                 self._send(response)
                 return
             case Wire.SILENCE:

@@ -57,7 +57,8 @@ class Request:
     def resource(self) -> tuple[str, str, str]:
         """The API version ("" if none is named), the table and the sys_id of a Table API path; "" for what is absent.
 
-        The token endpoint counts as the table `oauth_token`, so that requests for tokens can be told apart.
+        The token endpoint counts as the table `oauth_token` and the Batch API as `batch`, so that their requests can be
+        told apart.
         """
         parts = [unquote(part) for part in self.path.strip("/").split("/")]
         if parts == ["oauth_token.do"]:
@@ -65,13 +66,15 @@ class Request:
         if parts[:2] != ["api", "now"]:
             return "", "", ""
         version = parts.pop(2) if parts[2:3] in (["v1"], ["v2"]) else ""
+        if parts[2:] == ["batch"]:
+            return version, "batch", ""
         if parts[2:3] != ["table"] or len(parts) not in (4, 5):
             return version, "", ""
         return version, parts[3], parts[4] if len(parts) > 4 else ""  # noqa: PLR2004 # /api/now/table/NAME/SYS_ID
 
     @property
     def table(self) -> str:
-        """The table that is asked for, `oauth_token` at the token endpoint, "" elsewhere."""
+        """The table that is asked for, `oauth_token` at the token endpoint, `batch` for a batch, "" elsewhere."""
         return self.resource[1]
 
     @property

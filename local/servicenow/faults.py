@@ -91,8 +91,8 @@ class Faults:
     ) -> Planned:
         """Let `fault` hit the next `times` requests that fit all that is given; None is all until it is removed.
 
-        Without `table`, requests to the Table API are meant: not those for a token (`table="oauth_token"`),
-        nor those for the page. `everywhere` means these too, as when the instance sleeps.
+        Without `table`, requests to the Table API and for batches (`table="batch"`) are meant: not those for a token
+        (`table="oauth_token"`), nor those for the page. `everywhere` means these too, as when the instance sleeps.
         """
 
         def is_meant(request: Request) -> bool:

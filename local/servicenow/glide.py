@@ -222,6 +222,12 @@ class Switches:
     clock_ahead: timedelta = timedelta(0)
     #: Whether there is the Batch API.
     has_batch_api: bool = True
+    #: Bytes of one request of a batch and of the answer to one: glide.rest.batch.max.inputSize and .max.outputSize.
+    batch_input: int = 5_000_000
+    batch_output: int = 10_000_000
+    #: Seconds after which a batch is ended, and that each of its requests takes: the work, without the round trip.
+    batch_quota: float = 30
+    batch_work: float = 0
     #: Seconds that an access token is valid.
     token_lifetime: float = 1800
     #: A rate limit rule for the Table API; None if there is none.

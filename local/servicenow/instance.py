@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from local.servicenow import demo_cmdb
+from local.servicenow.batch import is_for_batch, work_of
 from local.servicenow.connection import Server
 from local.servicenow.exchange import Request, Response, from_edge
 from local.servicenow.faults import Fault, Faults
@@ -50,7 +51,7 @@ class ServiceNowStandIn:
         self.credentials = credentials or Credentials()
         self.switches = switches or Switches()
         self.faults = Faults()
-        #: Seconds that an API request takes before it is executed and answered.
+        #: Seconds that an API request takes before it is executed and answered; a batch takes them once.
         self.delay = 0.0
         #: Errors of the stand-in itself; a test may insist on none.
         self.crashes: list[BaseException] = []
@@ -225,14 +226,15 @@ class ServiceNowStandIn:
             return self.node.respond(request)
         with self.traffic.turn(request, is_stopping) as refused:
             if refused is None:
-                self._pause(is_stopping)
+                self._pause(is_stopping, work=work_of(request, self.switches) if is_for_batch(request) else 0.0)
                 return self.node.respond(request)
         if refused.status == 202 and self.switches.executes_after_202:  # noqa: PLR2004 # the status
             self.node.respond(request)
         return refused
 
-    def _pause(self, is_stopping: threading.Event) -> None:
-        if is_stopping.wait(self.delay) if self.delay else is_stopping.is_set():
+    def _pause(self, is_stopping: threading.Event, *, work: float = 0.0) -> None:
+        pause = self.delay + work
+        if is_stopping.wait(pause) if pause else is_stopping.is_set():
             raise Disconnected
 
 

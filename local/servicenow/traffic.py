@@ -9,9 +9,10 @@ Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/mar
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from local.servicenow.batch import is_for_batch, requests_in
 from local.servicenow.exchange import Request, Response, from_node
 from local.servicenow.faults import Fault
 from local.servicenow.glide import Switches
@@ -23,7 +24,7 @@ class Call:
 
     method: str
     path: str
-    #: As `Request.table`: `oauth_token` at the token endpoint.
+    #: As `Request.table`: `oauth_token` at the token endpoint, `batch` for a batch.
     table: str
     sys_id: str
     query: Mapping[str, str]
@@ -33,6 +34,8 @@ class Call:
     status: int | None = None
     #: The name of the fault that hit it; "" if none did.
     fault: str = ""
+    #: The requests that came in one batch, in their order; none of them is a call of its own.
+    parts: tuple["Call", ...] = ()
 
 
 class Disconnected(Exception):
@@ -84,7 +87,7 @@ class Traffic:
     @contextlib.contextmanager
     def recorded(self, request: Request, fault: Fault | None) -> Iterator["Recorder"]:
         """Count the request as in flight and as a call."""
-        recorder = Recorder(request, fault)
+        recorder = Recorder(request, fault, leave=self._leave)
         with self._changed:
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
@@ -92,8 +95,11 @@ class Traffic:
         try:
             yield recorder
         finally:
-            with self._changed:
-                self._in_flight -= 1
+            recorder.leave()
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._in_flight -= 1
 
     @contextlib.contextmanager
     def turn(self, request: Request, is_stopping: threading.Event) -> Iterator[Response | None]:
@@ -126,17 +132,32 @@ class Traffic:
 class Recorder:
     """One call, completed when its answer is known."""
 
-    def __init__(self, request: Request, fault: Fault | None) -> None:
-        self.call = Call(
-            method=request.method,
-            path=request.path,
-            table=request.table,
-            sys_id=request.sys_id,
-            query=request.query,
-            fields=tuple(request.fields),
-            fault=fault.name if fault else "",
-        )
+    def __init__(self, request: Request, fault: Fault | None, *, leave: Callable[[], None]) -> None:
+        self._leave = leave
+        self._has_left = False
+        self.call = replace(_call_of(request), fault=fault.name if fault else "")
 
     def complete(self, status: int) -> None:
         """Note the status just before it is sent."""
         self.call = replace(self.call, status=status)
+
+    def leave(self) -> None:
+        """Count the request as in flight no more; only the first time counts.
+
+        It is called before an answer is sent, because who got it may send the next request at once.
+        """
+        if not self._has_left:
+            self._has_left = True
+            self._leave()
+
+
+def _call_of(request: Request) -> Call:
+    return Call(
+        method=request.method,
+        path=request.path,
+        table=request.table,
+        sys_id=request.sys_id,
+        query=request.query,
+        fields=tuple(request.fields),
+        parts=tuple(_call_of(part) for part in requests_in(request) if part) if is_for_batch(request) else (),
+    )

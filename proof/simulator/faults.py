@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
-from itsm_bridge.servicenow.table_api import NoSuchTable
+from itsm_bridge.servicenow.refusals import NoSuchTable
 from local.servicenow import faults as wire
 from local.servicenow.faults import Fault
 

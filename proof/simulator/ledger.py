@@ -77,7 +77,7 @@ class Ledger:
         self._pages.update(double.id, ended, deadline=deadline.for_request(_REQUEST_BUDGET))
 
     def expect(self, links: Mapping[str, Sequence[str]]) -> None:
-        """Know what will be looked for; it asks for each alone."""
+        """Nothing is ever looked for."""
 
     def find_link(self, name: str, wanted: Sequence[str], *, deadline: Deadline) -> LinkEnd:  # noqa: ARG002 - it has none
         return LinkEnd(reason="")

@@ -20,7 +20,7 @@ from itsm_bridge.reconcile.pages import GroupRow, Index, Page, Place, Progress
 from itsm_bridge.reconcile.ports import Incident, WakeUp
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, OWNED_FIELDS, IncidentState, status_of
-from itsm_bridge.servicenow.table_api import NotAllowed
+from itsm_bridge.servicenow.refusals import NotAllowed
 from itsm_bridge.storage.group_rows import leading_row
 from itsm_bridge.storage.index_rows import OPEN, entry_of, mark_of, outline_from, page_of
 from itsm_bridge.storage.row_format import aside, from_entity, to_entity

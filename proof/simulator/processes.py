@@ -494,7 +494,7 @@ def _target(name: str, process: Process) -> Target:
         return Ledger(incidents)
     return ServiceNow(
         incidents,  # type: ignore[arg-type] # the same methods
-        _RemoteCmdb(process),  # type: ignore[arg-type] # the same method
+        _RemoteCmdb(process),  # type: ignore[arg-type] # the same methods
     )
 
 
@@ -503,6 +503,9 @@ class _RemoteCmdb:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+
+    def expect(self, resources: Sequence[str]) -> None:
+        """Every search asks for itself here."""
 
     def find(self, resources: Sequence[str], *, deadline: Deadline) -> CiMatch:
         process, cloud = self._process, self._process.cloud

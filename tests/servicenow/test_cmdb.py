@@ -14,6 +14,8 @@ from itsm_bridge.servicenow.cmdb.classes import CLASSES, lineage, questions_of, 
 from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.cmdb.match import CiMatch, first_of, key_of
 from itsm_bridge.servicenow.credentials import Header
+from itsm_bridge.servicenow.gate import Gate
+from itsm_bridge.servicenow.knowledge import Knowledge, Subject
 from itsm_bridge.servicenow.table_api import TableApi
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import RESOURCE_GROUP, SUBSCRIPTION, arm_id, ci_sys_id
@@ -68,8 +70,11 @@ def cached(cmdb: Cmdb, resources: Sequence[str]) -> CiMatch | None:
 
 
 def cmdb_of(instance: ServiceNowStandIn, clock: Clock, **overrides: str) -> Cmdb:
-    """Signed in with an API key: each look-up is one request."""
-    table_api = TableApi(instance.url, Header("x-sn-apikey", instance.credentials.api_key))
+    """Signed in with an API key, without batches, and one request at a time: each question is one request."""
+    knowledge = Knowledge()
+    knowledge.learn(Subject.ANSWERS_BATCHES, value=False)
+    header = Header("x-sn-apikey", instance.credentials.api_key)
+    table_api = TableApi(instance.url, header, gate=Gate(1), knowledge=knowledge)
     return Cmdb(table_api, overrides=overrides, clock=clock)
 
 
@@ -435,7 +440,8 @@ class TestSeveralResources:
 
         assert binding.sys_id == ""
         assert binding.reason.endswith("; 2 more resources were not looked up.")
-        assert len(instance.calls) == 10
+        # Five names in each of the two classes of hosts.
+        assert [call.query["sysparm_query"].count(",") + 1 for call in instance.calls] == [10, 10]
 
     @pytest.mark.parametrize("resources", [[], [""], [" ", "/"]])
     def test_none_is_none(self, instance: ServiceNowStandIn, cmdb: Cmdb, resources: Sequence[str]) -> None:
@@ -445,14 +451,15 @@ class TestSeveralResources:
         assert bound(cmdb, *resources) == nothing
         assert instance.calls == []
 
-    def test_one_call_makes_twenty_requests_at_most_and_the_next_goes_on(
+    def test_one_call_asks_twenty_questions_at_most_and_the_next_goes_on(
         self, instance: ServiceNowStandIn, cmdb: Cmdb
     ) -> None:
         slots = [arm_id(f"Microsoft.Web/sites/app-{each}/slots/s") for each in range(5)]
 
         first = bound(cmdb, *slots)
-        assert first == CiMatch(reason="No configuration item: none was found with 20 requests.")
-        assert len(instance.calls) == 20
+        assert first == CiMatch(reason="No configuration item: none was found with 20 questions.")
+        # Each question adds twenty rows to the limit of its query.
+        assert sum(int(call.query["sysparm_limit"]) for call in instance.calls) == 20 * 20
         assert cached(cmdb, slots) is None
 
         while cached(cmdb, slots) is None:

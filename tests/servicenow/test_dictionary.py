@@ -9,7 +9,8 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.servicenow.credentials import Header
 from itsm_bridge.servicenow.dictionary import Column, Dictionary
-from itsm_bridge.servicenow.table_api import NotAllowed, TableApi
+from itsm_bridge.servicenow.refusals import NotAllowed
+from itsm_bridge.servicenow.table_api import TableApi
 from local.servicenow import dictionary as tables
 from local.servicenow import faults
 from local.servicenow.instance import ServiceNowStandIn

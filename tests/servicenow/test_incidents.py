@@ -12,7 +12,8 @@ from itsm_bridge.reconcile.record import id_for
 from itsm_bridge.servicenow.credentials import Header
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM
 from itsm_bridge.servicenow.incidents import Incidents
-from itsm_bridge.servicenow.table_api import NotAllowed, TableApi
+from itsm_bridge.servicenow.refusals import NotAllowed
+from itsm_bridge.servicenow.table_api import TableApi
 from local.servicenow import faults
 from local.servicenow.exchange import Request, Response
 from local.servicenow.faults import Fault

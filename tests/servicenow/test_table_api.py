@@ -13,17 +13,9 @@ from itsm_bridge import troubles
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, Conflict, Rejected, TemporaryError, Unavailable, Unconfirmed
 from itsm_bridge.servicenow.credentials import Header, OAuth
-from itsm_bridge.servicenow.table_api import (
-    Named,
-    NoSuchTable,
-    NotAllowed,
-    Row,
-    TableApi,
-    TooLargeAnswer,
-    UnknownField,
-    is_askable,
-    is_plain,
-)
+from itsm_bridge.servicenow.queries import Named, Row, is_askable, is_plain
+from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, TooLargeAnswer, UnknownField
+from itsm_bridge.servicenow.table_api import TableApi
 from local.servicenow import faults
 from local.servicenow.exchange import Request, Response
 from local.servicenow.faults import Fault

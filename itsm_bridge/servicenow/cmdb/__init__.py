@@ -2,9 +2,14 @@
 
 `target.ServiceNow` asks `lookup.Cmdb` when the loop looks for the link of an incident. Nothing is written here.
 
-    lookup    asks the instance, remembers, and spends at most so many requests
-      match   what do the rows that came back say?          pure
-      classes where and how does a CMDB keep a resource?    pure: a table of Azure types
+    lookup      asks the instance, remembers, and asks at most so many questions
+      search    what is found as far as rows are known, and what is still to be asked?   pure
+      grouping  which questions can one query answer?                                    pure
+      expected  what will be looked for soon?
+      match     what do the rows that came back say?                                     pure
+      classes   where and how does a CMDB keep a resource?    pure: a table of Azure types
 
-    resources ──classes──▶ questions ──lookup──▶ rows ──match──▶ one item, or the reason why there is none
+    resources ──classes──▶ questions ──grouping──▶ queries ──lookup──▶ rows ──match──▶ one item, or why there is none
+                  ▲                                                      │
+                  └─────────────────────────search───────────────────────┘
 """

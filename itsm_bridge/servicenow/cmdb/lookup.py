@@ -1,9 +1,9 @@
 """Which configuration item is an alert's resource?
 
-`target.ServiceNow` calls `Cmdb.find`; the questions come from `classes`, and `match` judges the rows. The incident is
-not written here. The answer is an exact match or none, because a wrong item sends the incident to the wrong people.
-The search takes these steps, the best first, until one finds something, for the resource and then for each resource
-that it is a part of:
+`target.ServiceNow` calls `Cmdb.find`; the questions come from `classes` by way of `search`, and `match` judges the
+rows. The incident is not written here. The answer is an exact match or none, because a wrong item sends the incident to
+the wrong people. The search takes these steps, the best first, until one finds something, for the resource and then for
+each resource that it is a part of:
 
 1. the ARM id in `object_id` of the classes that hold such resources
 2. the ARM id in `sys_object_source`, which knows every item by the key that its source gave it
@@ -21,6 +21,15 @@ that.
 Where the instance compares values letter by letter, an ARM id is not found by steps 1 and 2 if its names are stored
 neither as received nor in lower case; nor by step 3 if its last name is stored neither so nor in capitals.
 
+The steps say what counts, not what is sent:
+
+- All that a search may need to know goes out as one batch, so that a resource which is nowhere takes one request. What
+  depends on an answer, the items behind rows of step 2, takes a second.
+- Where the instance answers no batches, the first step is asked alone, because it mostly finds the item, and then as
+  many at once as requests may be under way.
+- Questions about one field of one table are one query, those of alerts that wait for their turn (`expect`) included.
+- A question that another thread asks is waited for, and what is known is not asked again for minutes.
+
 Source of truth: https://www.servicenow.com/docs/r/servicenow-platform/service-graph-connectors/cmdb-azure-classes.html
 """
 
@@ -28,92 +37,86 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
-from typing import TypeVar
+from contextvars import copy_context
+from typing import Final
 
-from cachetools import Cache, TLRUCache, TTLCache
+from cachetools import TLRUCache, TTLCache
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
-from itsm_bridge.servicenow.cmdb.classes import (
-    ACCOUNTS,
-    SOURCES,
-    SUBSCRIPTION,
-    Question,
-    lineage,
-    questions_of,
-    resource_of,
-)
-from itsm_bridge.servicenow.cmdb.match import (
-    FIELDS,
-    SYS_ID,
-    CiMatch,
-    Rows,
-    first_of,
-    key_of,
-    live_rows,
-    match_of,
-    not_found,
-)
-from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, NoSuchTable, NotAllowed, TableApi, UnknownField, is_plain
+from itsm_bridge.servicenow.batch import MOST_READS
+from itsm_bridge.servicenow.cmdb.classes import Question
+from itsm_bridge.servicenow.cmdb.expected import Expected
+from itsm_bridge.servicenow.cmdb.grouping import LONGEST_ADDRESS, LONGEST_INSIDE, Group, grouped
+from itsm_bridge.servicenow.cmdb.match import CiMatch, Rows, first_of, key_of
+from itsm_bridge.servicenow.cmdb.search import ITEMS, search
+from itsm_bridge.servicenow.queries import is_plain
+from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, NotTogether, UnknownField
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, Page, TableApi
 
 log = logging.getLogger(__name__)
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
-#: Requests of one call of `find`. The usual item takes one; an ARM id that is nowhere takes 3 to 5, each parent too.
-_MOST_REQUESTS = 20
-#: How many of the resources that a resource is a part of are asked for.
-_MOST_PARENTS = 3
-#: Rows of one answer: an item and its retired predecessors. A full page may hide another live one.
-_MOST_ROWS = 20
+#: Questions of one call of `find`. An ARM id that is nowhere takes 3 to 5, each parent too.
+_MOST_QUESTIONS: Final = 20
 #: Characters of a value that is looked up; hardly any resource id is longer.
-_LONGEST = 512
+_LONGEST: Final = 512
 
 # Seconds, as the clock counts them.
 #: Items move as people plan their changes, not by the minute.
-_FOUND_FRESH = 3600.0
+_FOUND_FRESH: Final = 3600.0
 #: A new machine may alert before it is discovered: its next incident shall have the item, but not each alert of a storm
 #: shall ask for an item that is not there. A search that was cut by time can be resumed for as long.
-_OTHERWISE_FRESH = 300.0
-_CACHE_SIZE = 2000
+_OTHERWISE_FRESH: Final = 300.0
+#: How long nothing rides with a question after a query with riders failed.
+_RIDERS_PAUSE: Final = 60.0
+_MOST_MATCHES: Final = 2000
+_MOST_ANSWERS: Final = 6000
 
-#: Whether a CMDB knows subscriptions at all: asked once, it spares two questions about each of them.
-_ANY_ACCOUNT = Question(table=ACCOUNTS, field="sys_class_name", values=(ACCOUNTS,))
+#: Threads that ask beside the one that searches, where there are no batches.
+_HELPERS: Final = 7
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
 
 #: By error: why no question is asked by a field any more.
-_REMARKS: Mapping[type[BridgeError], str] = {
+_REMARKS: Final[Mapping[type[BridgeError], str]] = {
     UnknownField: "there is no such field",
     NotAllowed: "we may not read it",
     NoSuchTable: "there is no such table",
 }
 
-
-class _Enough(Exception):
-    """One call has made as many requests as it may."""
+_Place = tuple[str, str]
 
 
-class _Allowance:
-    """The requests and the time of one call."""
+class _Call:
+    """What one call of `find` has asked and found out."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
-        self._requests = 0
+        self.rows: dict[Question, Rows] = {}
+        self.errors: dict[Question, BridgeError] = {}
+        #: The questions that have to be asked alone.
+        self.alone: set[Question] = set()
+        #: Whether no more batches are to be sent.
+        self.is_one_by_one = False
+        self.has_asked = False
+        self._asked: set[Question] = set()
+
+    def allowed(self, unknown: Sequence[Question]) -> Sequence[Question]:
+        """Return those of the questions that may still be asked; items that an answer named always may."""
+        left = _MOST_QUESTIONS - len(self._asked)
+        new = [each for each in unknown if not _is_of_items(each) and each not in self._asked][: max(left, 0)]
+        return [each for each in unknown if _is_of_items(each) or each in self._asked or each in new]
+
+    def take(self, questions: Sequence[Question]) -> None:
+        """Count questions as asked."""
+        self.has_asked = True
+        self._asked |= {each for each in questions if not _is_of_items(each)}
 
     def for_request(self) -> Deadline:
-        """Count a request and return its deadline."""
-        if self._requests == _MOST_REQUESTS:
-            raise _Enough
-        self._requests += 1
-        return self.for_wait()
-
-    def for_wait(self) -> Deadline:
-        """Return by when another thread must have found the item."""
+        """Return the deadline of the next request, or by when another thread must have its answer."""
         return self._deadline.for_request(REQUEST_BUDGET)
 
 
@@ -141,125 +144,227 @@ class Cmdb:
         if wrong:
             raise InvalidSettings(f"no names of CMDB classes: {', '.join(wrong)}")
         self._table_api = table_api
+        self._clock = clock
         self._overrides = {each.lower(): table for each, table in (overrides or {}).items()}
-        self._matches: TLRUCache[str, CiMatch] = TLRUCache(_CACHE_SIZE, _fresh_until, timer=clock)
-        self._rows: TTLCache[Question, Rows] = TTLCache(_CACHE_SIZE, _OTHERWISE_FRESH, timer=clock)
-        #: By table and field: why no question is asked by it.
-        self._closed: TTLCache[tuple[str, str], str] = TTLCache(_CACHE_SIZE, _OTHERWISE_FRESH, timer=clock)
-        #: The caches are not safe to share between threads by themselves.
-        self._caching = threading.Lock()
-        self._under_way: set[str] = set()
+        #: Guards all that follows: caches are not safe to share between threads by themselves.
         self._changed = threading.Condition()
+        self._matches: TLRUCache[str, CiMatch] = TLRUCache(_MOST_MATCHES, _fresh_until, timer=clock)
+        self._rows: TTLCache[Question, Rows] = TTLCache(_MOST_ANSWERS, _OTHERWISE_FRESH, timer=clock)
+        #: By table and field: why no question is asked by it.
+        self._closed: TTLCache[_Place, str] = TTLCache(_MOST_MATCHES, _OTHERWISE_FRESH, timer=clock)
+        self._expected = Expected(self._overrides, clock=clock)
+        self._riders_from = clock()
+        #: What threads ask at this moment.
+        self._under_way: set[Question] = set()
+        self._helpers = ThreadPoolExecutor(_HELPERS, thread_name_prefix="cmdb")
+
+    def expect(self, resources: Sequence[str]) -> None:
+        """Know that `resources` will be looked for soon, so that a question of another search can answer for them.
+
+        Nothing is sent. What is not looked for within five minutes is forgotten.
+        """
+        with self._changed:
+            self._expected.add([each for each in resources if key_of(each) not in self._matches])
 
     def find(self, resources: Sequence[str], *, deadline: Deadline) -> CiMatch:
         """Return the item of the first resource that has one. Remembered rows make a repetition cheaper.
 
         Args:
-            resources: ARM ids and names, the best first; the first 5 are looked up, with 20 requests in all.
+            resources: ARM ids and names, the best first; the first 5 are looked up, with 20 questions in all.
             deadline: By when it must be found.
 
         Raises:
             Unavailable: ServiceNow did not answer, or the time is up.
         """
-        allowance = _Allowance(deadline)
-        try:
-            match = first_of(resources, lambda resource: self._found(resource, allowance))
-        except _Enough:
-            match = None
-        return match or CiMatch(reason=f"No configuration item: none was found with {_MOST_REQUESTS} requests.")
-
-    def _found(self, resource: str, allowance: _Allowance) -> CiMatch:
-        key = key_of(resource)
-        match = self._cached(self._matches, key)
-        if match is not None:
-            return match
-        with self._search_of(key, allowance):
-            match = self._cached(self._matches, key)
-            if match is None:
-                match = self._search(resource, allowance)
-                self._cache(self._matches, key, match)
-        return match
-
-    @contextmanager
-    def _search_of(self, key: str, allowance: _Allowance) -> Iterator[None]:
-        """Hold the right to search for one resource; wait while another thread has it."""
+        call = _Call(deadline)
         with self._changed:
-            while key in self._under_way:
-                if not self._changed.wait(timeout=allowance.for_wait().left.total_seconds()):
-                    raise Unavailable("another search for the same configuration item takes too long")
-            self._under_way.add(key)
-        try:
-            yield
-        finally:
+            self._expected.forget(resources)
+        while True:
+            match, unknown = self._looked(resources, call)
+            if not unknown:
+                return match
+            allowed = call.allowed(unknown)
+            if not allowed or allowed[0] != unknown[0]:
+                return CiMatch(reason=f"No configuration item: none was found with {_MOST_QUESTIONS} questions.")
+            if unknown[0] in call.errors:
+                raise call.errors[unknown[0]]
+            self._ask(allowed, call)
+
+    def _looked(self, resources: Sequence[str], call: _Call) -> tuple[CiMatch, Sequence[Question]]:
+        """Return what is found as far as rows are known, and what is not known."""
+        unknown: dict[Question, None] = {}
+
+        def known(question: Question) -> Rows | None:
+            return self._known(question, call)
+
+        def find(resource: str) -> CiMatch | None:
+            key = key_of(resource)
             with self._changed:
-                self._under_way.discard(key)
-                self._changed.notify_all()
+                match = self._matches.get(key)
+            if match is None:
+                match, missing = search(resource, self._overrides, known)
+                unknown.update(dict.fromkeys(missing))
+                if not missing:
+                    with self._changed:
+                        self._matches[key] = match
+            return match
 
-    def _search(self, text: str, allowance: _Allowance) -> CiMatch:
-        resource = resource_of(text)
-        asked = []
-        for target in islice(lineage(resource), 1 + _MOST_PARENTS):
-            for question in questions_of(target, self._overrides):
-                rows = self._rows_for(question, allowance)
-                if question.table == SOURCES and rows.rows:
-                    rows = self._items_of(rows, allowance)
-                match = match_of(resource, target, question, rows)
-                if match is not None:
-                    return match
-                asked.append((question, rows))
-                if target.type == SUBSCRIPTION and not self._rows_for(_ANY_ACCOUNT, allowance).rows:
-                    return not_found(resource, asked)
-        return not_found(resource, asked)
+        match = first_of(resources, find)
+        return match or CiMatch(reason=""), tuple(unknown)
 
-    def _items_of(self, sources: Rows, allowance: _Allowance) -> Rows:
-        """Return the items that rows of `sys_object_source` stand for, of whatever class."""
-        targets = sorted({row.get("target_sys_id", "") for row in sources.rows})
-        sys_ids = tuple(each for each in targets if SYS_ID.fullmatch(each))
-        return (
-            self._rows_for(Question(table="cmdb_ci", field="sys_id", values=sys_ids), allowance) if sys_ids else Rows()
-        )
-
-    def _rows_for(self, question: Question, allowance: _Allowance) -> Rows:
-        rows = self._cached(self._rows, question)
-        if rows is None:
-            rows = self._asked(question, allowance)
-            self._cache(self._rows, question, rows)
-        return rows
-
-    def _asked(self, question: Question, allowance: _Allowance) -> Rows:
+    def _known(self, question: Question, call: _Call) -> Rows | None:
+        """Return the rows of a question, or why it has none; None if it has to be asked."""
         if not all(is_plain(value) and len(value) <= _LONGEST for value in question.values):
             return Rows(remark="not asked: too long, or with characters that no query may hold")
-        place = (question.table, question.field)
-        closed = self._cached(self._closed, place)
-        if closed is not None:
-            return Rows(remark=closed)
+        if question in call.rows:
+            return call.rows[question]
+        with self._changed:
+            rows = self._rows.get(question)
+            closed = self._closed.get((question.table, question.field)) if rows is None else None
+        if rows is None and closed is not None:
+            rows = Rows(remark=closed)
+        if rows is not None:
+            # It counts until the end of this call, however long that takes.
+            call.rows[question] = rows
+        return rows
+
+    # Asking.
+
+    def _ask(self, wanted: Sequence[Question], call: _Call) -> None:
+        """Find out more: ask what no other thread asks, or wait for what it finds."""
+        is_together = self._table_api.answers_batches and not call.is_one_by_one
+        groups = self._claimed(wanted, call, is_together=is_together)
+        if not groups:
+            self._wait_for_others(wanted, call)
+            return
         try:
-            rows = self._table_api.query(
-                question.table,
-                {question.field: question.values},
-                fields=("target_sys_id",) if question.table == SOURCES else FIELDS,
-                limit=_MOST_ROWS,
-                deadline=allowance.for_request(),
-            )
-        except (UnknownField, NotAllowed, NoSuchTable) as error:
-            return self._close(place, _REMARKS[type(error)])
-        except Rejected:
-            return Rows(remark="ServiceNow refuses the question")
-        return live_rows(rows, limit=_MOST_ROWS)
+            call.take([each for each in wanted if any(each in group.questions for group in groups)])
+            if is_together:
+                self._ask_together(groups, call)
+            else:
+                self._ask_side_by_side(groups, call)
+        finally:
+            self._release(groups)
 
-    def _close(self, place: tuple[str, str], remark: str) -> Rows:
+    def _claimed(self, wanted: Sequence[Question], call: _Call, *, is_together: bool) -> Sequence[Group]:
+        """Return the queries that this thread is to send now, and nobody else; none if it has to wait."""
+        with self._changed:
+            if not is_together and self._is_under_way(wanted[0]):
+                return ()
+            mine = [each for each in wanted if not self._is_under_way(each) and each not in self._rows]
+            riders: Sequence[Question] = ()
+            if self._clock() >= self._riders_from:
+                places = {(each.table, each.field) for each in mine} - self._closed.keys()
+                riders = [each for each in self._expected.at(places) if self._may_ride(each)]
+            longest = LONGEST_INSIDE if is_together else LONGEST_ADDRESS
+            groups = grouped(mine, alone=call.alone, riders=riders, longest=longest)
+            most = MOST_READS if is_together else max(1, self._table_api.free_turns) if call.has_asked else 1
+            groups = groups[:most]
+            self._under_way |= {_folded(each) for group in groups for each in group.questions}
+            return groups
+
+    def _may_ride(self, question: Question) -> bool:
+        is_askable = all(is_plain(value) and len(value) <= _LONGEST for value in question.values)
+        return is_askable and question not in self._rows and not self._is_under_way(question)
+
+    def _is_under_way(self, question: Question) -> bool:
+        return _folded(question) in self._under_way
+
+    def _release(self, groups: Sequence[Group]) -> None:
+        with self._changed:
+            self._under_way -= {_folded(each) for group in groups for each in group.questions}
+            self._changed.notify_all()
+
+    def _wait_for_others(self, wanted: Sequence[Question], call: _Call) -> None:
+        patience = call.for_request().left.total_seconds()
+        with self._changed:
+            asked = next((each for each in wanted if self._is_under_way(each)), None)
+            if asked is not None and not self._changed.wait_for(lambda: not self._is_under_way(asked), patience):
+                raise Unavailable("another search for the same configuration item takes too long")
+
+    def _ask_together(self, groups: Sequence[Group], call: _Call) -> None:
+        try:
+            pages = self._table_api.pages([group.query for group in groups], deadline=call.for_request())
+        except NotTogether:
+            call.is_one_by_one = True
+            return
+        except Unavailable:
+            self._let_nobody_ride(groups)
+            raise
+        for group, page in zip(groups, pages, strict=True):
+            self._take(group, page, call)
+
+    def _ask_side_by_side(self, groups: Sequence[Group], call: _Call) -> None:
+        first, *others = groups
+        with self._beside(others, call) as pages:
+            self._take(first, self._asked(first, call), call)
+        for group, page in zip(others, pages, strict=True):
+            self._take(group, page, call)
+
+    @contextmanager
+    def _beside(self, groups: Sequence[Group], call: _Call) -> Iterator[list[Page | BridgeError]]:
+        """Ask in other threads while the block runs; the list is full after it."""
+        pages: list[Page | BridgeError] = []
+        asking = [self._helpers.submit(copy_context().run, self._asked, group, call) for group in groups]
+        try:
+            yield pages
+        finally:
+            pages += [each.result() for each in asking]
+
+    def _asked(self, group: Group, call: _Call) -> Page | BridgeError:
+        try:
+            return self._table_api.page(group.query, deadline=call.for_request())
+        except BridgeError as error:
+            return error
+
+    # Taking answers in.
+
+    def _take(self, group: Group, page: Page | BridgeError | None, call: _Call) -> None:
+        """Remember what came of a query."""
+        if isinstance(page, Page):
+            answers = group.answers(page)
+            call.alone |= {question for question, rows in answers.items() if rows is None}
+            self._remember({question: rows for question, rows in answers.items() if rows is not None}, call)
+        elif isinstance(page, (UnknownField, NotAllowed, NoSuchTable)):
+            self._close(group.place, _REMARKS[type(page)])
+        elif isinstance(page, Rejected) and len(group.questions) == 1:
+            self._remember({group.questions[0]: Rows(remark="ServiceNow refuses the question")}, call)
+        elif page is None or isinstance(page, Rejected):
+            # Nothing is known of any of them. It may have been the batch, or the length of the list.
+            call.alone |= set(group.questions)
+            call.is_one_by_one = True
+            self._let_nobody_ride([group])
+        else:
+            call.errors |= dict.fromkeys(group.questions, page)
+            self._let_nobody_ride([group])
+
+    def _remember(self, answers: Mapping[Question, Rows], call: _Call) -> None:
+        call.rows |= answers
+        with self._changed:
+            self._rows.update(answers)
+
+    def _let_nobody_ride(self, groups: Collection[Group]) -> None:
+        """Ask for a while without what waits, if any of it was in a query that failed: it may be the reason."""
+        if any(len(group.questions) > 1 for group in groups):
+            with self._changed:
+                self._riders_from = self._clock() + _RIDERS_PAUSE
+
+    def _close(self, place: _Place, remark: str) -> None:
         """Ask no more by this field for a while, whatever the value."""
-        self._cache(self._closed, place, remark)
-        log.warning("configuration items are not looked up in %s by %s: %s", *place, remark)
-        return Rows(remark=remark)
+        with self._changed:
+            is_new = place not in self._closed
+            self._closed[place] = remark
+        if is_new:
+            log.warning("configuration items are not looked up in %s by %s: %s", *place, remark)
 
-    def _cached(self, cache: Cache[_K, _V], key: _K) -> _V | None:
-        with self._caching:
-            return cache.get(key)
 
-    def _cache(self, cache: Cache[_K, _V], key: _K, value: _V) -> None:
-        with self._caching:
-            cache[key] = value
+def _is_of_items(question: Question) -> bool:
+    return (question.table, question.field) == ITEMS
+
+
+def _folded(question: Question) -> Question:
+    """Return a question that is equal for every casing of its values: who asks one asks the others too."""
+    return question._replace(values=tuple(sorted({value.casefold() for value in question.values})))
 
 
 def _fresh_until(_: str, match: CiMatch, now: float) -> float:
