@@ -193,5 +193,7 @@ def _type(target: str) -> str:
 
 
 def _name_of_target(essentials: Mapping[str, Any], target: str) -> str:
-    items = essentials.get("configurationItems") or ()
-    return next(iter(items), "") or target.rpartition("/")[2]
+    """Return the name of the target, in the casing of the configuration item that is called so."""
+    name = target.rpartition("/")[2]
+    items = [str(each) for each in essentials.get("configurationItems") or () if "/" not in str(each)]
+    return next((each for each in items if each.lower() == name.lower()), name)
