@@ -116,6 +116,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         { name: 'AzureWebJobsStorage__tableServiceUri', value: 'https://${storageName}.table.${environment().suffixes.storage}' }
         { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
         { name: 'AzureWebJobsStorage__clientId', value: identityClientId }
+        { name: 'AZURE_CLIENT_ID', value: identityClientId }
         { name: 'PYTHON_THREADPOOL_THREAD_COUNT', value: string(threads) }
       ], environment().name == 'AzureCloud' ? [{ name: 'AzureWebJobsStorage__accountName', value: storageName }] : [])
     }

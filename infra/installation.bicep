@@ -112,6 +112,15 @@ param retryHorizonHours int = 72
 @minValue(1)
 param retentionDays int = 90
 
+@description('Resource ids of the action groups that call the bridge, separated by commas. Empty: those of actionGroupNames in this resource group.')
+param azureActionGroupIds string = ''
+
+@description('Look in Azure\'s own list for alerts that never reached the bridge. It needs a role on the subscriptions: followedSubscriptions.')
+param recoverMissedAlerts bool = false
+
+@description('Pass on to the alerts in Azure what people do to their incidents. It needs a role on the subscriptions: followedSubscriptions.')
+param syncAlertState bool = false
+
 @description('Instances that are always running. With none, a call after a quiet time may take longer than Azure Monitor waits.')
 @minValue(0)
 param alwaysReadyInstances int = 1
@@ -251,6 +260,11 @@ var signInSettings = {
   }
 }
 
+var ownActionGroupIds = map(
+  filter(split(actionGroupNames, ','), each => !empty(trim(each))),
+  each => resourceId('Microsoft.Insights/actionGroups', trim(each))
+)
+
 var settings = {
   ENTRA_TENANT_ID: join(filter([entraTenantId, additionalTenantIds], each => !empty(each)), ',')
   // Version 2 tokens name the client id; version 1 tokens the URI.
@@ -267,6 +281,10 @@ var settings = {
   ITSM_RULES_FILE: rulesFile
   RETRY_HORIZON_HOURS: string(retryHorizonHours)
   RETENTION_DAYS: string(retentionDays)
+  AZURE_ACTION_GROUP_IDS: empty(azureActionGroupIds) ? join(ownActionGroupIds, ',') : azureActionGroupIds
+  RECOVER_MISSED_ALERTS: string(recoverMissedAlerts)
+  SYNC_ALERT_STATE: string(syncAlertState)
+  AZURE_RESOURCE_MANAGER: environment().resourceManager
 }
 
 module logs 'logs.bicep' = {

@@ -107,6 +107,15 @@ param retryHorizonHours int = 72
 @minValue(1)
 param retentionDays int = 90
 
+@description('Resource ids of the action groups that call the bridge, separated by commas. Empty: those of actionGroupNames in this resource group.')
+param azureActionGroupIds string = ''
+
+@description('Look in Azure\'s own list for alerts that never reached the bridge. It needs a role on the subscriptions: followedSubscriptions.')
+param recoverMissedAlerts bool = false
+
+@description('Pass on to the alerts in Azure what people do to their incidents. It needs a role on the subscriptions: followedSubscriptions.')
+param syncAlertState bool = false
+
 @description('Instances that are always running. With none, a call after a quiet time may take longer than Azure Monitor waits.')
 @minValue(0)
 param alwaysReadyInstances int = 1
@@ -242,6 +251,9 @@ module installation 'installation.bicep' = {
     rulesFile: rulesFile
     retryHorizonHours: retryHorizonHours
     retentionDays: retentionDays
+    azureActionGroupIds: azureActionGroupIds
+    recoverMissedAlerts: recoverMissedAlerts
+    syncAlertState: syncAlertState
     alwaysReadyInstances: alwaysReadyInstances
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyWakeUpInstances: alwaysReadyWakeUpInstances

@@ -11,6 +11,9 @@
          ├─▶ storage         the table row, the queue                                         (Azure Storage)
          └─▶ servicenow      the incident, its configuration item                             (Table API)
 
+    follow      which parts follow Azure's own list of alerts?  (imported where that is switched on)
+       └─▶ resource_manager  what does that list know that did not reach us?                 (Azure)
+
     collector   who is told what is measured?  (OpenTelemetry; imported where it is switched on)
 
     __main__ ──▶ operate   what operators ask at the command line; is the app well?

@@ -1,7 +1,7 @@
 """How is this app configured?
 
 The composition root calls `Settings.from_environ`; no other part reads app settings. Commands that touch one party read
-the settings of that party alone: `storage_from`, `entra_from`, `servicenow_from`.
+the settings of that party alone: `storage_from`, `entra_from`, `servicenow_from`, `azure_from`.
 App settings are environment variables, read once. `local.settings.json.example` lists all of them.
 """
 
@@ -25,7 +25,15 @@ TENANT = "tenant"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
-_SUBSCRIPTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SUBSCRIPTION = re.compile(_GUID)
+_CLIENT_ID = re.compile(_GUID, re.IGNORECASE)
+#: Names of resource groups and action groups may hold any letters, but none of these characters
+#: (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftinsights).
+_NAME = r"[^/\\:<>+&%?#\x00-\x1f]{1,260}"
+_ACTION_GROUP = re.compile(
+    rf"/subscriptions/{_GUID}/resourcegroups/{_NAME}/providers/microsoft\.insights/actiongroups/{_NAME}"
+)
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STORAGE = "AzureWebJobsStorage"
 
@@ -78,6 +86,26 @@ class EntraSettings(NamedTuple):
     authority: str
 
 
+class AzureSettings(NamedTuple):
+    """What is asked of Azure's own list of alerts, and who asks."""
+
+    #: Resource ids of the action groups that call us, lower-cased.
+    action_groups: frozenset[str]
+    #: Whether alerts that never reached us are looked for.
+    recovers_missed_alerts: bool
+    #: Whether the state of incidents is passed on to their alerts.
+    syncs_alert_state: bool
+    #: Client id of the managed identity that asks; "" for the identity that the platform chooses.
+    client_id: str
+    #: Where Azure Resource Manager is, without a slash at the end.
+    endpoint: str
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether Azure Resource Manager is asked at all."""
+        return self.recovers_missed_alerts or self.syncs_alert_state
+
+
 class TelemetrySettings(NamedTuple):
     """To whom is told what is measured; to nobody unless a setting says so."""
 
@@ -110,6 +138,7 @@ class Settings(NamedTuple):
     allowed_subscriptions: frozenset[str]
     retry_horizon: timedelta
     retention: timedelta
+    azure: AzureSettings
     #: The rules file, from the app's root; "" for the rules that were pushed. Whether it is there is not known here,
     #: because no alert may be refused over it.
     rules_file: str = ""
@@ -127,6 +156,7 @@ class Settings(NamedTuple):
             storage=_storage(reader),
             entra=_entra(reader),
             servicenow=_servicenow(reader),
+            azure=_azure(reader),
             allowed_subscriptions=_subscriptions(reader),
             retry_horizon=timedelta(hours=reader.number("RETRY_HORIZON_HOURS", default=72, least=1, most=24 * 365)),
             retention=timedelta(days=reader.number("RETENTION_DAYS", default=90, least=1, most=3650)),
@@ -163,6 +193,16 @@ def servicenow_from(environ: Mapping[str, str]) -> ServiceNowSettings:
     """
     reader = _Reader(environ)
     return reader.checked(_servicenow(reader))
+
+
+def azure_from(environ: Mapping[str, str]) -> AzureSettings:
+    """Read what is asked of Azure's own list of alerts, and nothing else.
+
+    Raises:
+        InvalidSettings: some of that is malformed, or missing beside what is switched on.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_azure(reader))
 
 
 def telemetry_from(environ: Mapping[str, str]) -> TelemetrySettings:
@@ -327,6 +367,26 @@ def _subscriptions(reader: _Reader) -> frozenset[str]:
             f"ALLOWED_SUBSCRIPTIONS must be subscription ids and the word {TENANT}, separated by commas"
         )
     return names
+
+
+def _azure(reader: _Reader) -> AzureSettings:
+    settings = AzureSettings(
+        action_groups=frozenset(name.lower() for name in reader.names("AZURE_ACTION_GROUP_IDS")),
+        recovers_missed_alerts=reader.flag("RECOVER_MISSED_ALERTS", default=False),
+        syncs_alert_state=reader.flag("SYNC_ALERT_STATE", default=False),
+        client_id=reader.text("AZURE_CLIENT_ID") or reader.text(f"{_STORAGE}__clientId"),
+        endpoint=reader.address("AZURE_RESOURCE_MANAGER", default="https://management.azure.com"),
+    )
+    if not all(_ACTION_GROUP.fullmatch(each) for each in settings.action_groups):
+        reader.problems.append(
+            "AZURE_ACTION_GROUP_IDS must be resource ids of action groups, separated by commas: /subscriptions/ID"
+            "/resourceGroups/NAME/providers/Microsoft.Insights/actionGroups/NAME"
+        )
+    if settings.recovers_missed_alerts and not settings.action_groups:
+        reader.problems.append("RECOVER_MISSED_ALERTS needs AZURE_ACTION_GROUP_IDS")
+    if reader.text("AZURE_CLIENT_ID") and not _CLIENT_ID.fullmatch(settings.client_id):
+        reader.problems.append("AZURE_CLIENT_ID is not the client id of a managed identity")
+    return settings
 
 
 def _servicenow(reader: _Reader) -> ServiceNowSettings:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.settings import Settings, servicenow_from, storage_from, telemetry_from
+from itsm_bridge.settings import Settings, azure_from, servicenow_from, storage_from, telemetry_from
 
 ROOT = Path(__file__).parents[1]
 
@@ -220,3 +220,67 @@ def test_telemetry_names_no_connection_string() -> None:
     environ = {"TELEMETRY_TO_APPLICATION_INSIGHTS": "true", "APPLICATIONINSIGHTS_CONNECTION_STRING": "Key=secret"}
 
     assert "secret" not in repr(telemetry_from(environ))
+
+
+GROUP = f"/subscriptions/{ONE}/resourceGroups/rg-Watch (1)/providers/Microsoft.Insights/actionGroups/ag itsm"
+
+
+class TestAzure:
+    def test_nothing_is_asked_of_azures_list_unless_a_setting_says_so(self) -> None:
+        azure = Settings.from_environ(LEAST).azure
+
+        assert not azure.is_wanted
+        assert azure == (frozenset(), False, False, "", "https://management.azure.com")
+        assert azure == azure_from({})
+
+    def test_action_groups_are_known_whatever_their_case(self) -> None:
+        azure = azure_from({"AZURE_ACTION_GROUP_IDS": f"{GROUP}, {GROUP.upper()}", "RECOVER_MISSED_ALERTS": "True"})
+
+        assert azure.action_groups == {GROUP.lower()}
+        assert azure.recovers_missed_alerts
+        assert azure.is_wanted
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "ag-itsm-bridge",
+            f"/subscriptions/{ONE}/resourceGroups/rg",
+            "/subscriptions/shop/resourceGroups/rg/providers/Microsoft.Insights/actionGroups/ag",
+            f"{GROUP}/",
+            f"{GROUP}?x=1",
+            f"https://management.azure.com{GROUP}",
+            GROUP.replace("actionGroups", "metricAlerts"),
+        ],
+    )
+    def test_what_is_no_action_group_is_named_without_its_value(self, text: str) -> None:
+        message = problems(AZURE_ACTION_GROUP_IDS=text)
+
+        assert message.startswith("AZURE_ACTION_GROUP_IDS must be resource ids of action groups")
+        assert text not in message
+
+    def test_missed_alerts_cannot_be_told_from_others_without_action_groups(self) -> None:
+        message = problems(RECOVER_MISSED_ALERTS="true", RETENTION_DAYS="soon", SYNC_ALERT_STATE="perhaps")
+
+        assert "RECOVER_MISSED_ALERTS needs AZURE_ACTION_GROUP_IDS" in message
+        assert "SYNC_ALERT_STATE must be true or false" in message
+        assert "RETENTION_DAYS" in message
+
+    def test_the_state_of_alerts_needs_no_action_groups(self) -> None:
+        azure = azure_from({"SYNC_ALERT_STATE": "true"})
+
+        assert azure.syncs_alert_state
+        assert azure.is_wanted
+
+    def test_the_identity_is_that_of_storage_unless_another_is_named(self) -> None:
+        of_storage = azure_from({"AzureWebJobsStorage__clientId": "x"})
+        own = azure_from({"AzureWebJobsStorage__clientId": "x", "AZURE_CLIENT_ID": ONE})
+
+        assert (of_storage.client_id, own.client_id) == ("x", ONE)
+        assert "AZURE_CLIENT_ID" in problems(AZURE_CLIENT_ID="id-itsm-bridge")
+
+    def test_a_national_cloud_has_an_endpoint_of_its_own(self) -> None:
+        azure = azure_from({"AZURE_RESOURCE_MANAGER": "https://management.usgovcloudapi.net/"})
+
+        assert azure.endpoint == "https://management.usgovcloudapi.net"
+        assert "AZURE_RESOURCE_MANAGER" in problems(AZURE_RESOURCE_MANAGER="http://management.azure.com")
+        assert azure_from({"AZURE_RESOURCE_MANAGER": "http://127.0.0.1:1"}).endpoint == "http://127.0.0.1:1"

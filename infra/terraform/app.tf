@@ -19,6 +19,7 @@ locals {
       AzureWebJobsStorage__tableServiceUri = "https://${local.storage_name}.table.${local.cloud.storage}"
       AzureWebJobsStorage__credential      = "managedidentity"
       AzureWebJobsStorage__clientId        = azurerm_user_assigned_identity.identity.client_id
+      AZURE_CLIENT_ID                      = azurerm_user_assigned_identity.identity.client_id
       PYTHON_THREADPOOL_THREAD_COUNT       = tostring(local.threads)
     },
     var.cloud == "public" ? { AzureWebJobsStorage__accountName = local.storage_name } : {}

@@ -36,18 +36,21 @@ locals {
       storage    = "core.windows.net"
       vault_zone = "privatelink.vaultcore.azure.net"
       authority  = "https://login.microsoftonline.com"
+      manager    = "https://management.azure.com"
       places     = ["emea-nl-ams-azr", "us-va-ash-azr", "apac-sg-sin-azr"]
     }
     usgovernment = {
       storage    = "core.usgovcloudapi.net"
       vault_zone = "privatelink.vaultcore.usgovcloudapi.net"
       authority  = "https://login.microsoftonline.us"
+      manager    = "https://management.usgovcloudapi.net"
       places     = ["usgov-va-azr", "usgov-phx-azr", "usgov-tx-azr"]
     }
     china = {
       storage    = "core.chinacloudapi.cn"
       vault_zone = "privatelink.vaultcore.azure.cn"
       authority  = "https://login.partner.microsoftonline.cn"
+      manager    = "https://management.chinacloudapi.cn"
       places     = []
     }
   }[var.cloud]
@@ -56,6 +59,10 @@ locals {
   entra_tenant_id = var.entra_tenant_id != "" ? var.entra_tenant_id : data.azurerm_client_config.current.tenant_id
   audiences       = concat([local.entra_client_id, local.entra_identifier_uri], var.additional_audiences)
   probe_locations = length(var.probe_locations) > 0 ? var.probe_locations : local.cloud.places
+  own_action_group_ids = [
+    for name in var.action_group_names :
+    "/subscriptions/${data.azurerm_client_config.current.subscription_id}/resourceGroups/${local.group_name}/providers/Microsoft.Insights/actionGroups/${name}"
+  ]
   has_network     = var.private_network || var.fixed_outgoing_address || var.app_subnet_id != ""
 
   # Key Vault references: the platform reads the secrets with the app's identity, and nobody else needs to.
@@ -99,5 +106,9 @@ locals {
     ITSM_RULES_FILE                   = var.rules_file
     RETRY_HORIZON_HOURS               = tostring(var.retry_horizon_hours)
     RETENTION_DAYS                    = tostring(var.retention_days)
+    AZURE_ACTION_GROUP_IDS            = join(",", length(var.azure_action_group_ids) > 0 ? var.azure_action_group_ids : local.own_action_group_ids)
+    RECOVER_MISSED_ALERTS             = tostring(var.recover_missed_alerts)
+    SYNC_ALERT_STATE                  = tostring(var.sync_alert_state)
+    AZURE_RESOURCE_MANAGER            = local.cloud.manager
   }
 }

@@ -239,6 +239,24 @@ variable "retention_days" {
   }
 }
 
+variable "azure_action_group_ids" {
+  description = "Resource ids of the action groups that call the bridge. Empty: those of action_group_names in this resource group."
+  type        = list(string)
+  default     = []
+}
+
+variable "recover_missed_alerts" {
+  description = "Look in Azure's own list for alerts that never reached the bridge. It needs a role on the subscriptions: followed_subscriptions."
+  type        = bool
+  default     = false
+}
+
+variable "sync_alert_state" {
+  description = "Pass on to the alerts in Azure what people do to their incidents. It needs a role on the subscriptions: followed_subscriptions."
+  type        = bool
+  default     = false
+}
+
 variable "always_ready_instances" {
   description = "Instances that are always running. With none, a call after a quiet time may take longer than Azure Monitor waits."
   type        = number

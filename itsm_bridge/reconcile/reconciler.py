@@ -20,7 +20,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -126,11 +126,14 @@ class Reconciler:
             trials=trials,
         )
 
-    def receive(self, ruling: Ruling, *, deadline: Deadline) -> Result:
-        """Render an alert as the rules want it and take it in; raises as `take`."""
+    def receive(self, ruling: Ruling, *, deadline: Deadline, recovered: str = "") -> Result:
+        """Render an alert as the rules want it and take it in; raises as `take`.
+
+        `recovered` tells people how it was found although no call brought it; "" if one did.
+        """
         content = self._target.render(ruling)
         notification = received_at(notification_of(ruling.alert, ruling.wording), self._now())
-        return self.take(News.of(notification, content, ruling), deadline=deadline)
+        return self.take(News.of(notification, content, ruling).found(recovered), deadline=deadline)
 
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.
@@ -141,7 +144,8 @@ class Reconciler:
             Unavailable: storage did not answer; nothing is promised.
             Conflict: other processes kept changing the row; nothing is promised.
         """
-        with self._circuit.place() as place:
+        # What was found waits for nobody's answer: it leaves the line to calls.
+        with nullcontext(None) if news.recovered else self._circuit.place() as place:
             holder = uuid.uuid4().hex if place is not None and self._circuit.admits_webhooks else ""
             lease_until = self._now() + deadline.left + LEASE_MARGIN
             with self._telemetry.span("remember", Role.CLIENT):

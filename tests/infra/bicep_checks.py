@@ -45,7 +45,17 @@ _COMPARISONS = {"&&", "||", "==", "!=", ">", "<", ">=", "<="}
 FUNCTIONS = {
     *("cidrSubnet", "concat", "contains", "empty", "environment", "filter", "guid", "indexOf", "items", "join"),
     "loadTextContent",
-    *("listKeys", "map", "replace", "resourceGroup", "split", "string", "subscription", "subscriptionResourceId"),
+    *(
+        "listKeys",
+        "map",
+        "replace",
+        "resourceGroup",
+        "resourceId",
+        "split",
+        "string",
+        "subscription",
+        "subscriptionResourceId",
+    ),
     *("substring", "take", "tenant", "toLower", "toObject", "trim", "union", "uniqueString", "uri"),
 }
 SCALARS = {"string": str, "int": int, "bool": bool}
