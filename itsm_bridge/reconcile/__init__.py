@@ -15,6 +15,10 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         circuit  may we call the target now?
         backoff  when is a failed attempt repeated?
       resync     which rows would no wake-up reach any more?
+        sweep    does the index name every open row, and which rows are kept for nothing?
+        row_by_row  how are many rows changed, whatever becomes of one of them?
+        outline  what does the index say of a row?           pure
+        pages    what does a sweep see, and how far is it?   pure
       gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure
         crowd    how do many alerts fit into one row?        pure

@@ -66,7 +66,8 @@ _RULES = (
 )
 #: Accidents of rows and their wake-ups, mostly none. A newer version of the program has the row for a while; all
 #: wake-ups are lost, and one row cannot be written for as long; or the index forgets all rows besides.
-_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost", "index lost")
+ACCIDENTS = ("damage", "older version", "newer version", "wake-ups lost", "index lost")
+_ROWS = (*[""] * 14, *ACCIDENTS)
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
     (ALL_WORK,),
     (ALL_WORK, ALL_WORK),
