@@ -35,6 +35,8 @@ class Mutant:
     suite: tuple[str, ...] = ()
     #: What operators' rules speak of in every history of the simulator; "" for the usual mixture.
     operators: str = ""
+    #: The accident that rows have in every history; "" for the usual mixture.
+    rows: str = ""
 
 
 def _pytest(path: str) -> tuple[str, ...]:
@@ -118,8 +120,38 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="nobody looks for what fell out of the queue",
         file="itsm_bridge/reconcile/resync.py",
-        before="        each_alone(overdue, lambda",
+        before="each_as_outlined(self._store, overdue, is_overdue, postpone)",
+        after="each_as_outlined(self._store, [], is_overdue, postpone)",
+    ),
+    Mutant(
+        name="the entry of the index is dropped before its row is settled",
+        file="itsm_bridge/reconcile/outline.py",
+        before="return self.awaits_work or self.is_parked or",
+        after="return (self.awaits_work and self.failing_since is None) or self.is_parked or",
+        rows="wake-ups lost",
+    ),
+    Mutant(
+        name="a row that is replaced keeps its old entry in the index",
+        file="itsm_bridge/storage/alert_table.py",
+        before="        if row.indexed_as == record.indexed_as:\n            return self._updated(row)\n",
+        after="        if record.indexed_as or row.indexed_as == record.indexed_as:\n"
+        "            return self._updated(row)\n",
+        suite=_pytest("tests/storage/test_alert_table_contract.py"),
+    ),
+    Mutant(
+        name="the row and its entry are written one after the other",
+        file="itsm_bridge/storage/alert_table.py",
+        before='[("create", to_entity(row)), _overwriting(entry)], what=record.key)\n',
+        after='[("create", to_entity(row))], what=record.key)\n'
+        "            self._transacted([_overwriting(entry)], what=record.key)\n",
+        suite=_pytest("tests/storage/test_alert_table.py"),
+    ),
+    Mutant(
+        name="nobody looks for rows that the index does not name",
+        file="itsm_bridge/reconcile/sweep.py",
+        before="        each_alone(doubtful, lambda",
         after="        each_alone([], lambda",
+        rows="index lost",
     ),
     Mutant(
         name="no ETag: the last writer wins",
@@ -130,10 +162,17 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no ETag in the adapter",
         file="itsm_bridge/storage/alert_table.py",
-        before="                    etag=record.etag,\n"
+        before="                    etag=row.etag,\n"
         "                    match_condition=MatchConditions.IfNotModified,\n"
         "                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
         after="                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
+        suite=_pytest("tests/storage/test_alert_table_contract.py"),
+    ),
+    Mutant(
+        name="no ETag in the adapter's transactions",
+        file="itsm_bridge/storage/alert_table.py",
+        before='    return "update", to_entity(row), condition\n',
+        after='    return "update", to_entity(row), {"mode": UpdateMode.REPLACE}\n',
         suite=_pytest("tests/storage/test_alert_table_contract.py"),
     ),
     Mutant(
@@ -390,7 +429,8 @@ def main() -> int:
     for mutant in MUTANTS:
         began = time.monotonic()
         rules = ("--operators", mutant.operators) if mutant.operators else ()
-        is_caught, by = _tried(mutant, mutant.suite or (*simulator, *rules))
+        rows = ("--rows", mutant.rows) if mutant.rows else ()
+        is_caught, by = _tried(mutant, mutant.suite or (*simulator, *rules, *rows))
         survivors += not is_caught
         print(f"{'caught' if is_caught else 'SURVIVED':<9} {time.monotonic() - began:5.0f} s  {mutant.name:<60} {by}")
         sys.stdout.flush()

@@ -17,6 +17,10 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         backoff  when is a failed attempt repeated?
       background who goes on with an alert after its webhook was answered?
       resync     which rows would no wake-up reach any more?
+        sweep    does the index name every open row, and which rows are kept for nothing?
+        row_by_row  how are many rows changed, whatever becomes of one of them?
+        outline  what does the index say of a row?           pure
+        pages    what does a sweep see, and how far is it?   pure
       gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure
         found    is it the same as what Azure's list told?    pure
