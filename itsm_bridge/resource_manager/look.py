@@ -128,7 +128,7 @@ class Look:
         self._name = f"missed-{subscription}"
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
-        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK)
+        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
         #: Up to where all is judged.
         self.place = self._cursor.complete_until
 
