@@ -11,6 +11,8 @@
          ├─▶ storage         the table row, the queue                                         (Azure Storage)
          └─▶ servicenow      the incident, its configuration item                             (Table API)
 
+    resource_manager  what does Azure's own list know that did not reach us?  (imported by `follow_azure` alone)
+
     collector   who is told what is measured?  (OpenTelemetry; imported where it is switched on)
 
     __main__ ──▶ operate   what operators ask at the command line; is the app well?

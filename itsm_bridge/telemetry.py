@@ -39,6 +39,8 @@ class Metric(StrEnum):
     SERVICENOW_CALLS = "itsm_bridge.servicenow.calls"
     #: The requests an hour that ServiceNow says it allows our account; it does not say how many are left.
     SERVICENOW_LIMIT = "itsm_bridge.servicenow.hourly_limit"
+    #: Requests to Azure Resource Manager, by `method` and `status`; 0 is no answer.
+    RESOURCE_MANAGER_CALLS = "itsm_bridge.resource_manager.calls"
 
 
 class Instrument(StrEnum):
@@ -73,6 +75,7 @@ UNITS: Final[Mapping[Metric, Unit]] = {
     Metric.QUEUE_AGE: Unit(Instrument.GAUGE, "s"),
     Metric.SERVICENOW_CALLS: Unit(Instrument.COUNTER, "{request}"),
     Metric.SERVICENOW_LIMIT: Unit(Instrument.GAUGE, "{request}"),
+    Metric.RESOURCE_MANAGER_CALLS: Unit(Instrument.COUNTER, "{request}"),
 }
 
 

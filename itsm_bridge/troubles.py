@@ -50,6 +50,13 @@ class Trouble(StrEnum):
     CLOSE_CODE = "servicenow-close-code"
     RECORD = "rules-record-not-found"
 
+    # Azure Resource Manager refuses, or is not there: missed alerts stay missed, and states stay as they are.
+    AZURE_SIGN_IN = "azure-sign-in"
+    AZURE_MAY_NOT_READ = "azure-may-not-read-alerts"
+    AZURE_MAY_NOT_CHANGE = "azure-may-not-change-alerts"
+    AZURE_AWAY = "azure-away"
+    AZURE_UNCLEAR = "azure-alert-not-clear"
+
     #: The rules of operators are not valid.
     RULES = "rules-not-valid"
     #: An error that nobody foresaw.

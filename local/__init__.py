@@ -12,6 +12,7 @@ imports nothing from here.
     host/          stands in for the Functions host
     entra/         stands in for Entra ID and for Microsoft Graph
     resource_graph stands in for Azure Resource Graph
+    resource_manager/ stands in for Azure's list of alerts, and for the endpoint that gives the app tokens
     servicenow/    stands in for a ServiceNow instance
     azurite        runs Microsoft's emulator of Azure Storage
     demo           plays alerts through the world and says what came of each

@@ -18,6 +18,9 @@ _DAY: Final = timedelta(hours=24)
 #: A trouble with ServiceNow comes again with each attempt, at most six minutes apart, until it is over.
 _STANDING: Final = timedelta(minutes=10)
 
+#: The look at Azure comes again every two minutes.
+_AZURE: Final = timedelta(minutes=15)
+
 _SETTING: Final = "whoever keeps the app"
 _ENTRA: Final = "an owner of the Entra application"
 
@@ -118,6 +121,32 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
         remedy="whoever wrote the rules compares them with the instance; `show` of such an alert says what was looked"
         " for, and `python -m itsm_bridge rules push` checks what stands in the file",
         told_for=_HOUR,
+    ),
+    Trouble.AZURE_SIGN_IN: Meaning(
+        meaning="the app's identity gets no token for Azure Resource Manager, or that refuses it",
+        remedy=f"{_SETTING} gives the app a managed identity and names it in AZURE_CLIENT_ID; is"
+        " AZURE_RESOURCE_MANAGER that of the cloud?",
+        told_for=_AZURE,
+    ),
+    Trouble.AZURE_MAY_NOT_READ: Meaning(
+        meaning="the app's identity may not read alerts of a followed subscription, so that missed ones stay missed",
+        remedy="an owner of the subscription gives it the role that reads alerts (docs/resource-manager.md)",
+        told_for=_AZURE,
+    ),
+    Trouble.AZURE_MAY_NOT_CHANGE: Meaning(
+        meaning="the app's identity may not change alerts, so that their state does not follow the incidents",
+        remedy="an owner of the subscription gives it the role that changes alerts (docs/resource-manager.md)",
+        told_for=_AZURE,
+    ),
+    Trouble.AZURE_AWAY: Meaning(
+        meaning="Azure Resource Manager does not answer as documented, so that missed alerts wait",
+        remedy="nobody has to act unless it lasts; https://status.azure.com tells of outages",
+        told_for=_AZURE,
+        at_least=3,
+    ),
+    Trouble.AZURE_UNCLEAR: Meaning(
+        meaning="Azure's list has an alert of which it cannot be told whether it was meant for us",
+        remedy=f"{_SETTING} looks the alert up in the portal, and opens an incident by hand if it was missed",
     ),
     Trouble.RULES: Meaning(
         meaning="the rules are not valid, so that the last good ones are in force",

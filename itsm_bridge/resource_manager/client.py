@@ -1,0 +1,404 @@
+"""What does Azure know of alerts, and how is their state changed?
+
+`follow_azure` and the command `follow` ask here; the webhook never does. Every request goes to one endpoint with a
+token for that endpoint, and ends at its deadline.
+
+1. Changed alerts are asked for newest first, from the last 30 days, and the reading stops at the first page that ends
+   with one that is older than what is wanted. Whether Azure's time range speaks of the beginning of an alert or of its
+   last change is documented nowhere, and so the answer is complete either way.
+2. A link to the next page may lead nowhere but to the same endpoint, because the token goes there.
+3. Whatever the answer is, it becomes alerts, or an error of `errors` with one sentence. Nothing of a body is quoted but
+   Azure's error code.
+
+Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/alerts
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from itsm_bridge.azure_monitor.json_body import Section, load
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.errors import (
+    BridgeError,
+    Conflict,
+    InvalidAlert,
+    InvalidSettings,
+    PermanentError,
+    Unavailable,
+    Unconfirmed,
+)
+from itsm_bridge.resource_manager.history import Modification, modifications
+from itsm_bridge.resource_manager.listed_alert import (
+    AlertState,
+    ListedAlert,
+    NotListed,
+    addresses_of,
+    listed_alert,
+    modified_at_of,
+)
+from itsm_bridge.settings import is_private
+from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
+from itsm_bridge.transport import NoAnswer, Received, Transport
+from itsm_bridge.troubles import Trouble
+
+API_VERSION: Final = "2025-05-25-preview"
+
+#: How long Azure keeps alerts, less what clocks may differ by: it refuses to look further back.
+KEPT_FOR: Final = timedelta(days=30) - timedelta(minutes=10)
+#: How long any single request may take.
+REQUEST_BUDGET: Final = timedelta(seconds=15)
+#: A page that is not read to its end must be short; a longer look takes the longest pages that there are.
+_SHORT_PAGE: Final = 50
+_LONG_PAGE: Final = 250
+_SHORT_LOOK: Final = timedelta(hours=1)
+#: How many pages one look may take.
+MOST_PAGES: Final = 10
+#: Characters of a comment.
+_LONGEST_COMMENT: Final = 1000
+#: A pause that Azure asks for is believed up to this.
+_LONGEST_PAUSE: Final = timedelta(hours=1)
+_PAUSE: Final = timedelta(seconds=30)
+
+_PORTS: Final = {"https": 443, "http": 80}
+
+
+class Throttled(Unavailable):
+    """Azure was asked too often; `retry_after` says how long it wants to be left alone."""
+
+
+class Malformed(Unavailable):
+    """The answer is not what Azure's documentation says: nothing of it counts."""
+
+
+class TooManyChanges(Unavailable):
+    """More alerts changed than one look can take: look at a shorter time."""
+
+    def __init__(self, message: str, *, reached: datetime) -> None:
+        super().__init__(message)
+        #: Up to when, from the newest back, the look came. Aware UTC.
+        self.reached = reached
+
+
+class MissingRole(PermanentError):
+    """Azure knows who asks and does not allow it: a role is missing."""
+
+
+class Gone(PermanentError):
+    """Azure has no such alert any more."""
+
+
+class Refused(PermanentError):
+    """Azure understood the request and said no."""
+
+
+class Unreadable(NamedTuple):
+    """An item of the list that tells of no alert."""
+
+    #: It is not younger than that, aware UTC.
+    since: datetime
+    #: What it is.
+    what: str
+
+
+class Changes(NamedTuple):
+    """What changed between two moments."""
+
+    #: By the time of their last change, the oldest first; each once.
+    alerts: tuple[ListedAlert, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+_OTHERS: Final[Mapping[int, type[BridgeError]]] = {
+    HTTPStatus.NOT_FOUND: Gone,
+    HTTPStatus.GONE: Gone,
+    HTTPStatus.CONFLICT: Conflict,
+    HTTPStatus.PRECONDITION_FAILED: Conflict,
+}
+
+
+class ResourceManager:
+    """Azure's own list of alerts; safe to share between threads."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        token: Callable[[Deadline], str],
+        *,
+        telemetry: Telemetry = NOTHING,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Remember whom to ask; nothing is sent yet.
+
+        Args:
+            endpoint: Azure Resource Manager of the cloud, https, or http to loopback.
+            token: Returns an access token for it; it may raise a BridgeError.
+            telemetry: Who is told of each request.
+            now: The time, aware UTC.
+
+        Raises:
+            InvalidSettings: the endpoint would carry tokens over the network unencrypted.
+        """
+        parts = urlsplit(endpoint)
+        if not is_private(parts.scheme, parts.hostname):
+            raise InvalidSettings("AZURE_RESOURCE_MANAGER must be an https address")
+        self._endpoint = endpoint.rstrip("/")
+        self._origin = _origin(endpoint)
+        self._token = token
+        self._telemetry = telemetry
+        self._now = now
+        self._transport = Transport()
+
+    def alerts(
+        self,
+        subscription: str,
+        *,
+        since: datetime,
+        until: datetime,
+        deadline: Deadline,
+        monitor_condition: str = "",
+    ) -> Iterator[ListedAlert]:
+        """Return the alerts of `changed`, the oldest change first; raises as that."""
+        found = self.changed(
+            subscription, since=since, until=until, deadline=deadline, monitor_condition=monitor_condition
+        )
+        return iter(found.alerts)
+
+    def changed(
+        self,
+        subscription: str,
+        *,
+        since: datetime,
+        until: datetime,
+        deadline: Deadline,
+        monitor_condition: str = "",
+    ) -> Changes:
+        """Return the alerts of a subscription whose last change is between two moments, both included.
+
+        They come without the section that differs per monitoring service; `alert` has it.
+
+        Args:
+            subscription: Its id.
+            since: Aware UTC; what is longer ago than Azure keeps alerts is not found.
+            until: Aware UTC, later than `since`.
+            deadline: By when all of it must be there.
+            monitor_condition: "Fired" or "Resolved"; "" for both.
+
+        Raises:
+            TooManyChanges: it takes more than `MOST_PAGES` pages.
+            Throttled: Azure wants to be left alone for a while.
+            Malformed: an answer is no page of the list, or its pages are not in order.
+            Unavailable: Azure did not answer, or not in time.
+            MissingRole: we may not read alerts there.
+            Refused: Azure does not understand the question.
+        """
+        oldest = max(since, self._now() - KEPT_FOR)
+        if until <= oldest:
+            return Changes((), ())
+        query = {
+            "api-version": API_VERSION,
+            "customTimeRange": f"{_moment(self._now() - KEPT_FOR)}/{_moment(until)}",
+            "sortBy": "lastModifiedDateTime",
+            "sortOrder": "desc",
+            "pageCount": str(_SHORT_PAGE if until - oldest <= _SHORT_LOOK else _LONG_PAGE),
+            **({"monitorCondition": monitor_condition} if monitor_condition else {}),
+        }
+        path = f"/subscriptions/{quote(subscription, safe='')}/providers/Microsoft.AlertsManagement/alerts"
+        items: list[object] = []
+        for page in self._pages(f"{self._endpoint}{path}?{urlencode(query)}", oldest, deadline):
+            items += page
+        return _changes(items, oldest, until)
+
+    def alert(self, alert_id: str, *, deadline: Deadline) -> ListedAlert | None:
+        """Return one alert with its context, None if Azure does not know it; raises as `changed`.
+
+        Args:
+            alert_id: Its ARM id, as listed or in the short form.
+            deadline: By when it must be there.
+        """
+        try:
+            document = self._of_alert(alert_id, "", deadline)
+        except Gone:
+            return None
+        try:
+            return listed_alert(document.entries)
+        except NotListed as error:
+            raise Malformed(f"Azure Resource Manager answered with {error}") from error
+
+    def history(self, alert_id: str, *, deadline: Deadline) -> Sequence[Modification]:
+        """Return what happened to an alert, the oldest first; raises as `changed`, and Gone.
+
+        Args:
+            alert_id: Its ARM id, as listed or in the short form.
+            deadline: By when it must be there.
+        """
+        document = self._of_alert(alert_id, "/history", deadline)
+        if not isinstance(document.section("properties").value("modifications"), list):
+            raise Malformed("Azure Resource Manager answered with a history without entries")
+        return modifications(document)
+
+    def change_state(self, alert: ListedAlert, state: AlertState, *, comment: str, deadline: Deadline) -> ListedAlert:
+        """Set how far people are with an alert; return it as it is then. Repeating it changes nothing more.
+
+        Raises:
+            Unconfirmed: it was sent and got no answer: look before it is sent again.
+            Gone: Azure does not know the alert any more.
+            MissingRole: we may not change alerts there.
+            Conflict: Azure says that somebody else changes it.
+            Throttled, Malformed, Unavailable, Refused: as `changed`.
+        """
+        body = json.dumps({"comments": comment[:_LONGEST_COMMENT]}).encode()
+        document = self._of_alert(alert.id, "/changestate", deadline, body=body, newState=state.value)
+        try:
+            return listed_alert(document.entries)
+        except NotListed as error:
+            # It is done: the answer came with 200.
+            raise Unconfirmed(f"the state of alert {alert.guid} was sent, and the answer is {error}") from error
+
+    # Requests.
+
+    def _pages(self, url: str, oldest: datetime, deadline: Deadline) -> Iterator[Sequence[object]]:
+        """Yield the pages, newest first, up to the one that ends with an alert that is older than `oldest`."""
+        seen: set[str] = set()
+        reached: datetime | None = None
+        for _ in range(MOST_PAGES):
+            seen.add(url)
+            page = self._exchange("GET", url, deadline)
+            items = page.value("value")
+            if not isinstance(items, list):
+                raise Malformed("Azure Resource Manager answered with a page without alerts")
+            times = [moment for item in items if (moment := modified_at_of(item))]
+            if times and times[0] < times[-1]:
+                raise Malformed("Azure Resource Manager lists alerts in another order than it was asked for")
+            yield items
+            reached = times[-1] if times else reached
+            link = page.text("nextLink")
+            if not link or (times and times[-1] < oldest):
+                return
+            url = self._followed(link, seen)
+        raise TooManyChanges(f"more than {MOST_PAGES} pages of alerts changed", reached=reached or oldest)
+
+    def _followed(self, link: str, seen: set[str]) -> str:
+        if _origin(link) != self._origin:
+            raise Malformed("Azure Resource Manager answered with a link to another server")
+        if link in seen:
+            raise Malformed("Azure Resource Manager answered with a loop of links")
+        return link
+
+    def _of_alert(
+        self, alert_id: str, what: str, deadline: Deadline, *, body: bytes | None = None, **query: str
+    ) -> Section:
+        """Return what Azure says at an address below an alert; its target resource may be deleted."""
+        addresses = addresses_of(alert_id)
+        if not addresses:
+            raise Refused("that is not the id of an alert")
+        method = "GET" if body is None else "POST"
+        for address in addresses[:-1]:
+            try:
+                return self._exchange(method, self._address(address, what, query), deadline, body=body)
+            except Gone:
+                continue
+        return self._exchange(method, self._address(addresses[-1], what, query), deadline, body=body)
+
+    def _address(self, alert_id: str, what: str, query: Mapping[str, str]) -> str:
+        return f"{self._endpoint}{quote(alert_id)}{what}?{urlencode({'api-version': API_VERSION, **query})}"
+
+    def _exchange(self, method: str, url: str, deadline: Deadline, *, body: bytes | None = None) -> Section:
+        # A link has a query of its own; which page it is, is not for a trace.
+        with self._telemetry.span("resource_manager", Role.CLIENT, method=method):
+            answer = self._answer(method, url, deadline, body)
+        if answer.status != HTTPStatus.OK:
+            raise _error(answer, changes=method != "GET")
+        try:
+            return Section(load(answer.body))
+        except InvalidAlert as error:
+            if method == "GET":
+                raise Malformed("Azure Resource Manager answered with something other than a JSON object") from error
+            raise Unconfirmed("the state of an alert was sent, and the answer is no JSON object") from error
+
+    def _answer(self, method: str, url: str, deadline: Deadline, body: bytes | None) -> Received:
+        headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token(deadline)}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        for attempt in (1, 2):
+            budget = deadline.for_request(REQUEST_BUDGET)
+            try:
+                answer = self._transport.exchange(method, url, headers=headers, deadline=budget, body=body)
+            except NoAnswer as error:
+                self._telemetry.tell(Metric.RESOURCE_MANAGER_CALLS, method=method, status=0)
+                # A kept connection may end at any time; what only reads may be asked again.
+                if method == "GET" and error.was_dropped and attempt == 1:
+                    continue
+                if method != "GET" and error.was_sent:
+                    raise Unconfirmed(f"the state of an alert was sent and got no answer: {error}") from error
+                raise Unavailable(f"Azure Resource Manager did not answer: {error}") from error
+            self._telemetry.tell(Metric.RESOURCE_MANAGER_CALLS, method=method, status=answer.status)
+            return answer
+        raise AssertionError  # pragma: no cover - the second attempt ends the loop
+
+
+def _changes(items: Sequence[object], oldest: datetime, until: datetime) -> Changes:
+    found: dict[str, ListedAlert] = {}
+    unreadable: list[Unreadable] = []
+    place = oldest
+    # From the oldest on, so that an item without a time gets that of the one before it.
+    for item in reversed(items):
+        place = modified_at_of(item) or place
+        try:
+            alert = listed_alert(item)
+        except NotListed as error:
+            unreadable += [Unreadable(place, str(error))] if oldest <= place <= until else []
+            continue
+        if oldest <= alert.modified_at <= until:
+            found[alert.guid] = alert
+    return Changes(tuple(sorted(found.values(), key=lambda each: each.modified_at)), tuple(unreadable))
+
+
+def _error(answer: Received, *, changes: bool) -> BridgeError:
+    """Return what an answer other than 200 means."""
+    status, code = answer.status, _code(answer)
+    told = f"Azure Resource Manager answered {status}{f' ({code})' if code else ''}"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return Unconfirmed(told) if changes else Unavailable(told, retry_after=_pause(answer))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled(told, retry_after=_pause(answer))
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Refused(f"{told}: it does not accept our token", trouble=Trouble.AZURE_SIGN_IN)
+    if status == HTTPStatus.FORBIDDEN:
+        trouble = Trouble.AZURE_MAY_NOT_CHANGE if changes else Trouble.AZURE_MAY_NOT_READ
+        return MissingRole(f"{told}: our identity lacks a role", trouble=trouble)
+    # A redirect is none of these and not followed, because it would carry the token elsewhere.
+    return _OTHERS.get(status, Refused if status >= HTTPStatus.BAD_REQUEST else Malformed)(told)
+
+
+def _code(answer: Received) -> str:
+    """Return Azure's error code, "" if it gives none; messages may quote what was asked."""
+    try:
+        code = Section(load(answer.body)).section("error").text("code")
+    except InvalidAlert:
+        return ""
+    return code if code.isascii() and code.isalnum() and len(code) <= 64 else ""  # noqa: PLR2004 - a word
+
+
+def _pause(answer: Received) -> timedelta:
+    """Return how long Azure wants to be left alone; it says seconds."""
+    said = answer.headers.get("Retry-After", "").strip()
+    is_number = said.isascii() and said.isdecimal() and len(said) < 7  # noqa: PLR2004 - digits
+    return min(timedelta(seconds=int(said)), _LONGEST_PAUSE) if is_number else _PAUSE
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a url; ("", "", None) if it has none."""
+    try:
+        parts = urlsplit(url)
+        host = "" if parts.username or parts.password else parts.hostname or ""
+        return (parts.scheme, host, parts.port or _PORTS.get(parts.scheme)) if host else ("", "", None)
+    except ValueError:
+        return ("", "", None)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

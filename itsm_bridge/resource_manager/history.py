@@ -1,0 +1,101 @@
+"""What happened to one alert, and which action groups were called for it?
+
+`client` reads the history of an alert here; `missed` asks what became of our action groups. Pure.
+Each call of an action group is an entry of its own (`ActionsTriggered`), which names the group in `details`. A
+processing rule that keeps groups from being called leaves `ActionsSuppressed`. Older answers have no `details`: then
+nobody can tell which groups were called, and nothing is guessed.
+
+Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/alerts/get-history
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from itsm_bridge.azure_monitor.json_body import Section
+from itsm_bridge.azure_monitor.timestamps import parse_timestamp
+
+#: The entries that this program acts upon, lower-cased.
+TRIGGERED = "actionstriggered"
+SUPPRESSED = "actionssuppressed"
+FAILED = "actionsfailed"
+STATE_CHANGE = "statechange"
+_OF_ACTIONS = frozenset({TRIGGERED, SUPPRESSED, FAILED})
+
+
+class Call(StrEnum):
+    """What became of our action groups for one alert."""
+
+    #: At least one of them was triggered.
+    TRIGGERED = "triggered"
+    #: Other groups were, or none.
+    NOT_OURS = "not ours"
+    #: A processing rule kept ours from being called.
+    SUPPRESSED = "suppressed"
+    #: The history does not tell which groups it speaks of.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modification:
+    """One entry of a history. Texts are "" where nothing is said."""
+
+    #: As sent: "StateChange", "ActionsTriggered", …
+    event: str
+    #: Aware UTC; None if it is not told.
+    at: datetime | None
+    #: "System", or a person.
+    by: str
+    old_value: str
+    new_value: str
+    comments: str
+    #: Empty where an older version left it out.
+    details: Section = field(repr=False)
+
+    def is_a(self, event: str) -> bool:
+        """Return whether it is an entry of this kind, which is given lower-cased."""
+        return self.event.lower() == event
+
+    @property
+    def action_groups(self) -> frozenset[str]:
+        """The ARM ids of the action groups that it names, lower-cased."""
+        groups = (self.details.section("actionGroup"), *self.details.sections("suppressedActionGroups"))
+        return frozenset(text.lower() for group in groups if (text := group.text("actionGroupId")))
+
+
+def modifications(document: Section) -> Sequence[Modification]:
+    """Return the entries of a history in the order of their times; entries without one stand where they were sent."""
+    found = [_modification(each) for each in document.section("properties").sections("modifications")]
+    times = [each.at for each in found]
+    return found if None in times else sorted(found, key=lambda each: str(each.at and each.at.isoformat()))
+
+
+def call_of(entries: Iterable[Modification], groups: Collection[str]) -> Call:
+    """Return what became of our action groups.
+
+    Args:
+        entries: The whole history of the alert.
+        groups: The ARM ids of our action groups, lower-cased.
+    """
+    about = [each for each in entries if each.event.lower() in _OF_ACTIONS]
+    ours = [each for each in about if not each.action_groups.isdisjoint(groups)]
+    # A group that Azure Monitor called and could not reach failed, which is just what is looked for.
+    if any(each.is_a(TRIGGERED) or each.is_a(FAILED) for each in ours):
+        return Call.TRIGGERED
+    if ours:
+        return Call.SUPPRESSED
+    return Call.UNKNOWN if any(not each.action_groups for each in about) else Call.NOT_OURS
+
+
+def _modification(entry: Section) -> Modification:
+    details = entry.section("details")
+    return Modification(
+        event=entry.text("modificationEvent"),
+        at=parse_timestamp(entry.text("modifiedAt")),
+        by=entry.text("modifiedBy"),
+        old_value=entry.text("oldValue") or details.text("oldValue"),
+        new_value=entry.text("newValue") or details.text("newValue"),
+        comments=entry.text("comments") or details.text("comment", "comments"),
+        details=details,
+    )
