@@ -80,6 +80,15 @@ class Named(NamedTuple):
     name: str
 
 
+class Page(NamedTuple):
+    """Some of the rows of a table."""
+
+    #: Those that we may read.
+    rows: tuple[Row, ...]
+    #: How many there are in all, hidden ones too; None if ServiceNow does not tell.
+    matching: int | None
+
+
 class _Request(NamedTuple):
     method: str
     path: str
@@ -177,6 +186,48 @@ class TableApi:
         if must_see_all and rows and not found:
             raise OtherRows(f"{request}: nothing but rows that were not asked for")
         return found
+
+    def newest(  # noqa: PLR0913 - all that one question can say
+        self,
+        table: str,
+        *,
+        filled: str,
+        order_by: str,
+        fields: Sequence[str],
+        limit: int,
+        offset: int,
+        deadline: Deadline,
+    ) -> Page:
+        """Return the rows whose field `filled` is not empty, the greatest by `order_by` first, at most `limit`.
+
+        No value stands in the query: a moment would be read in the time zone of whoever asks. ServiceNow counts to
+        `offset` and `limit` before it hides the rows that we may not read.
+
+        Raises:
+            OtherRows: rows came that were not asked for, or in another order.
+            UnknownField: the rows lack one of the two fields.
+            Unavailable, NoSuchTable, NotAllowed, Rejected: as `query`.
+        """
+        order = f"ORDERBYDESC{_name(order_by)}^ORDERBYDESCsys_id"
+        params = {
+            "sysparm_query": f"{_name(filled)}ISNOTEMPTY^{order}",
+            "sysparm_fields": _listed("sys_id", *fields, filled, order_by),
+            "sysparm_limit": str(limit),
+            "sysparm_offset": str(offset),
+            "sysparm_no_count": "false",
+            **_RAW,
+        }
+        request = _Request(method="GET", path=_name(table), params=params)
+        answer = self._confirmed(request, deadline)
+        if not isinstance(answer.result, list):
+            raise Unavailable(f"{request}: no list where one belongs")
+        rows = tuple(_shown(row, ()) for row in answer.result)
+        if any(filled not in row or order_by not in row for row in rows):
+            raise UnknownField(f"{request}: the rows lack a field that was asked for")
+        places = [row[order_by] for row in rows]
+        if not all(row[filled] for row in rows) or places != sorted(places, reverse=True):
+            raise OtherRows(f"{request}: rows that were not asked for, or in another order")
+        return Page(rows, answer.matching)
 
     def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline) -> Row:
         """Insert a row and return its `fields` and `sys_id` as stored.
