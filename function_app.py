@@ -16,7 +16,7 @@ from typing import Final
 
 import azure.functions as func
 
-from itsm_bridge.app import Bridge, bridge, measured, prepare
+from itsm_bridge.app import Bridge, bridge, is_following, measured, prepare
 from itsm_bridge.errors import BridgeError, place_of
 from itsm_bridge.storage.account import QUEUE
 from itsm_bridge.storage.row_format import is_key
@@ -60,6 +60,13 @@ def resync(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding want
     parts = _bridge()
     parts.reconciler.resync()
     parts.tell_backlog()
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 */2 * * * *", run_on_startup=False)
+def follow_azure(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding wants the parameter
+    """Bring in alerts that Azure Monitor failed to bring, if a setting wants that."""
+    if is_following(os.environ):
+        _bridge().follow()
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

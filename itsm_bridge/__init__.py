@@ -11,7 +11,8 @@
          ├─▶ storage         the table row, the queue                                         (Azure Storage)
          └─▶ servicenow      the incident, its configuration item                             (Table API)
 
-    resource_manager  what does Azure's own list know that did not reach us?  (imported by `follow_azure` alone)
+    follow      which parts follow Azure's own list of alerts?  (imported where that is switched on)
+       └─▶ resource_manager  what does that list know that did not reach us?                 (Azure)
 
     collector   who is told what is measured?  (OpenTelemetry; imported where it is switched on)
 

@@ -10,11 +10,12 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from itsm_bridge import __version__
+from itsm_bridge.deadline import Deadline
 from itsm_bridge.entra.token import TokenVerifier
 from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
 from itsm_bridge.operate.health import Check, Health, servicenow_check
@@ -31,7 +32,7 @@ from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings, storage_from, telemetry_from
+from itsm_bridge.settings import EntraSettings, Settings, azure_from, storage_from, telemetry_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.stored_rules import StoredRules
@@ -45,6 +46,7 @@ from itsm_bridge.webhook import Webhook
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
+    from itsm_bridge.resource_manager.missed import MissedAlerts
     from itsm_bridge.rules.engine import Rules
     from itsm_bridge.rules_in_force.choice import InForce
     from itsm_bridge.storage.listing import Listing
@@ -54,6 +56,9 @@ log = logging.getLogger("itsm_bridge")
 
 #: The libraries of Azure log each request at INFO: a line per storage call, and nothing that an operator asks for.
 _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "urllib3")
+
+#: How long a look at Azure's own list of alerts may take; the next one comes two minutes after its beginning.
+FOLLOW_BUDGET: Final = timedelta(seconds=60)
 
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
@@ -68,6 +73,8 @@ class Bridge(NamedTuple):
     health: Health
     #: Tells how many alerts wait or are parked; raises Unavailable.
     tell_backlog: Callable[[], None]
+    #: Looks at Azure's own list of alerts, if a setting wants that; raises TemporaryError.
+    follow: Callable[[], None]
 
 
 class Measured(NamedTuple):
@@ -133,6 +140,15 @@ def measured() -> Measured:
     except Exception as error:  # noqa: BLE001 - whatever is wrong with telemetry, alerts are taken in
         # Its message may quote a header or a connection string, which hold a key.
         return Measured(NOTHING, failure=f"{type(error).__name__} at {place_of(error)}")
+
+
+def is_following(environ: Mapping[str, str]) -> bool:
+    """Return whether a setting wants Azure's own list of alerts followed; True too if the settings cannot be read."""
+    try:
+        return azure_from(environ).is_wanted
+    except InvalidSettings:
+        # Told of all settings together, by whoever builds the program.
+        return True
 
 
 def stored(environ: Mapping[str, str]) -> Stored:
@@ -289,7 +305,35 @@ def _built(threads: int) -> Bridge:
         reconciler=reconciler,
         health=health,
         tell_backlog=lambda: _tell_backlog(table, rules, troubles, telemetry),
+        follow=_follower(settings, table, webhook),
     )
+
+
+def _follower(settings: Settings, table: "TableClient", webhook: Webhook) -> Callable[[], None]:
+    """Return what looks at Azure's own list of alerts; made at its first call, because it has imports of its own."""
+
+    @functools.cache
+    def missed() -> "MissedAlerts":
+        from itsm_bridge.follow import Means, client_of, missed_alerts  # noqa: PLC0415
+        from itsm_bridge.resource_manager.identity import managed_identity  # noqa: PLC0415
+
+        means = Means(
+            settings=settings.azure,
+            allowed_subscriptions=settings.allowed_subscriptions,
+            table=table,
+            token=managed_identity(settings.azure.endpoint, settings.azure.client_id),
+            receive=webhook.recover,
+            now=_now,
+            troubles=webhook.troubles,
+            telemetry=webhook.telemetry,
+        )
+        return missed_alerts(means, client_of(means))
+
+    def follow() -> None:
+        if settings.azure.recovers_missed_alerts:
+            missed().run(Deadline.after(FOLLOW_BUDGET))
+
+    return follow
 
 
 def _tell_backlog(table: "TableClient", rules: "RulesInForce[Rules]", troubles: Troubles, telemetry: Telemetry) -> None:

@@ -1,6 +1,7 @@
 """What happens to one notification, from its token to its answer?
 
-`function_app.receive_alert` calls `answer`; nothing here knows Azure Functions.
+`function_app.receive_alert` calls `answer`, and `app` hands `Webhook.recover` the alerts that no call brought. Nothing
+here knows Azure Functions.
 
     verify ▸ size ▸ parse ▸ subscription ▸ rules ▸ receive ▸ answer
 
@@ -87,15 +88,26 @@ class Webhook:
             BridgeError: it is not taken in; `ANSWERS` has a line for every such error.
         """
         try:
-            ruling = self.rules(self.alert_of(*read()))
-            for fault in ruling.faults:
-                log.warning("rules: %s; the text of the program stands", fault)
-            return self.reconciler.receive(ruling, deadline=deadline)
+            return self._received(self.alert_of(*read()), deadline)
         except BridgeError:
             raise
         except Exception as error:
             self.troubles.count(Trouble.UNEXPECTED, f"{type(error).__name__} at {place_of(error)}")
             raise
+
+    def recover(self, alert: Alert, how: str, deadline: Deadline) -> Result:
+        """Take an alert in that no call brought, as if one had; `how` tells people how it was found.
+
+        Raises:
+            TemporaryError: it is not taken in now.
+        """
+        return self._received(alert, deadline, recovered=how)
+
+    def _received(self, alert: Alert, deadline: Deadline, *, recovered: str = "") -> Result:
+        ruling = self.rules(alert)
+        for fault in ruling.faults:
+            log.warning("rules: %s; the text of the program stands", fault)
+        return self.reconciler.receive(ruling, deadline=deadline, recovered=recovered)
 
     def alert_of(self, authorization: str | None, body: bytes) -> Alert:
         """Return the alert that was sent with this `Authorization` header, if its caller may send it.

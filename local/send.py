@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from itsm_bridge.errors import BridgeError
 from itsm_bridge.operate.sources import local_world
 from local.alerts import MetricAlert, samples
 from local.entra.authority import AZURE_MONITOR
+from local.resource_manager.service import TELLING
 from local.world import ROOT
 
 #: The same alert in every call, so that `resolved` ends what `fired` began.
@@ -61,6 +63,7 @@ def _bodies(name: str) -> dict[str, bytes]:
 
 
 def _sent(world: Mapping[str, Any], name: str, body: bytes) -> bool:
+    _tell_azure(world, body)
     answer = requests.post(
         world["webhook"],
         data=body,
@@ -69,6 +72,13 @@ def _sent(world: Mapping[str, Any], name: str, body: bytes) -> bool:
     )
     print(f"{name}: {answer.status_code} {answer.text}")
     return answer.ok
+
+
+def _tell_azure(world: Mapping[str, Any], body: bytes) -> None:
+    """Let Azure's own list have the alert, as it has every alert of Azure Monitor."""
+    with suppress(ValueError):
+        if isinstance(json.loads(body), dict):
+            requests.post(f"{world['settings']['AZURE_RESOURCE_MANAGER']}{TELLING}", data=body, timeout=10)
 
 
 def _token(world: Mapping[str, Any]) -> str:

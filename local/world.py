@@ -5,6 +5,7 @@ The demonstration, `make run`, the tests and the proof make a `World`. It only j
     Azure Monitor (we)  ──signed call──▶  Functions host  ──▶  ServiceNow stand-in
                   token ▲                    │      │
             Entra stand-in ◀── keys ─────────┘      └──▶  Azurite (table, queue)
+       Azure's own list of alerts ◀── what was missed? ──┘
 
 Every part listens on loopback and on a free port, holds made-up things, and is gone when the world ends.
 """
@@ -26,6 +27,7 @@ from local.azurite import Azurite
 from local.entra.authority import Entra
 from local.host.func_host import FuncHost
 from local.host.launcher import FunctionsHost
+from local.resource_manager.service import ACTION_GROUP, ResourceManagerStandIn
 from local.servicenow.instance import ServiceNowStandIn
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +49,10 @@ class Answer:
 
 
 class World:
-    """Azurite, Entra, ServiceNow, and the app between them; a context manager that starts and stops all."""
+    """Azurite, Entra, ServiceNow, Azure's list of alerts, and the app between them.
+
+    A context manager that starts and stops all.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class World:
         self.azurite = azurite or Azurite()
         self.entra = Entra()
         self.servicenow = ServiceNowStandIn()
+        self.resource_manager = ResourceManagerStandIn()
         self.function_key = secrets.token_urlsafe(24)
         self.host: FunctionsHost | FuncHost
 
@@ -80,6 +86,7 @@ class World:
                 stack.enter_context(self.azurite)
             stack.enter_context(self.entra)
             stack.enter_context(self.servicenow)
+            stack.enter_context(self.resource_manager)
             stack.enter_context(self._session)
             self.host = self._make_host()
             stack.callback(self.host.stop)
@@ -117,6 +124,8 @@ class World:
             "SERVICENOW_INSTANCE_URL": self.servicenow.url,
             "SERVICENOW_CLIENT_ID": self.servicenow.credentials.client_id,
             "SERVICENOW_CLIENT_SECRET": self.servicenow.credentials.client_secret,
+            "AZURE_ACTION_GROUP_IDS": ACTION_GROUP,
+            **self.resource_manager.settings,
             **self._extra,
         }
 
@@ -136,8 +145,13 @@ class World:
         return self.entra.identifier_uri
 
     def send(self, alert: Mapping[str, Any] | bytes, *, token: str | None = None) -> Answer:
-        """Post an alert as Azure Monitor does; `token` replaces the genuine one, "" sends none."""
+        """Post an alert as Azure Monitor does; `token` replaces the genuine one, "" sends none.
+
+        What Azure Monitor itself sends is in Azure's own list, too.
+        """
         body = alert if isinstance(alert, bytes) else json.dumps(alert).encode()
+        if token is None and not isinstance(alert, bytes):
+            self.resource_manager.told(alert)
         token = self.entra.mint() if token is None else token
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "IcMBroadcaster/1.0"}
         if token:

@@ -28,9 +28,10 @@ class Stub:
         self.asked.append(f"verify {authorization}")
         self._verify()
 
-    def receive(self, ruling: Any, *, deadline: Any) -> Result | None:
+    def receive(self, ruling: Any, *, deadline: Any, recovered: str = "") -> Result | None:
         assert ruling.alert.kind
         assert deadline
+        assert not recovered
         self.asked.append("receive")
         return self._result
 

@@ -17,6 +17,7 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
       resync     which rows would no wake-up reach any more?
       gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure
+        found    is it the same as what Azure's list told?    pure
         crowd    how do many alerts fit into one row?        pure
       swap       how is a row changed that other processes change too?
       record     what do we remember of one key?             pure: desired, observed, work, followed

@@ -29,6 +29,12 @@ class News(Notification):
     ignored_by: str = ""
     #: The rule that keeps it from the target for a trial; "" if none does.
     shadowed_by: str = ""
+    #: How we know of it although Azure Monitor's call did not reach us, for people; "" if it did.
+    recovered: str = ""
+
+    def found(self, how: str) -> Self:
+        """Return what was not brought by a call, and is told in the incident to be found `how`; as it is for ""."""
+        return replace(self, recovered=how, note=f"{self.note}\n\n{how}") if how else self
 
     @classmethod
     def of(cls, notification: Notification, content: Content, ruling: Ruling | None = None) -> Self:
@@ -80,6 +86,8 @@ class Signal:
     ignored_by: str = ""
     #: Whether it was ended by our clock, because Azure never ends it.
     is_expired: bool = False
+    #: Whether its last word was found in Azure's list: the call that would have brought it may come yet.
+    is_recovered: bool = False
     #: Fields that a newer version of this program wrote here; they are kept.
     unknown: Mapping[str, Any] = field(default_factory=dict)
 

@@ -25,6 +25,7 @@ from itsm_bridge.azure_monitor.notification import changed_note
 from itsm_bridge.azure_monitor.timestamps import is_before, utc_text
 from itsm_bridge.reconcile.crowd import crowded
 from itsm_bridge.reconcile.desired import Desired, News, Signal
+from itsm_bridge.reconcile.found import is_found_twice, is_missed_beginning
 from itsm_bridge.reconcile.gathering import Group
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.record import Record, fingerprint
@@ -66,7 +67,8 @@ def first_record(news: News, now: datetime, *, key: str = "") -> Record:
         held_until=_held_until(None, news, now),
         shadowed_by=news.shadowed_by if says_anything else "",
     )
-    work = Work(wake_up_at=desired.held_until or now)
+    notes = (Note(revision=1, text=news.recovered, after_end=False),) if news.recovered and news.opens else ()
+    work = Work(wake_up_at=desired.held_until or now, notes=notes)
     return Record(key=key or news.key, created_at=now, desired=desired, work=work)
 
 
@@ -109,10 +111,19 @@ def merge(record: Record, news: News, now: datetime) -> Record:
 
 def _with_next(record: Record, known: Signal, news: News, now: datetime) -> Record:
     """Return the record with the next word of a signal that is known."""
-    if _was_said(known, news):
+    if _was_said(known, news) or is_found_twice(known, news):
         return record
-    if _is_outdated(known, news):
-        return _with_firing_between(record, known, news, now)
+    if is_missed_beginning(known, news):
+        return _with_missed_firing(record, known, news, now)
+    return (
+        _with_firing_between(record, known, news, now)
+        if _is_outdated(known, news)
+        else _with_word(record, known, news, now)
+    )
+
+
+def _with_word(record: Record, known: Signal, news: News, now: datetime) -> Record:
+    """Return the record with a word of a signal that is the last one so far."""
     if not _says_anything(news) and not record.desired.is_firing:
         return record
     if _ends_trial(record, news):
@@ -136,6 +147,17 @@ def _with_firing_between(record: Record, known: Signal, notification: News, now:
         return record
     signal = replace(known, began_at=known.at, said=_with_saying(known, notification))
     return _anew(_with_signal(record, notification, signal), firing_count=record.desired.firing_count + 1, now=now)
+
+
+def _with_missed_firing(record: Record, known: Signal, news: News, now: datetime) -> Record:
+    """Return the record with the firing that the known end ended: people get an incident of it that is over."""
+    told = _signal_of(news, known, revision=record.desired.revision + 1)
+    over = replace(told, is_firing=False, began_at=None, ended_firing=True, digest=known.digest, closing=known.closing)
+    note = Note(revision=over.revision, text=news.recovered, after_end=False)
+    with_note = record.with_work(replace(record.work, notes=_newest((*record.work.notes, note))))
+    shadowed = replace(with_note, desired=replace(record.desired, shadowed_by=_shadowed_by(record, news)))
+    merged = _with_signal(shadowed, news, over)
+    return _anew(merged, firing_count=record.desired.firing_count + 1, now=now)
 
 
 def _with_news(record: Record, known: Signal | None, news: News, now: datetime) -> Record:
@@ -291,6 +313,7 @@ def _signal_of(news: News, known: Signal | None, *, revision: int) -> Signal:
         closing=news.note if news.closes else before.closing,
         ignored_by="",
         is_expired=False,
+        is_recovered=bool(news.recovered),
     )
     if not news.opens:
         return told

@@ -111,11 +111,14 @@ class Reconciler:
             trials=trials,
         )
 
-    def receive(self, ruling: Ruling, *, deadline: Deadline) -> Result:
-        """Render an alert as the rules want it and take it in; raises as `take`."""
+    def receive(self, ruling: Ruling, *, deadline: Deadline, recovered: str = "") -> Result:
+        """Render an alert as the rules want it and take it in; raises as `take`.
+
+        `recovered` tells people how it was found although no call brought it; "" if one did.
+        """
         content = self._target.render(ruling)
         notification = received_at(notification_of(ruling.alert, ruling.wording), self._now())
-        return self.take(News.of(notification, content, ruling), deadline=deadline)
+        return self.take(News.of(notification, content, ruling).found(recovered), deadline=deadline)
 
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.
@@ -127,7 +130,8 @@ class Reconciler:
             Conflict: other processes kept changing the row; nothing is promised.
         """
         with self._circuit.slot(wait=timedelta(0)) as has_slot:
-            has_room = has_slot and self._circuit.admits_webhooks
+            # What was found waits for nobody's answer: it leaves the room to calls, and a wake-up brings it in.
+            has_room = has_slot and self._circuit.admits_webhooks and not news.recovered
             holder = uuid.uuid4().hex if has_room else ""
             lease_until = self._now() + deadline.left + LEASE_MARGIN
             with self._telemetry.span("remember", Role.CLIENT):

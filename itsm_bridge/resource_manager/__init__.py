@@ -2,8 +2,17 @@
 
 `follow_azure` runs this room every two minutes where a setting switches it on; the webhook imports nothing of it.
 
+    missed          which alerts did Azure Monitor fail to bring?
+      scope         which subscriptions are followed?
+      look          what changed in one of them?
+        cursor      how far did the last look come, and what need not be asked again?   pure
+      judging       did an alert reach us, and was it meant for us?
+        translation which notification would it have been?                       pure
     client          asks Azure Resource Manager: what changed, one alert, its history; changes the state of an alert
-      listed_alert  what does the list say of one alert?                       pure
-      history       what happened to it, and which action groups were called?   pure
-      identity      who are we there?                                          imported by `follow_azure` alone
+      listed_alert  what does the list say of one alert?                         pure
+      history       what happened to it, and which action groups were called?     pure
+      answers       what does an answer mean that is none?                       pure
+    identity        who are we there?
+
+    Azure's list ──client──▶ look ──judging──▶ translation ──▶ Alert ──▶ the reconciler, as if it had come by a call
 """

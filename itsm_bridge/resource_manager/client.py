@@ -22,15 +22,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from itsm_bridge.azure_monitor.json_body import Section, load
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import (
-    BridgeError,
-    Conflict,
-    InvalidAlert,
-    InvalidSettings,
-    PermanentError,
-    Unavailable,
-    Unconfirmed,
-)
+from itsm_bridge.errors import InvalidAlert, InvalidSettings, Unconfirmed
+from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, Refused, TooManyChanges, error_of
 from itsm_bridge.resource_manager.history import Modification, modifications
 from itsm_bridge.resource_manager.listed_alert import (
     AlertState,
@@ -43,7 +36,6 @@ from itsm_bridge.resource_manager.listed_alert import (
 from itsm_bridge.settings import is_private
 from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
 from itsm_bridge.transport import NoAnswer, Received, Transport
-from itsm_bridge.troubles import Trouble
 
 API_VERSION: Final = "2025-05-25-preview"
 
@@ -59,40 +51,8 @@ _SHORT_LOOK: Final = timedelta(hours=1)
 MOST_PAGES: Final = 10
 #: Characters of a comment.
 _LONGEST_COMMENT: Final = 1000
-#: A pause that Azure asks for is believed up to this.
-_LONGEST_PAUSE: Final = timedelta(hours=1)
-_PAUSE: Final = timedelta(seconds=30)
 
 _PORTS: Final = {"https": 443, "http": 80}
-
-
-class Throttled(Unavailable):
-    """Azure was asked too often; `retry_after` says how long it wants to be left alone."""
-
-
-class Malformed(Unavailable):
-    """The answer is not what Azure's documentation says: nothing of it counts."""
-
-
-class TooManyChanges(Unavailable):
-    """More alerts changed than one look can take: look at a shorter time."""
-
-    def __init__(self, message: str, *, reached: datetime) -> None:
-        super().__init__(message)
-        #: Up to when, from the newest back, the look came. Aware UTC.
-        self.reached = reached
-
-
-class MissingRole(PermanentError):
-    """Azure knows who asks and does not allow it: a role is missing."""
-
-
-class Gone(PermanentError):
-    """Azure has no such alert any more."""
-
-
-class Refused(PermanentError):
-    """Azure understood the request and said no."""
 
 
 class Unreadable(NamedTuple):
@@ -110,14 +70,6 @@ class Changes(NamedTuple):
     #: By the time of their last change, the oldest first; each once.
     alerts: tuple[ListedAlert, ...]
     unreadable: tuple[Unreadable, ...]
-
-
-_OTHERS: Final[Mapping[int, type[BridgeError]]] = {
-    HTTPStatus.NOT_FOUND: Gone,
-    HTTPStatus.GONE: Gone,
-    HTTPStatus.CONFLICT: Conflict,
-    HTTPStatus.PRECONDITION_FAILED: Conflict,
-}
 
 
 class ResourceManager:
@@ -175,6 +127,7 @@ class ResourceManager:
         until: datetime,
         deadline: Deadline,
         monitor_condition: str = "",
+        most_pages: int = MOST_PAGES,
     ) -> Changes:
         """Return the alerts of a subscription whose last change is between two moments, both included.
 
@@ -186,9 +139,10 @@ class ResourceManager:
             until: Aware UTC, later than `since`.
             deadline: By when all of it must be there.
             monitor_condition: "Fired" or "Resolved"; "" for both.
+            most_pages: How many pages it may take.
 
         Raises:
-            TooManyChanges: it takes more than `MOST_PAGES` pages.
+            TooManyChanges: it takes more pages than that.
             Throttled: Azure wants to be left alone for a while.
             Malformed: an answer is no page of the list, or its pages are not in order.
             Unavailable: Azure did not answer, or not in time.
@@ -208,7 +162,7 @@ class ResourceManager:
         }
         path = f"/subscriptions/{quote(subscription, safe='')}/providers/Microsoft.AlertsManagement/alerts"
         items: list[object] = []
-        for page in self._pages(f"{self._endpoint}{path}?{urlencode(query)}", oldest, deadline):
+        for page in self._pages(f"{self._endpoint}{path}?{urlencode(query)}", oldest, most_pages, deadline):
             items += page
         return _changes(items, oldest, until)
 
@@ -260,11 +214,11 @@ class ResourceManager:
 
     # Requests.
 
-    def _pages(self, url: str, oldest: datetime, deadline: Deadline) -> Iterator[Sequence[object]]:
+    def _pages(self, url: str, oldest: datetime, most: int, deadline: Deadline) -> Iterator[Sequence[object]]:
         """Yield the pages, newest first, up to the one that ends with an alert that is older than `oldest`."""
         seen: set[str] = set()
         reached: datetime | None = None
-        for _ in range(MOST_PAGES):
+        for _ in range(most):
             seen.add(url)
             page = self._exchange("GET", url, deadline)
             items = page.value("value")
@@ -279,7 +233,7 @@ class ResourceManager:
             if not link or (times and times[-1] < oldest):
                 return
             url = self._followed(link, seen)
-        raise TooManyChanges(f"more than {MOST_PAGES} pages of alerts changed", reached=reached or oldest)
+        raise TooManyChanges(f"more than {most} pages of alerts changed", reached=reached or oldest)
 
     def _followed(self, link: str, seen: set[str]) -> str:
         if _origin(link) != self._origin:
@@ -311,7 +265,7 @@ class ResourceManager:
         with self._telemetry.span("resource_manager", Role.CLIENT, method=method):
             answer = self._answer(method, url, deadline, body)
         if answer.status != HTTPStatus.OK:
-            raise _error(answer, changes=method != "GET")
+            raise error_of(answer, changes=method != "GET")
         try:
             return Section(load(answer.body))
         except InvalidAlert as error:
@@ -334,7 +288,7 @@ class ResourceManager:
                     continue
                 if method != "GET" and error.was_sent:
                     raise Unconfirmed(f"the state of an alert was sent and got no answer: {error}") from error
-                raise Unavailable(f"Azure Resource Manager did not answer: {error}") from error
+                raise Away(f"Azure Resource Manager did not answer: {error}") from error
             self._telemetry.tell(Metric.RESOURCE_MANAGER_CALLS, method=method, status=answer.status)
             return answer
         raise AssertionError  # pragma: no cover - the second attempt ends the loop
@@ -355,39 +309,6 @@ def _changes(items: Sequence[object], oldest: datetime, until: datetime) -> Chan
         if oldest <= alert.modified_at <= until:
             found[alert.guid] = alert
     return Changes(tuple(sorted(found.values(), key=lambda each: each.modified_at)), tuple(unreadable))
-
-
-def _error(answer: Received, *, changes: bool) -> BridgeError:
-    """Return what an answer other than 200 means."""
-    status, code = answer.status, _code(answer)
-    told = f"Azure Resource Manager answered {status}{f' ({code})' if code else ''}"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-        return Unconfirmed(told) if changes else Unavailable(told, retry_after=_pause(answer))
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Throttled(told, retry_after=_pause(answer))
-    if status == HTTPStatus.UNAUTHORIZED:
-        return Refused(f"{told}: it does not accept our token", trouble=Trouble.AZURE_SIGN_IN)
-    if status == HTTPStatus.FORBIDDEN:
-        trouble = Trouble.AZURE_MAY_NOT_CHANGE if changes else Trouble.AZURE_MAY_NOT_READ
-        return MissingRole(f"{told}: our identity lacks a role", trouble=trouble)
-    # A redirect is none of these and not followed, because it would carry the token elsewhere.
-    return _OTHERS.get(status, Refused if status >= HTTPStatus.BAD_REQUEST else Malformed)(told)
-
-
-def _code(answer: Received) -> str:
-    """Return Azure's error code, "" if it gives none; messages may quote what was asked."""
-    try:
-        code = Section(load(answer.body)).section("error").text("code")
-    except InvalidAlert:
-        return ""
-    return code if code.isascii() and code.isalnum() and len(code) <= 64 else ""  # noqa: PLR2004 - a word
-
-
-def _pause(answer: Received) -> timedelta:
-    """Return how long Azure wants to be left alone; it says seconds."""
-    said = answer.headers.get("Retry-After", "").strip()
-    is_number = said.isascii() and said.isdecimal() and len(said) < 7  # noqa: PLR2004 - digits
-    return min(timedelta(seconds=int(said)), _LONGEST_PAUSE) if is_number else _PAUSE
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

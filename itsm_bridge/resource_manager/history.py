@@ -10,9 +10,10 @@ Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/a
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
+from itsm_bridge.azure_monitor.alert import MonitorCondition
 from itsm_bridge.azure_monitor.json_body import Section
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp
 
@@ -21,6 +22,8 @@ TRIGGERED = "actionstriggered"
 SUPPRESSED = "actionssuppressed"
 FAILED = "actionsfailed"
 STATE_CHANGE = "statechange"
+CONDITION_CHANGE = "monitorconditionchange"
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _OF_ACTIONS = frozenset({TRIGGERED, SUPPRESSED, FAILED})
 
 
@@ -67,8 +70,10 @@ class Modification:
 def modifications(document: Section) -> Sequence[Modification]:
     """Return the entries of a history in the order of their times; entries without one stand where they were sent."""
     found = [_modification(each) for each in document.section("properties").sections("modifications")]
-    times = [each.at for each in found]
-    return found if None in times else sorted(found, key=lambda each: str(each.at and each.at.isoformat()))
+    if any(each.at is None for each in found):
+        return found
+    # Entries of one moment stay in the order in which they were sent.
+    return sorted(found, key=lambda each: each.at or _NEVER)
 
 
 def call_of(entries: Iterable[Modification], groups: Collection[str]) -> Call:
@@ -86,6 +91,16 @@ def call_of(entries: Iterable[Modification], groups: Collection[str]) -> Call:
     if ours:
         return Call.SUPPRESSED
     return Call.UNKNOWN if any(not each.action_groups for each in about) else Call.NOT_OURS
+
+
+def before_end(entries: Sequence[Modification]) -> Sequence[Modification]:
+    """Return the entries up to the end of the alert: whom Azure called for its end says nothing of its beginning."""
+    ends = [place for place, each in enumerate(entries) if each.is_a(CONDITION_CHANGE) and _is_end(each)]
+    return entries[: ends[0]] if ends else entries
+
+
+def _is_end(entry: Modification) -> bool:
+    return entry.new_value.lower() == MonitorCondition.RESOLVED.lower()
 
 
 def _modification(entry: Section) -> Modification:

@@ -24,6 +24,7 @@ _ID = re.compile(
     r"/providers/microsoft\.alertsmanagement/alerts/(?P<guid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
     re.IGNORECASE,
 )
+_SUBSCRIPTION = re.compile(r"/subscriptions/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|$)", re.IGNORECASE)
 _GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+(?=/providers/)", re.IGNORECASE)
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -133,6 +134,12 @@ def guid_of(alert_id: str) -> str:
     """Return the GUID at the end of the ARM id of an alert, lower-cased; "" if it is no such id."""
     parts = _ID.fullmatch(alert_id)
     return parts["guid"].lower() if parts else ""
+
+
+def subscription_of(arm_id: str) -> str:
+    """Return the subscription that an ARM id names, lower-cased; "" if it names none."""
+    found = _SUBSCRIPTION.match(arm_id)
+    return found[1].lower() if found else ""
 
 
 def addresses_of(alert_id: str) -> tuple[str, ...]:

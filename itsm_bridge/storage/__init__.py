@@ -11,6 +11,7 @@ The content of a record is decided in `reconcile`.
         row_version_1   how does a row of version 1 read?      pure
     stored_rules   which rules were pushed, and which before them?
     listing        which rows are there for operators to look at?
+    progress_table how far did a look at another party come?
     trouble_table  how is remembered what goes wrong again and again?
     checkup        is the account as the program needs it?
     wakeup_queue   when is a key to be looked at again?

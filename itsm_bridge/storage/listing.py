@@ -139,6 +139,15 @@ class Listing:
         found = self._query(" and ".join([*conditions, "changed_at ge @since"]), {"since": since or _ALWAYS})
         return (row for row in found if state is None or state_of_record(row) is state)
 
+    def signals_changed(self, since: datetime) -> Iterator[str]:
+        """Yield the names of the alerts of the rows that last changed at `since` or later: alertIds, or "".
+
+        Raises:
+            Unavailable: the table did not answer.
+        """
+        for row in self.changed(since=since):
+            yield from row.desired.signals
+
     def beginning_with(self, digits: str) -> Iterator[Record]:
         """Yield the records whose key begins with these digits, two or more, or where such a row leads to.
 

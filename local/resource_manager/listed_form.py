@@ -54,7 +54,7 @@ def listed(notification: Mapping[str, Any], *, is_scoped: bool = False) -> Docum
     data = notification["data"]
     essentials = data["essentials"]
     alert_id = essentials["alertId"]
-    target = next(iter(essentials.get("alertTargetIDs") or ()), "")
+    target = _target(data)
     service = SPELLINGS.get(essentials["monitoringService"], essentials["monitoringService"])
     if is_scoped and target:
         alert_id = f"{target}/providers/Microsoft.AlertsManagement/alerts/{alert_id.rpartition('/')[2]}"
@@ -87,6 +87,16 @@ def listed(notification: Mapping[str, Any], *, is_scoped: bool = False) -> Docum
         "type": "Microsoft.AlertsManagement/alerts",
         "properties": properties,
     }
+
+
+def _target(data: Mapping[str, Any]) -> str:
+    """Return the resource that an alert is of: of those that the rule watches, the one whose series it is."""
+    condition = (data.get("alertContext") or {}).get("condition") or {}
+    dimensions = [each for criterion in condition.get("allOf") or () for each in criterion.get("dimensions") or ()]
+    for dimension in dimensions if all(isinstance(each, dict) for each in dimensions) else ():
+        if dimension.get("name") == "microsoft.resourceId":
+            return str(dimension["value"])
+    return str(next(iter(data["essentials"].get("alertTargetIDs") or ()), ""))
 
 
 def _context(data: Mapping[str, Any], service: str) -> Document:
@@ -183,5 +193,7 @@ def _type(target: str) -> str:
 
 
 def _name_of_target(essentials: Mapping[str, Any], target: str) -> str:
-    items = essentials.get("configurationItems") or ()
-    return next(iter(items), "") or target.rpartition("/")[2]
+    """Return the name of the target, in the casing of the configuration item that is called so."""
+    name = target.rpartition("/")[2]
+    items = [str(each) for each in essentials.get("configurationItems") or () if "/" not in str(each)]
+    return next((each for each in items if each.lower() == name.lower()), name)

@@ -28,6 +28,10 @@ ACTION_GROUP = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-monitoring"
     "/providers/Microsoft.Insights/actionGroups/ag-itsm-bridge"
 )
+#: Where another process tells what Azure Monitor says, as `local.send` does; the real one has no such address.
+TELLING = "/local/told"
+#: What test notifications are of.
+_TEST = "11111111-1111-1111-1111-111111111111"
 READ, READ_HISTORY, CHANGE = (
     f"Microsoft.AlertsManagement/alerts/{what}" for what in ("read", "history/read", "changestate/action")
 )
@@ -120,17 +124,20 @@ class ResourceManagerStandIn:
         suppressed: Iterable[str] = (),
         failed: Iterable[str] = (),
     ) -> StoredAlert | None:
-        """Take in what Azure Monitor says, and which action groups it calls; None if no list would have it."""
+        """Take in what Azure Monitor says, and which action groups it calls; None if no list would have it.
+
+        Test notifications are in no list, and a repetition of a call changes nothing.
+        """
         essentials = notification.get("data", {}).get("essentials", {})
         guid = str(essentials.get("alertId", "")).rpartition("/")[2].lower()
-        if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", guid):
+        if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", guid) or _TEST in essentials["alertId"]:
             return None
         with self._lock:
             now, alert = self.now(), self.alerts.get(guid)
             if alert is None:
                 alert = self.alerts[guid] = StoredAlert.of(notification, at=now, is_scoped=self.is_scoped)
-            else:
-                alert.told(notification, at=now)
+            elif not alert.told(notification, at=now):
+                return alert
             for event, which in (
                 ("ActionsTriggered", groups),
                 ("ActionsSuppressed", suppressed),
@@ -153,6 +160,9 @@ class ResourceManagerStandIn:
     def _answer(self, request: Request) -> Answer:
         parts = urlsplit(request.target)
         path, query = unquote(parts.path), dict(parse_qsl(parts.query))
+        if path == TELLING:
+            self.told(json.loads(request.body))
+            return Answer(status=204)
         with self._lock:
             self.requests.append(f"{request.method} {request.target}")
             if self.next_answers:

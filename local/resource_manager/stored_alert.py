@@ -46,10 +46,12 @@ class StoredAlert:
         """When it changed last, aware UTC."""
         return moment(self.essentials["lastModifiedDateTime"])
 
-    def told(self, notification: Mapping[str, Any], *, at: datetime) -> None:
-        """Take in a later notification of the same alert: its end, or news."""
+    def told(self, notification: Mapping[str, Any], *, at: datetime) -> bool:
+        """Take in a later notification of the same alert, its end or news; return whether it is not a repetition."""
         was, essentials = self.essentials, listed(notification)["properties"]["essentials"]
         before, after = was["monitorCondition"], essentials["monitorCondition"]
+        if (before, was["severity"]) == (after, essentials["severity"]) or before == "Resolved":
+            return False
         kept = {"alertState": was["alertState"], "startDateTime": was["startDateTime"]}
         context = listed(notification)["properties"]["context"]
         self.document["properties"] |= {"essentials": {**was, **essentials, **kept}, "context": context}
@@ -57,6 +59,7 @@ class StoredAlert:
             self.essentials.setdefault("monitorConditionResolvedDateTime", text(at))
         what = "MonitorConditionChange" if before != after else "SeverityChange"
         self._noted(what, at, old=before, new=after, description=f"Monitor condition changed from {before} to {after}")
+        return True
 
     def actions(
         self, groups: Iterable[str], *, at: datetime, event: str = "ActionsTriggered", has_details: bool = True

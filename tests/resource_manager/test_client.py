@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,15 +11,8 @@ from itsm_bridge.azure_monitor.alert import MonitorCondition
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings, PermanentError, Unavailable, Unconfirmed
 from itsm_bridge.resource_manager import client as room
-from itsm_bridge.resource_manager.client import (
-    Gone,
-    Malformed,
-    MissingRole,
-    Refused,
-    ResourceManager,
-    Throttled,
-    TooManyChanges,
-)
+from itsm_bridge.resource_manager.answers import Gone, Malformed, MissingRole, Refused, Throttled, TooManyChanges
+from itsm_bridge.resource_manager.client import ResourceManager
 from itsm_bridge.resource_manager.history import Call, call_of
 from itsm_bridge.resource_manager.identity import NoIdentity, managed_identity
 from itsm_bridge.resource_manager.listed_alert import AlertState, ListedAlert
@@ -113,19 +107,18 @@ def test_more_changes_than_a_look_can_take_are_told_and_a_shorter_look_takes_the
     client: ResourceManager,
     clock: VirtualClock,
     deadline: Deadline,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(room, "MOST_PAGES", 2)
     for number in range(130):
         fire(azure, number)
         clock.now += timedelta(seconds=1)
 
     with pytest.raises(TooManyChanges) as told:
-        changed(client, deadline, clock)
+        client.changed(SUBSCRIPTION, since=NOW, until=clock.now, most_pages=2, deadline=deadline)
 
     assert NOW < told.value.reached < clock.now
-    found = changed(client, deadline, clock, until=NOW + timedelta(seconds=50))
-    assert [each.guid for each in found] == list(azure.alerts)[:51]
+    until = NOW + timedelta(seconds=50)
+    found = client.changed(SUBSCRIPTION, since=NOW, until=until, most_pages=2, deadline=deadline)
+    assert [each.guid for each in found.alerts] == list(azure.alerts)[:51]
 
 
 def test_an_alert_is_asked_for_with_its_context_and_its_history_tells_who_was_called(
@@ -242,13 +235,14 @@ def test_a_missing_role_is_told_as_such(
     listed = first(client, deadline, clock)
     azure.denied.add(action)
 
+    asked: dict[str, Callable[[], object]] = {
+        READ: partial(client.alert, listed.id, deadline=deadline),
+        READ_HISTORY: partial(client.history, listed.id, deadline=deadline),
+        CHANGE: partial(client.change_state, listed, AlertState.CLOSED, comment="", deadline=deadline),
+    }
+
     with pytest.raises(MissingRole) as told:
-        if action == READ:
-            client.alert(listed.id, deadline=deadline)
-        elif action == READ_HISTORY:
-            client.history(listed.id, deadline=deadline)
-        else:
-            client.change_state(listed, AlertState.CLOSED, comment="", deadline=deadline)
+        asked[action]()
 
     assert told.value.trouble == trouble
 

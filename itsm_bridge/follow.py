@@ -1,0 +1,100 @@
+"""Which parts follow Azure's own list of alerts, and how do they know each other?
+
+`app` connects them where a setting switches one on, and the command `follow` for one run, so that the webhook imports
+nothing of it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.errors import Damaged, LeadsNowhere
+from itsm_bridge.reconcile.record import Record
+from itsm_bridge.resource_manager.client import ResourceManager
+from itsm_bridge.resource_manager.listed_alert import subscription_of
+from itsm_bridge.resource_manager.look import Parts
+from itsm_bridge.resource_manager.missed import MissedAlerts
+from itsm_bridge.resource_manager.scope import followed
+from itsm_bridge.settings import TENANT, AzureSettings
+from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.listing import Listing
+from itsm_bridge.storage.progress_table import ProgressTable
+from itsm_bridge.telemetry import NOTHING, Telemetry
+from itsm_bridge.troubles import Troubles
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What following needs of the rest of the program."""
+
+    settings: AzureSettings
+    #: Lower-cased, with `TENANT` for alerts that name none; empty: all.
+    allowed_subscriptions: frozenset[str]
+    table: "TableClient"
+    #: Returns an access token for Azure Resource Manager.
+    token: Callable[[Deadline], str]
+    #: Takes an alert in, with the sentence that says how it was found.
+    receive: Callable[[Alert, str, Deadline], object]
+    #: Our clock, aware UTC.
+    now: Callable[[], datetime]
+    troubles: Troubles
+    telemetry: Telemetry = NOTHING
+    #: Whether nothing is changed anywhere.
+    is_dry: bool = False
+
+
+def client_of(means: Means) -> ResourceManager:
+    """Return who asks Azure Resource Manager; nothing is sent yet."""
+    return ResourceManager(means.settings.endpoint, means.token, telemetry=means.telemetry, now=means.now)
+
+
+def missed_alerts(means: Means, azure: ResourceManager) -> MissedAlerts:
+    """Return who finds what Azure Monitor failed to bring; nothing is sent yet."""
+    progress, listing, groups = ProgressTable(means.table), Listing(means.table), means.settings.action_groups
+
+    def named_by_rows(since: datetime) -> Iterator[str]:
+        return _subscriptions(listing.signals_changed(since))
+
+    parts = Parts(
+        azure=azure,
+        progress=progress,
+        rows=_rows_of(AlertTable(means.table)),
+        receive=means.receive,
+        groups=groups,
+        now=means.now,
+        troubles=means.troubles,
+        is_dry=means.is_dry,
+    )
+    return MissedAlerts(
+        parts,
+        lambda: followed(
+            means.allowed_subscriptions - {TENANT},
+            groups,
+            progress,
+            named_by_rows=named_by_rows,
+            now=means.now(),
+            is_dry=means.is_dry,
+        ),
+    )
+
+
+def _subscriptions(alert_ids: Iterable[str]) -> Iterator[str]:
+    return (found for alert_id in alert_ids if (found := subscription_of(alert_id)))
+
+
+def _rows_of(table: AlertTable) -> Callable[[str], Record | None]:
+    """Return who reads rows. One that cannot be read, or leads nowhere, knows nothing: the next word mends it."""
+
+    def row(key: str) -> Record | None:
+        with suppress(Damaged, LeadsNowhere):
+            return table.read(key)
+        return None
+
+    return row

@@ -1,0 +1,265 @@
+"""What changed in one subscription, and what of it never reached us?
+
+`missed` makes a `Look` per subscription and run. It reads how far the last one came, judges what changed since, the
+oldest first, hands on what was missed, and writes down how far it came itself: never further than to what could not be
+judged. An error ends it there. One alert that again and again cannot be judged is waited for, told, and passed by.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from itsm_bridge.azure_monitor.alert import Alert
+from itsm_bridge.deadline import Deadline, TimeIsUp
+from itsm_bridge.errors import BridgeError, Conflict, PermanentError, TemporaryError, place_of
+from itsm_bridge.resource_manager.answers import Away, Malformed, TooManyChanges
+from itsm_bridge.resource_manager.client import MOST_PAGES, Changes, ResourceManager, Unreadable
+from itsm_bridge.resource_manager.cursor import as_it_is, cursor_of
+from itsm_bridge.resource_manager.judging import Judge, Judgement, Rows, Verdict
+from itsm_bridge.resource_manager.listed_alert import ListedAlert
+from itsm_bridge.troubles import Trouble, Troubles
+
+log = logging.getLogger(__name__)
+
+#: How far back the very first look at a subscription goes.
+FIRST_LOOK: Final = timedelta(days=1)
+#: Azure Monitor repeats a call for 75 seconds, and its calls take their time.
+SETTLES_AFTER: Final = timedelta(minutes=2)
+#: How late the list may know of an alert.
+OVERLAP: Final = timedelta(minutes=15)
+#: How many requests about single alerts one run makes.
+MOST_REQUESTS: Final = 600
+#: How long one alert may take to be handed on, and how much time must be left for that.
+_TAKING: Final = timedelta(seconds=5)
+#: A look that is too long is shortened to this at least, and then may take more pages.
+_SHORTEST: Final = timedelta(minutes=1)
+_SHORTENINGS: Final = 12
+
+#: What people are told of an alert that was found.
+RECOVERED: Final = (
+    "Azure Monitor's call for this alert did not reach the integration: it was found in Azure's own list of alerts."
+)
+
+
+class Kept(Protocol):
+    """What was written down, and its version."""
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """What was written down; empty if there is nothing."""
+
+    @property
+    def etag(self) -> str:
+        """The version that was read; "" if there is none."""
+
+
+class Progress(Protocol):
+    """Where it is written down how far the looks came; see `storage.progress_table`."""
+
+    def read(self, name: str) -> Kept:
+        """Return what was written down under a name."""
+
+    def write(self, name: str, document: Mapping[str, Any], *, etag: str) -> None:
+        """Write it down, unless another process did since it was read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Whom a look asks and tells."""
+
+    azure: ResourceManager
+    progress: Progress
+    #: What reached us.
+    rows: Rows
+    #: Takes an alert in, with the sentence that says how it was found; it may raise a TemporaryError.
+    receive: Callable[[Alert, str, Deadline], object]
+    #: The ARM ids of our action groups, lower-cased.
+    groups: Collection[str]
+    #: Our clock, aware UTC.
+    now: Callable[[], datetime]
+    troubles: Troubles
+    #: Whether nothing is taken in and nothing written down.
+    is_dry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One alert that was missed, or of which nobody can tell."""
+
+    subscription: str
+    #: The ARM id in the form that notifications use.
+    alert_id: str
+    #: A name, or an ARM id.
+    rule: str
+    service: str
+    #: When it changed last, aware UTC.
+    at: datetime
+    #: What was missed: "Fired", "Resolved", or both; () if nobody can tell.
+    missed: tuple[str, ...]
+    #: Why nobody can tell; "" if it was missed.
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What one run saw and did."""
+
+    found: list[Found] = field(default_factory=list)
+    #: How many alerts were judged.
+    judged: int = 0
+    #: What kept looks from their end, in sentences.
+    troubles: list[str] = field(default_factory=list)
+    #: Whether something is left for the next run.
+    is_complete: bool = True
+
+
+class Look:
+    """One look at one subscription."""
+
+    def __init__(self, parts: Parts, judge: Judge, report: Report, subscription: str) -> None:
+        """Read how far the last look came; raises Unavailable."""
+        self._parts = parts
+        self._judge = judge
+        self._report = report
+        self._subscription = subscription
+        self._name = f"missed-{subscription}"
+        kept = parts.progress.read(self._name)
+        self._etag = kept.etag
+        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK)
+        #: Up to where all is judged.
+        self.place = self._cursor.complete_until
+
+    def run(self, deadline: Deadline) -> None:
+        """Look, hand on what was missed, and write down how far it came. No BridgeError leaves it."""
+        now, rests_for = self._parts.now(), None
+        if self._cursor.rests_until is not None and now < self._cursor.rests_until:
+            self._report.is_complete = False
+            return
+        try:
+            self._judge_all(now - SETTLES_AFTER, deadline)
+        except BridgeError as error:
+            self._report.is_complete = False
+            self._tell(error)
+            rests_for = error.retry_after if isinstance(error, Away) else None
+        if self._parts.is_dry:
+            return
+        self._cursor = self._cursor.moved(self.place, now=now, rests_for=rests_for)
+        # Of two processes that look at once, one writes. What the other did is done, and is found done.
+        with suppress(Conflict):
+            self._parts.progress.write(self._name, self._cursor.document(), etag=self._etag)
+
+    def _judge_all(self, until: datetime, deadline: Deadline) -> None:
+        changes, until = self._changes(self._cursor.complete_until - OVERLAP, until, deadline)
+        held: list[datetime] = []
+        for at, item in _in_order(changes):
+            self.place = min((at, *held))
+            if self._cursor.knows(*_names_of(item)):
+                continue
+            if self._judge.requests >= MOST_REQUESTS or deadline.left <= _TAKING:
+                self._report.is_complete = False
+                return
+            if not self._is_done(item, deadline):
+                held.append(at)
+        self.place = min((until, *held))
+
+    def _changes(self, since: datetime, until: datetime, deadline: Deadline) -> tuple[Changes, datetime]:
+        """Return what changed, up to `until` or to an earlier moment if that would be too much for one look."""
+        for _ in range(_SHORTENINGS):
+            is_shortest = until - since <= _SHORTEST
+            most = MOST_PAGES * 4 if is_shortest else MOST_PAGES
+            try:
+                found = self._parts.azure.changed(
+                    self._subscription, since=since, until=until, most_pages=most, deadline=deadline
+                )
+            except TooManyChanges as error:
+                if is_shortest:
+                    raise
+                # As many alerts changed in this time as one look can take, if they always change as often.
+                span = (until - since) / 2
+                span = min(span, until - error.reached) if error.reached < until else span
+                until = since + max(span, _SHORTEST)
+                self._report.is_complete = False
+            else:
+                return found, until
+        raise TooManyChanges("too many alerts change", reached=until)
+
+    def _is_done(self, item: ListedAlert | Unreadable, deadline: Deadline) -> bool:
+        """Judge an item and hand on what was missed of it; return whether it is done with."""
+        if isinstance(item, Unreadable):
+            return self._is_passed(item, f"Azure's list has {item.what}")
+        try:
+            judgement = self._judge.judge(item, deadline=deadline)
+            self._do(item, judgement, deadline)
+        except Malformed as error:
+            return self._is_passed(item, f"alert {item.guid}: {error}")
+        except BridgeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one alert that nobody foresaw must not keep out all that follow
+            return self._is_passed(item, f"alert {item.guid}: unexpected {type(error).__name__} at {place_of(error)}")
+        self._report.judged += 1
+        self._cursor = self._cursor.with_judged(item.guid if judgement.is_for_good else as_it_is(item))
+        return True
+
+    def _do(self, alert: ListedAlert, judgement: Judgement, deadline: Deadline) -> None:
+        if judgement.verdict is Verdict.UNCLEAR:
+            self._parts.troubles.count(Trouble.AZURE_UNCLEAR, f"{judgement.reason}: {alert.short_id}")
+        elif judgement.verdict is not Verdict.MISSED:
+            return
+        if not self._parts.is_dry:
+            for word in judgement.words:
+                how = f"{RECOVERED} {word.lacks}".strip()
+                self._parts.receive(word.alert, how, deadline.within(_TAKING))
+        missed = tuple(str(word.alert.monitor_condition) for word in judgement.words)
+        if missed and not self._parts.is_dry:
+            log.warning("recovered %s of alert %s, which no call had brought", " and ".join(missed), alert.guid)
+        self._report.found.append(
+            Found(
+                subscription=self._subscription,
+                alert_id=alert.short_id,
+                rule=alert.rule,
+                service=alert.service,
+                at=alert.modified_at,
+                missed=missed,
+                reason=judgement.reason,
+            )
+        )
+
+    def _is_passed(self, item: ListedAlert | Unreadable, why: str) -> bool:
+        """Wait for what cannot be judged now, or tell it and pass it by."""
+        now, name = self._parts.now(), _names_of(item)[-1]
+        if self._cursor.waits_for(name, now):
+            self._cursor = self._cursor.holding(name, now)
+            self._report.troubles.append(f"subscription {self._subscription}: {why}; it is tried again")
+            self._report.is_complete = False
+            return False
+        self._parts.troubles.count(Trouble.AZURE_UNCLEAR, f"{why}; it is passed by")
+        self._cursor = self._cursor.with_judged(name)
+        return True
+
+    def _tell(self, error: BridgeError) -> None:
+        if isinstance(error, TimeIsUp):
+            return
+        said = f"subscription {self._subscription}: {error}"
+        self._report.troubles.append(said)
+        if isinstance(error, PermanentError):
+            self._parts.troubles.count(Trouble(error.trouble or Trouble.AZURE_AWAY), said)
+        elif isinstance(error, Away):
+            self._parts.troubles.count(Trouble.AZURE_AWAY, said)
+        elif isinstance(error, TemporaryError):
+            log.warning("missed alerts wait: %s", said)
+
+
+def _in_order(changes: Changes) -> Iterator[tuple[datetime, ListedAlert | Unreadable]]:
+    items: list[tuple[datetime, ListedAlert | Unreadable]] = [(each.modified_at, each) for each in changes.alerts]
+    items += [(each.since, each) for each in changes.unreadable]
+    yield from sorted(items, key=lambda each: each[0])
+
+
+def _names_of(item: ListedAlert | Unreadable) -> tuple[str, ...]:
+    """Return the names under which an item is marked as judged, that of it as it is last."""
+    if isinstance(item, Unreadable):
+        return (f"{item.what} {item.since.isoformat()}",)
+    return (item.guid, as_it_is(item))
