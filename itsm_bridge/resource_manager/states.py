@@ -87,8 +87,11 @@ class Look:
     """The alert, as Azure was seen to have it."""
 
     state: AlertState
-    #: When a person last changed the state; None if no person did. Aware UTC.
+    #: When a person gave it that state; None if no person did. Aware UTC.
     person_at: datetime | None = None
+    #: That person, and what they wrote; "" if Azure does not tell.
+    by: str = ""
+    comment: str = ""
 
 
 def _row(*actions: Action) -> Mapping[Seen, Action]:
@@ -123,36 +126,28 @@ _WANTED: Final[Mapping[Doing, AlertState]] = MappingProxyType(
 
 
 def decide(
-    told: Handling,
-    handling: Handling,
-    incident: TouchedIncident,
-    look: Look | None = None,
-    *,
-    not_before: datetime | None,
+    doing: Doing, incident: TouchedIncident, look: Look | None = None, *, not_before: datetime | None = None
 ) -> Decision:
     """Return what is done about an alert that Azure still has.
 
     Args:
-        told: the handling of the incident that the alert was last told of.
-        handling: the one that the incident is in now.
+        doing: what happened to its incident.
         incident: as it is now.
         look: the alert, if it was looked at.
-        not_before: since when the incident changed at the earliest, because it had not changed then; None if nobody
+        not_before: when somebody looked last, our clock, aware UTC: the incident had not changed then. None if nobody
             looked before.
     """
-    doing = doing_of(told, handling, incident)
     seen = Seen.UNSEEN if look is None else _seen(doing, incident, look, not_before)
     return Decision(action=DECISIONS[doing][seen], reason=_reason(doing, seen))
 
 
-def decide_gone(told: Handling, handling: Handling, incident: TouchedIncident) -> Decision:
+def decide_gone(doing: Doing) -> Decision:
     """Return what is done about an alert that Azure does not have any more."""
-    doing = doing_of(told, handling, incident)
     return Decision(action=DECISIONS[doing][Seen.GONE], reason=_reason(doing, Seen.GONE))
 
 
 def doing_of(told: Handling, handling: Handling, incident: TouchedIncident) -> Doing:
-    """Return the row of the table."""
+    """Return the row of the table for an alert that was last told of the handling `told`."""
     if told is handling:
         return Doing.UNCHANGED
     if handling is Handling.ENDED:

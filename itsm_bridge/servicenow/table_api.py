@@ -187,7 +187,7 @@ class TableApi:
             raise OtherRows(f"{request}: nothing but rows that were not asked for")
         return found
 
-    def newest(  # noqa: PLR0913 - all that one question can say
+    def newest(
         self,
         table: str,
         *,
