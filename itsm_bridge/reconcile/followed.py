@@ -39,10 +39,10 @@ class TouchedIncident:
     id: str
     number: str
     changed_at: datetime
-    #: Whether nothing changed since it was created.
+    #: Whether it is just created and nobody but the bridge touched it: who has it was given it by a rule.
     is_as_created: bool
     is_open: bool
-    #: Whether its state says that somebody works on it, and it was not the bridge that set this state.
+    #: Whether its state says that somebody works on it, and it was not the bridge or a rule that began so.
     is_in_work: bool
     #: The person who has it; "" if nobody does.
     assignee: str
@@ -58,7 +58,7 @@ class TouchedIncident:
         if not self.is_open:
             return Handling.ENDED_BY_US if self.is_ended_by_us else Handling.ENDED
         is_given = bool(self.assignee) and self.assignee not in not_people and not self.is_as_created
-        return Handling.TAKEN if is_given or (self.is_in_work and not self.is_as_created) else Handling.UNTOUCHED
+        return Handling.TAKEN if is_given or self.is_in_work else Handling.UNTOUCHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

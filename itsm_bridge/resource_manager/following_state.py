@@ -16,7 +16,7 @@ Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/a
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from itsm_bridge.deadline import Deadline, TimeIsUp
@@ -42,6 +42,7 @@ HELD_FOR: Final = timedelta(days=1)
 _LEASE_MARGIN: Final = timedelta(seconds=30)
 #: A look that is too long is shortened to this at least, and then may take more pages.
 _SHORTEST: Final = timedelta(minutes=1)
+_BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 #: Under which name it is written down how far the looks came.
 PROGRESS: Final = "states"
 
@@ -120,7 +121,8 @@ class _Run:
         touched = self._parts.touched(since - INCIDENTS_OVERLAP if since else None, self._deadline)
         if touched.is_cut:
             self._report.troubles.append("more incidents changed than one run looks at: older changes are passed by")
-        newest = touched.newest_at or since
+        # Where there was no incident at all, each that comes is new.
+        newest = touched.newest_at or since or _BEGINNING
         left = [each.changed_at for each in touched.incidents]
         held: list[datetime] = []
         try:
@@ -134,9 +136,8 @@ class _Run:
                     self._tell(error)
                 left.pop(0)
         finally:
-            if newest is not None:
-                place = max(min([newest, *left, *held]), newest - HELD_FOR)
-                self.cursor = replace(self.cursor, incidents_until=max(place, since or place))
+            place = max(min([newest, *left, *held]), newest - HELD_FOR)
+            self.cursor = replace(self.cursor, incidents_until=max(place, since or place))
 
     def _look_at_alerts(self) -> None:
         for subscription in sorted(self._parts.subscriptions()):

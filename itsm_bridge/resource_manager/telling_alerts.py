@@ -77,7 +77,8 @@ class TellingAlerts:
             decision = decide_gone(doing)
         else:
             decision = decide(doing, incident, look, not_before=self._not_before)
-            after = replace(after, state=str(look.state))
+            # A person's word that stands is still to be heard by the incident.
+            after = replace(after, state=str(look.state)) if decision.action is not Action.LEAVE else after
         wanted = STATES.get(decision.action)
         if alert is not None and wanted is not None:
             if self._asking.change(alert, wanted, comment=f"{incident.number}: {_SENTENCES[doing]}"):
@@ -86,14 +87,14 @@ class TellingAlerts:
             else:
                 decision = decide_gone(doing)
         if decision.action is not Action.NOTHING:
-            self._tell(alert_id, decision, incident, after, steps)
+            state = wanted or (look.state if look else "not known")
+            self._tell(alert_id, decision, incident, state, steps)
         return after
 
     def _tell(
-        self, alert_id: str, decision: Decision, incident: TouchedIncident, after: FollowedAlert, steps: list[Step]
+        self, alert_id: str, decision: Decision, incident: TouchedIncident, state: str, steps: list[Step]
     ) -> None:
-        guid, state = guid_of(alert_id), after.state or "not known"
-        result = f"{incident.number}; alert {guid} is {state}"
+        result = f"{incident.number}; alert {guid_of(alert_id)} is {state}"
         steps.append(Step(at=self._parts.now(), action=decision.action, reason=decision.reason, result=result))
         self._report.changes.append(
             StateChange(alert_id=alert_id, incident=incident.number, action=decision.action, reason=decision.reason)

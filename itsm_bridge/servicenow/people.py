@@ -15,7 +15,7 @@ Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/pag
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from itsm_bridge.deadline import Deadline
@@ -27,7 +27,7 @@ from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, Row, TableApi
 _FIELDS: Final = (
     *("number", "state", "correlation_id", "assigned_to", "sys_updated_on", "sys_mod_count"),
     *("opened_by", "resolved_by", "resolved_at", "closed_by", "closed_at", "reopened_by", "reopened_time"),
-    *("sys_created_by", "sys_updated_by"),
+    *("sys_created_on", "sys_created_by", "sys_updated_by"),
 )
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _STATE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -36,6 +36,8 @@ _STATE: Final = re.compile(r"-?[0-9]{1,9}")
 _FIRST_PAGE: Final = 50
 _LONG_PAGE: Final = 1000
 _OVERLAP: Final = 20
+#: How soon after a creation the bridge adds what it looked up meanwhile.
+_CREATING: Final = timedelta(minutes=2)
 #: How many incidents are looked at in one run, those of other integrations included.
 MOST_ROWS: Final = 10_000
 
@@ -110,15 +112,21 @@ def touched_incident(row: Row) -> TouchedIncident | None:
         id=row["sys_id"],
         number=row["number"],
         changed_at=changed_at,
-        is_as_created=row.get("sys_mod_count") == "0",
+        is_as_created=_is_as_created(row, changed_at),
         is_open=status is Status.OPEN,
-        is_in_work=int(state) not in as_begun,
+        is_in_work=int(state) not in as_begun and row.get("sys_mod_count") != "0",
         assignee=row.get("assigned_to", ""),
         is_ended_by_us=_is_ended_by_us(row),
         ended_at=_moment(row.get("resolved_at", "")) or _moment(row.get("closed_at", "")),
         is_reopened_by_us=is_reopened_by_us,
         reopened_at=reopened_at,
     )
+
+
+def _is_as_created(row: Row, changed_at: datetime) -> bool:
+    created_at = _moment(row.get("sys_created_on", ""))
+    is_young = created_at is not None and changed_at - created_at <= _CREATING
+    return is_young and row.get("sys_updated_by", "") == row.get("sys_created_by", "")
 
 
 def _is_ended_by_us(row: Row) -> bool:
