@@ -205,6 +205,16 @@ def azure_from(environ: Mapping[str, str]) -> AzureSettings:
     return reader.checked(_azure(reader))
 
 
+def allowed_from(environ: Mapping[str, str]) -> frozenset[str]:
+    """Read which subscriptions alerts may come from, with `TENANT` for those that name none; empty: all.
+
+    Raises:
+        InvalidSettings: that is malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_subscriptions(reader))
+
+
 def telemetry_from(environ: Mapping[str, str]) -> TelemetrySettings:
     """Read to whom is told what is measured, and nothing else.
 

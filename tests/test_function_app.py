@@ -65,7 +65,13 @@ class TestBindings:
         return {function["name"]: function["config"]["bindings"] for function in functions}
 
     def test_the_functions_are_those_of_the_contract(self, world: World) -> None:
-        assert set(self.bindings(world)) == {"receive_alert", "reconcile_alert", "resync", "health"}
+        assert set(self.bindings(world)) == {
+            "receive_alert",
+            "reconcile_alert",
+            "resync",
+            "follow_azure",
+            "health",
+        }
 
     def test_routes_methods_and_keys(self, world: World) -> None:
         triggers = {
@@ -83,10 +89,10 @@ class TestBindings:
     def test_queue_and_schedule(self, world: World) -> None:
         bindings = self.bindings(world)
         queue = next(binding for binding in bindings["reconcile_alert"] if binding["type"] == "queueTrigger")
-        timer = next(binding for binding in bindings["resync"] if binding["type"] == "timerTrigger")
+        timers = {name: binding["schedule"] for name in bindings for binding in bindings[name] if "schedule" in binding}
 
         assert (queue["queueName"], queue["connection"]) == ("alert-wakeups", "AzureWebJobsStorage")
-        assert timer["schedule"] == "0 */5 * * * *"
+        assert timers == {"resync": "0 */5 * * * *", "follow_azure": "0 */2 * * * *"}
 
     def test_host_json_leaves_threads_for_azure_monitor(self) -> None:
         queues = json.loads(Path("host.json").read_text())["extensions"]["queues"]

@@ -75,12 +75,15 @@ class Cursor:
         }
 
 
-def cursor_of(document: Mapping[str, Any], *, first: datetime) -> Cursor:
-    """Return the cursor that was written down; one that begins at `first` if there is none that can be read."""
+def cursor_of(document: Mapping[str, Any], *, first: datetime, now: datetime) -> Cursor:
+    """Return the cursor that was written down; one that begins at `first` if there is none that can be read.
+
+    A clock that was ahead must not keep later ones from looking.
+    """
     with suppress(KeyError, TypeError, ValueError, AttributeError):
         marks = str(document.get("marks", ""))
         return Cursor(
-            complete_until=_moment(document["complete_until"]),
+            complete_until=min(_moment(document["complete_until"]), now),
             rests_until=_moment(document["rests_until"]) if document.get("rests_until") else None,
             marks=dict.fromkeys(marks[start : start + _MARK] for start in range(0, len(marks), _MARK)),
             held={str(name): _moment(since) for name, since in document.get("held", {}).items()},

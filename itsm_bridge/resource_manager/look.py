@@ -34,9 +34,9 @@ OVERLAP: Final = timedelta(minutes=15)
 MOST_REQUESTS: Final = 600
 #: How long one alert may take to be handed on, and how much time must be left for that.
 _TAKING: Final = timedelta(seconds=5)
-#: A look that is too long is shortened to this at least, and then may take more pages.
+#: What changed is looked at in pieces no shorter than this, because even those may take so many pages.
 _SHORTEST: Final = timedelta(minutes=1)
-_SHORTENINGS: Final = 12
+_MOST_PAGES_OF_SHORTEST: Final = 100
 
 #: What people are told of an alert that was found.
 RECOVERED: Final = (
@@ -128,7 +128,7 @@ class Look:
         self._name = f"missed-{subscription}"
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
-        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK)
+        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
         #: Up to where all is judged.
         self.place = self._cursor.complete_until
 
@@ -152,39 +152,40 @@ class Look:
             self._parts.progress.write(self._name, self._cursor.document(), etag=self._etag)
 
     def _judge_all(self, until: datetime, deadline: Deadline) -> None:
-        changes, until = self._changes(self._cursor.complete_until - OVERLAP, until, deadline)
         held: list[datetime] = []
-        for at, item in _in_order(changes):
-            self.place = min((at, *held))
-            if self._cursor.knows(*_names_of(item)):
-                continue
-            if self._judge.requests >= MOST_REQUESTS or deadline.left <= _TAKING:
-                self._report.is_complete = False
-                return
-            if not self._is_done(item, deadline):
-                held.append(at)
-        self.place = min((until, *held))
+        for end, changes in self._pieces(until, deadline):
+            for at, item in _in_order(changes):
+                self.place = min((at, *held))
+                if self._cursor.knows(*_names_of(item)):
+                    continue
+                if self._judge.requests >= MOST_REQUESTS or deadline.left <= _TAKING:
+                    self._report.is_complete = False
+                    return
+                if not self._is_done(item, deadline):
+                    held.append(at)
+            self.place = min((end, *held))
 
-    def _changes(self, since: datetime, until: datetime, deadline: Deadline) -> tuple[Changes, datetime]:
-        """Return what changed, up to `until` or to an earlier moment if that would be too much for one look."""
-        for _ in range(_SHORTENINGS):
-            is_shortest = until - since <= _SHORTEST
-            most = MOST_PAGES * 4 if is_shortest else MOST_PAGES
+    def _pieces(self, until: datetime, deadline: Deadline) -> Iterator[tuple[datetime, Changes]]:
+        """Yield what changed up to `until`, in pieces if it is too much for one; each with its end.
+
+        A piece that is too much is halved, and the one after a good one is twice as long.
+        """
+        since, shortest = self._cursor.complete_until - OVERLAP, self._cursor.complete_until + _SHORTEST
+        span = until - since
+        while since < until:
+            end = min(until, max(since + span, shortest))
+            most = _MOST_PAGES_OF_SHORTEST if end <= shortest else MOST_PAGES
             try:
-                found = self._parts.azure.changed(
-                    self._subscription, since=since, until=until, most_pages=most, deadline=deadline
+                changes = self._parts.azure.changed(
+                    self._subscription, since=since, until=end, most_pages=most, deadline=deadline
                 )
-            except TooManyChanges as error:
-                if is_shortest:
+            except TooManyChanges:
+                if end <= shortest:
                     raise
-                # As many alerts changed in this time as one look can take, if they always change as often.
-                span = (until - since) / 2
-                span = min(span, until - error.reached) if error.reached < until else span
-                until = since + max(span, _SHORTEST)
-                self._report.is_complete = False
-            else:
-                return found, until
-        raise TooManyChanges("too many alerts change", reached=until)
+                span = (end - since) / 2
+                continue
+            yield end, changes
+            since, shortest, span = end, end + _SHORTEST, 2 * (end - since)
 
     def _is_done(self, item: ListedAlert | Unreadable, deadline: Deadline) -> bool:
         """Judge an item and hand on what was missed of it; return whether it is done with."""

@@ -1,0 +1,142 @@
+"""What did Azure Monitor fail to bring, by Azure's own list?
+
+`python -m itsm_bridge follow` looks once, as the app does every two minutes, and brings it in; with `--dry-run` it
+tells what it would bring in, and changes nothing anywhere. It needs no setting that switches anything on, so that
+people can look before they do. It asks as the app's managed identity where there is one, else as the person who is
+signed in.
+"""
+
+import argparse
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
+
+from itsm_bridge import app
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.errors import InvalidSettings
+from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER
+from itsm_bridge.settings import AzureSettings, allowed_from, azure_from, storage_from
+from itsm_bridge.storage.account import connect_table
+from itsm_bridge.text import one_line, plain
+from itsm_bridge.troubles import Troubles
+
+if TYPE_CHECKING:
+    from itsm_bridge.azure_monitor.alert import Alert
+    from itsm_bridge.resource_manager.look import Found, Report
+
+#: App Service tells its apps by these where their identity gets tokens.
+_IDENTITY: Final = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")
+#: A person can wait longer than a timer.
+_BUDGET: Final = timedelta(minutes=10)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words after `follow`."""
+    parser.add_argument("--dry-run", action="store_true", help="tell what would come in, and change nothing")
+    parser.add_argument("--subscription", metavar="ID", default="", help="this one instead of all that are followed")
+
+
+def run(asked: argparse.Namespace, environ: Mapping[str, str], *, out: TextIO) -> int:
+    """Look once and tell what was found; return the exit status.
+
+    Raises:
+        InvalidSettings: some that are needed are missing or malformed.
+        TemporaryError: storage did not answer.
+    """
+    settings = azure_from(environ)
+    if not settings.action_groups:
+        raise InvalidSettings("AZURE_ACTION_GROUP_IDS is missing: it says which alerts were meant for us")
+    report = _looked(asked, environ, settings)
+    text = json.dumps(_document(report), indent=2) if asked.json else _told(report, is_dry=asked.dry_run)
+    out.write(f"{text}\n")
+    if report.troubles:
+        return NO_ANSWER
+    return ACT if any(found.reason for found in report.found) else DONE
+
+
+def _looked(asked: argparse.Namespace, environ: Mapping[str, str], settings: AzureSettings) -> "Report":
+    from itsm_bridge.follow import Means, client_of, missed_alerts  # noqa: PLC0415 - other commands need none of it
+
+    only = asked.subscription.strip().lower()
+    means = Means(
+        settings=settings,
+        allowed_subscriptions=frozenset({only}) if only else allowed_from(environ),
+        table=connect_table(storage_from(environ)),
+        token=_token(environ, settings),
+        receive=_never if asked.dry_run else _receiver(environ),
+        now=lambda: datetime.now(UTC),
+        troubles=Troubles(),
+        is_dry=asked.dry_run,
+    )
+    return missed_alerts(means, client_of(means)).run(Deadline.after(_BUDGET))
+
+
+def _token(environ: Mapping[str, str], settings: AzureSettings) -> Callable[[Deadline], str]:
+    if all(environ.get(name) for name in _IDENTITY):
+        from itsm_bridge.resource_manager.identity import managed_identity  # noqa: PLC0415 - it is slow to import
+
+        # The library reads them there, and the settings may be those of a local world.
+        os.environ.update({name: environ[name] for name in _IDENTITY})
+        return managed_identity(settings.endpoint, settings.client_id)
+    from itsm_bridge.entra.person import token_for  # noqa: PLC0415
+
+    person = functools.cache(token_for)
+    return lambda _: person(settings.endpoint)
+
+
+def _receiver(environ: Mapping[str, str]) -> "Callable[[Alert, str, Deadline], object]":
+    """Return what takes alerts in: the app itself, with the settings of this command."""
+    os.environ.update(environ)
+    return app.bridge(1).webhook.recover
+
+
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("a dry run takes nothing in")
+
+
+def _told(report: "Report", *, is_dry: bool) -> str:
+    would = "would come in" if is_dry else "came in"
+    missed = [found for found in report.found if found.missed]
+    unclear = [found for found in report.found if not found.missed]
+    lines = [f"{_alerts(report.judged)} changed since the last look; {len(missed) or 'none'} of them {would}."]
+    lines += [f"  {_line(found)}" for found in missed]
+    if unclear:
+        lines += ["", f"Of {_alerts(len(unclear))} nobody can tell whether it was meant for us:"]
+        lines += [f"  {_line(found)}" for found in unclear]
+    lines += ["", *report.troubles] if report.troubles else []
+    if not report.is_complete:
+        lines += ["", "More is left for the next look."]
+    return "\n".join(lines)
+
+
+def _alerts(number: int) -> str:
+    return "1 alert" if number == 1 else f"{number} alerts"
+
+
+def _line(found: "Found") -> str:
+    what = " and ".join(found.missed) or found.reason
+    rule = plain(one_line(found.rule.rpartition("/")[2]))
+    return f"{found.at:%Y-%m-%d %H:%M:%S}  {rule}: {what}  ({found.alert_id})"
+
+
+def _document(report: "Report") -> Mapping[str, Any]:
+    return {
+        "judged": report.judged,
+        "found": [
+            {
+                "subscription": found.subscription,
+                "alert_id": found.alert_id,
+                "rule": found.rule,
+                "service": found.service,
+                "at": found.at.isoformat(),
+                "missed": list(found.missed),
+                "reason": found.reason,
+            }
+            for found in report.found
+        ],
+        "troubles": report.troubles,
+        "complete": report.is_complete,
+    }
