@@ -317,7 +317,7 @@ def _follower(
     webhook: Webhook,
     *,
     wakeups: WakeUpQueue,
-    touched: "Callable[[datetime | None, Deadline], Touched]",
+    touched: "Callable[[timedelta, Deadline], Touched]",
 ) -> Callable[[], None]:
     """Return what looks at Azure's own list of alerts; made at its first call, because it has imports of its own."""
 
@@ -345,16 +345,16 @@ def _follower(
     return follow
 
 
-def _touched(table_api: TableApi, circuit: Circuit) -> "Callable[[datetime | None, Deadline], Touched]":
+def _touched(table_api: TableApi, circuit: Circuit) -> "Callable[[timedelta, Deadline], Touched]":
     """Return who tells which incidents changed, with one of the requests that may go to ServiceNow at once."""
 
-    def touched(since: datetime | None, deadline: Deadline) -> "Touched":
+    def touched(within: timedelta, deadline: Deadline) -> "Touched":
         from itsm_bridge.servicenow.people import People  # noqa: PLC0415 - where it is switched on alone
 
         with circuit.slot(wait=_PATIENCE) as has_slot:
             if not has_slot:
                 raise Unavailable("all requests that may go to ServiceNow at once are in use")
-            return People(table_api).touched(since, deadline=deadline)
+            return People(table_api).touched(within, deadline=deadline)
 
     return touched
 

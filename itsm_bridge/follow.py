@@ -7,7 +7,7 @@ nothing of it.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from itsm_bridge.azure_monitor.alert import Alert
@@ -59,7 +59,7 @@ class BothSides:
     """What keeping alerts and incidents the same needs besides."""
 
     #: Returns the incidents that changed; see `StateParts.touched`.
-    touched: Callable[[datetime | None, Deadline], TouchedIncidents]
+    touched: Callable[[timedelta, Deadline], TouchedIncidents]
     wakeups: WakeUps
 
 

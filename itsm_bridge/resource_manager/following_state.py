@@ -14,13 +14,15 @@ Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/a
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from itsm_bridge.deadline import Deadline, TimeIsUp
-from itsm_bridge.errors import BridgeError, Conflict, PermanentError
+from itsm_bridge.errors import BridgeError, Conflict, PermanentError, place_of
+from itsm_bridge.reconcile.followed import TouchedIncident
 from itsm_bridge.resource_manager.answers import Away, Throttled, TooManyChanges
 from itsm_bridge.resource_manager.asking import Asking, EnoughForNow
 from itsm_bridge.resource_manager.client import MOST_PAGES, Changes
@@ -42,7 +44,6 @@ HELD_FOR: Final = timedelta(days=1)
 _LEASE_MARGIN: Final = timedelta(seconds=30)
 #: A look that is too long is shortened to this at least, and then may take more pages.
 _SHORTEST: Final = timedelta(minutes=1)
-_BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 #: Under which name it is written down how far the looks came.
 PROGRESS: Final = "states"
 
@@ -117,27 +118,40 @@ class _Run:
             self.cursor = replace(self.cursor, complete_at=now)
 
     def _look_at_incidents(self) -> None:
-        since = self.cursor.incidents_until
-        touched = self._parts.touched(since - INCIDENTS_OVERLAP if since else None, self._deadline)
-        if touched.is_cut:
-            self._report.troubles.append("more incidents changed than one run looks at: older changes are passed by")
-        # Where there was no incident at all, each that comes is new.
-        newest = touched.newest_at or since or _BEGINNING
-        left = [each.changed_at for each in touched.incidents]
-        held: list[datetime] = []
+        now, until = self._parts.now(), self.cursor.incidents_until
+        if until is None:
+            self.cursor = replace(self.cursor, incidents_until=now)
+            return
+        begin = until - INCIDENTS_OVERLAP
+        touched = self._parts.touched(now - begin, self._deadline)
+        self._report.is_complete = self._report.is_complete and touched.cut_at is None
+        undone = [each.changed_at for each in touched.incidents]
+        failed: list[datetime] = []
         try:
             for incident in touched.incidents:
-                try:
-                    self._alerts.follow(incident)
-                except Throttled:
-                    raise
-                except BridgeError as error:
-                    held.append(incident.changed_at)
-                    self._tell(error)
-                left.pop(0)
+                if not self._is_followed(incident):
+                    failed.append(incident.changed_at)
+                undone.remove(incident.changed_at)
         finally:
-            place = max(min([newest, *left, *held]), newest - HELD_FOR)
-            self.cursor = replace(self.cursor, incidents_until=max(place, since or place))
+            undone += [touched.cut_at] if touched.cut_at else []
+            place = _place(begin, now, touched.first_at, undone)
+            # What fails for long is passed by.
+            place = min(place, max(_place(begin, now, touched.first_at, failed), now - HELD_FOR))
+            self.cursor = replace(self.cursor, incidents_until=max(place, until))
+
+    def _is_followed(self, incident: TouchedIncident) -> bool:
+        """Tell the alerts of an incident what people did; return whether that is done with."""
+        try:
+            self._alerts.follow(incident)
+        except (EnoughForNow, Throttled):
+            raise
+        except BridgeError as error:
+            self._tell(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - one incident that nobody foresaw must not keep out all that follow
+            self._unforeseen(error, incident.number)
+            return False
+        return True
 
     def _look_at_alerts(self) -> None:
         for subscription in sorted(self._parts.subscriptions()):
@@ -156,7 +170,12 @@ class _Run:
             # Of a subscription that is followed since now, nothing that is older counts.
             for alert in changes.alerts if since else ():
                 place = max(place, alert.modified_at)
-                self._incidents.hear(alert)
+                try:
+                    self._incidents.hear(alert)
+                except (EnoughForNow, BridgeError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - as with incidents
+                    self._unforeseen(error, alert.guid)
             place = until
         finally:
             self.cursor = self.cursor.with_alerts(subscription, min(place, until))
@@ -178,6 +197,12 @@ class _Run:
             else:
                 return found, until
 
+    def _unforeseen(self, error: Exception, what: str) -> None:
+        self._report.is_complete = False
+        said = f"{what}: unexpected {type(error).__name__} at {place_of(error)}"
+        self._report.troubles.append(said)
+        self._parts.troubles.count(Trouble.UNEXPECTED, said)
+
     def _tell(self, error: BridgeError, where: str = "") -> None:
         self._report.is_complete = False
         if isinstance(error, TimeIsUp):
@@ -192,3 +217,11 @@ class _Run:
             self._parts.troubles.count(Trouble.AZURE_AWAY, said)
         else:
             log.warning("states are not passed on for now: %s", said)
+
+
+def _place(begin: datetime, now: datetime, first_at: datetime | None, undone: Sequence[datetime]) -> datetime:
+    """Return up to when, by our clock, all was passed on; `first_at` and `undone` are of the target's clock.
+
+    The clocks may differ, but what lies between two moments of the one lies between two of the other.
+    """
+    return begin + (min(undone) - first_at) if undone and first_at else now

@@ -18,9 +18,9 @@ _MOST_SUBSCRIPTIONS: Final = 500
 class StateCursor:
     """What is known of the last run. Every change returns a new object."""
 
-    #: Every change of an incident up to then was passed on; the target's clock, aware UTC. None before the first run.
+    #: Every change of an incident up to then was passed on; our clock, aware UTC. None before the first run.
     incidents_until: datetime | None = None
-    #: By subscription, every change of an alert up to then was passed on, aware UTC.
+    #: By subscription, every change of an alert up to then was passed on; aware UTC.
     alerts_until: Mapping[str, datetime] = field(default_factory=dict)
     #: When a run last passed on all that there was; our clock, aware UTC.
     complete_at: datetime | None = None

@@ -32,12 +32,12 @@ class TouchedIncidents(Protocol):
         """The oldest change first."""
 
     @property
-    def newest_at(self) -> datetime | None:
-        """When the last incident changed, by the target's clock; None if there is none."""
+    def first_at(self) -> datetime | None:
+        """The oldest change of all that were looked at, by the target's clock; None if there is none."""
 
     @property
-    def is_cut(self) -> bool:
-        """Whether more changed than was looked at."""
+    def cut_at(self) -> datetime | None:
+        """The last change that was looked at, if there are more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,8 @@ class StateParts:
     """Whom a run asks and tells."""
 
     azure: OneLook
-    #: Returns the incidents that changed at a moment of the target's clock or later; with None it tells only when the
-    #: last one changed. It may raise a BridgeError.
-    touched: Callable[[datetime | None, Deadline], TouchedIncidents]
+    #: Returns the incidents that changed in the last time; it may raise a BridgeError.
+    touched: Callable[[timedelta, Deadline], TouchedIncidents]
     store: Store
     wakeups: WakeUps
     progress: Progress

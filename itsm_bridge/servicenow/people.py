@@ -1,17 +1,18 @@
 """Which incidents changed lately, and what of that did people do?
 
 `resource_manager.following_state` asks once in a run, and passes it on to the alerts in Azure. One query answers
-mostly: the incidents with a correlation id, the one that changed last first, down to those that are known.
+mostly: the incidents with a correlation id that changed in the last minutes.
 
-1. No moment stands in the query, because an instance reads it in the time zone of the account. Moments that come back
-   are UTC, and are compared with nothing but such moments: the clock of the instance alone counts.
+1. The query says how long ago, not when: the instance would read a moment in the time zone of the account, and its
+   clock may differ from ours. Moments that come back are UTC, and are compared with nothing but such moments.
 2. Whether an incident is ours is told by its correlation id, which has 64 hexadecimal digits, and by its row, which the
    caller looks up. What the other integrations of an instance hold passes by unread.
 3. An incident was created by our account. So whoever opened it is us, and whoever else resolved, closed or reopened it
    is not. What a person did and the bridge touched afterwards stays what that person did.
-4. Rows that are deleted between two pages move those behind them: pages overlap.
+4. An incident that changes between two pages moves to the end, and those behind it move up: pages overlap.
 
 Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
+and https://www.servicenow.com/docs/bundle/zurich-platform-user-interface/page/use/common-ui-elements/reference/r_OpAvailableFiltersQueries.html
 """
 
 import re
@@ -22,9 +23,9 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.followed import TouchedIncident
 from itsm_bridge.reconcile.ports import Status
 from itsm_bridge.servicenow.incident import IncidentState, status_of
-from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, Row, TableApi
+from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, OtherRows, Row, TableApi
 
-_FIELDS: Final = (
+FIELDS: Final = (
     *("number", "state", "correlation_id", "assigned_to", "sys_updated_on", "sys_mod_count"),
     *("opened_by", "resolved_by", "resolved_at", "closed_by", "closed_at", "reopened_by", "reopened_time"),
     *("sys_created_on", "sys_created_by", "sys_updated_by"),
@@ -32,25 +33,27 @@ _FIELDS: Final = (
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _STATE: Final = re.compile(r"-?[0-9]{1,9}")
 
-#: A page that is not read to its end must be short; who has to look far takes long ones.
-_FIRST_PAGE: Final = 50
-_LONG_PAGE: Final = 1000
-_OVERLAP: Final = 20
-#: How soon after a creation the bridge adds what it looked up meanwhile.
-_CREATING: Final = timedelta(minutes=2)
+_PAGE: Final = 1000
+_OVERLAP: Final = 50
 #: How many incidents are looked at in one run, those of other integrations included.
 MOST_ROWS: Final = 10_000
+#: Azure keeps alerts no longer.
+_LONGEST: Final = timedelta(days=30)
+#: How far the changes of one answer may lie apart beyond what was asked for: the instance counts whole minutes.
+_BLUR: Final = timedelta(minutes=2)
+#: How soon after a creation the bridge adds what it looked up meanwhile.
+_CREATING: Final = timedelta(minutes=2)
 
 
 class Touched(NamedTuple):
-    """The incidents that changed."""
+    """The incidents that changed. Times are of the instance's clock, aware UTC."""
 
     #: Ours, as far as their correlation ids tell: the oldest change first.
     incidents: tuple[TouchedIncident, ...]
-    #: When the last incident changed, whoever made it; None if there is none.
-    newest_at: datetime | None
-    #: Whether more changed than was looked at: the oldest changes are not among them.
-    is_cut: bool = False
+    #: The oldest change of all, whoever made it, and the last one that was looked at if there are more; None if there
+    #: is none.
+    first_at: datetime | None = None
+    cut_at: datetime | None = None
 
 
 class People:
@@ -59,41 +62,37 @@ class People:
     def __init__(self, table_api: TableApi) -> None:
         self._table_api = table_api
 
-    def touched(self, since: datetime | None, *, deadline: Deadline) -> Touched:
-        """Return the incidents that changed at `since` or later, by the clock of the instance.
-
-        With None the newest change is told and no incident.
+    def touched(self, within: timedelta, *, deadline: Deadline) -> Touched:
+        """Return the incidents that changed in the last time, by the clock of the instance.
 
         Raises:
             Unavailable: ServiceNow did not answer, or not what was asked.
             Rejected: it refuses the question for good.
         """
+        within = min(within, _LONGEST)
         rows: dict[str, Row] = {}
-        newest_at: datetime | None = None
-        offset = 0
-        while offset < MOST_ROWS:
-            limit = _LONG_PAGE if offset else _FIRST_PAGE
-            page = self._table_api.newest(
+        has_more, offset = True, 0
+        while has_more and offset < MOST_ROWS:
+            page = self._table_api.changed(
                 "incident",
                 filled="correlation_id",
-                order_by="sys_updated_on",
-                fields=_FIELDS,
-                limit=limit,
+                within=within,
+                fields=FIELDS,
+                limit=_PAGE,
                 offset=offset,
                 deadline=deadline.for_request(REQUEST_BUDGET),
             )
-            times = [_moment(row["sys_updated_on"]) for row in page.rows]
-            newest_at = newest_at or next((at for at in times if at), None)
-            if since is None:
-                break
-            rows |= {row["sys_id"]: row for row, at in zip(page.rows, times, strict=True) if at and at >= since}
-            has_more = page.matching is None or offset + limit < page.matching
-            if not has_more or any(at and at < since for at in times):
-                break
-            offset += limit - _OVERLAP
+            rows |= {row["sys_id"]: row for row in page.rows}
+            has_more = len(page.rows) == _PAGE if page.matching is None else offset + _PAGE < page.matching
+            offset += _PAGE - _OVERLAP
+        times = [at for row in rows.values() if (at := _moment(row["sys_updated_on"]))]
+        if times and max(times) - min(times) > within + _BLUR:
+            # It did not understand how long ago, and answered with incidents of all times.
+            raise OtherRows("ServiceNow, GET incident: incidents that did not change lately")
         found = [incident for row in rows.values() if (incident := touched_incident(row))]
         found.sort(key=lambda each: (each.changed_at, each.id))
-        return Touched(tuple(found), newest_at, is_cut=offset >= MOST_ROWS)
+        cut_at = max(times, default=None) if has_more else None
+        return Touched(tuple(found), min(times, default=None), cut_at)
 
 
 def touched_incident(row: Row) -> TouchedIncident | None:

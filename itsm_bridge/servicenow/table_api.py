@@ -46,6 +46,9 @@ _LONGEST_NAME = 255
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 
+#: When a row changed last, whoever changed it.
+_CHANGED = "sys_updated_on"
+
 _RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "true"}
 _BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
 
@@ -187,31 +190,32 @@ class TableApi:
             raise OtherRows(f"{request}: nothing but rows that were not asked for")
         return found
 
-    def newest(
+    def changed(
         self,
         table: str,
         *,
         filled: str,
-        order_by: str,
+        within: timedelta,
         fields: Sequence[str],
         limit: int,
         offset: int,
         deadline: Deadline,
     ) -> Page:
-        """Return the rows whose field `filled` is not empty, the greatest by `order_by` first, at most `limit`.
+        """Return the rows that changed in the last minutes and whose field `filled` is not empty, the oldest first.
 
-        No value stands in the query: a moment would be read in the time zone of whoever asks. ServiceNow counts to
-        `offset` and `limit` before it hides the rows that we may not read.
+        The query tells how long ago, because an instance would read a moment in the time zone of whoever asks; its own
+        clock counts back. ServiceNow counts to `offset` and `limit` before it hides the rows that we may not read.
 
         Raises:
             OtherRows: rows came that were not asked for, or in another order.
-            UnknownField: the rows lack one of the two fields.
+            UnknownField: the rows lack a field of the query.
             Unavailable, NoSuchTable, NotAllowed, Rejected: as `query`.
         """
-        order = f"ORDERBYDESC{_name(order_by)}^ORDERBYDESCsys_id"
+        minutes = max(1, -(-within // timedelta(minutes=1)))
         params = {
-            "sysparm_query": f"{_name(filled)}ISNOTEMPTY^{order}",
-            "sysparm_fields": _listed("sys_id", *fields, filled, order_by),
+            "sysparm_query": f"{_name(filled)}ISNOTEMPTY^{_CHANGED}RELATIVEGE@minute@ago@{minutes}"
+            f"^ORDERBY{_CHANGED}^ORDERBYsys_id",
+            "sysparm_fields": _listed("sys_id", *fields, filled, _CHANGED),
             "sysparm_limit": str(limit),
             "sysparm_offset": str(offset),
             "sysparm_no_count": "false",
@@ -222,10 +226,10 @@ class TableApi:
         if not isinstance(answer.result, list):
             raise Unavailable(f"{request}: no list where one belongs")
         rows = tuple(_shown(row, ()) for row in answer.result)
-        if any(filled not in row or order_by not in row for row in rows):
+        if any(filled not in row or _CHANGED not in row for row in rows):
             raise UnknownField(f"{request}: the rows lack a field that was asked for")
-        places = [row[order_by] for row in rows]
-        if not all(row[filled] for row in rows) or places != sorted(places, reverse=True):
+        times = [row[_CHANGED] for row in rows]
+        if not all(row[filled] for row in rows) or times != sorted(times):
             raise OtherRows(f"{request}: rows that were not asked for, or in another order")
         return Page(rows, answer.matching)
 

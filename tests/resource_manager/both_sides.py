@@ -51,7 +51,7 @@ class BothSidesScene(Scene):
         means = self.means(**more)
         people = People(self.rig.place.sign_in())
         sides = BothSides(
-            touched=lambda since, deadline: people.touched(since, deadline=deadline), wakeups=self.rig.wakeups
+            touched=lambda span, deadline: people.touched(span, deadline=deadline), wakeups=self.rig.wakeups
         )
         report = state_follower(means, client_of(means), sides).run(Deadline.after(budget))
         if works:
