@@ -59,7 +59,7 @@ def run() -> Report:
     with ExitStack() as stack:
         instance = stack.enter_context(Instance())
         world = stack.enter_context(World(settings=instance.settings))
-        bare = stack.enter_context(Apart(Bare, world.azurite.connection_string, instance.url, TABLE, QUEUE))
+        bare = stack.enter_context(Apart(Bare, world.azurite.connection_string, instance.url, TABLE))
         clients = Clients(world.webhook, world.entra.mint())
         clients.each(alerts(10), clients=1)
         storage = Settings.from_environ(world.settings).storage
