@@ -141,9 +141,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="the row and its entry are written one after the other",
         file="itsm_bridge/storage/alert_table.py",
-        before='[("create", to_entity(row)), _overwriting(entry)], what=record.key)\n',
-        after='[("create", to_entity(row))], what=record.key)\n'
-        "            self._transacted([_overwriting(entry)], what=record.key)\n",
+        before="            operations = [transaction.insert(to_entity(row)), transaction.overwrite(entry)]\n",
+        after="            self._transacted([transaction.overwrite(entry)], what=record.key)\n"
+        "            operations = [transaction.insert(to_entity(row))]\n",
         suite=_pytest("tests/storage/test_alert_table.py"),
     ),
     Mutant(
@@ -170,9 +170,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="no ETag in the adapter's transactions",
-        file="itsm_bridge/storage/alert_table.py",
-        before='    return "update", to_entity(row), condition\n',
-        after='    return "update", to_entity(row), {"mode": UpdateMode.REPLACE}\n',
+        file="itsm_bridge/storage/transaction.py",
+        before='condition = [f"If-Match: {etag}"] if etag else []',
+        after='condition = ["If-Match: *"] if etag else []',
         suite=_pytest("tests/storage/test_alert_table_contract.py"),
     ),
     Mutant(
