@@ -323,6 +323,7 @@ def _follower(settings: Settings, table: "TableClient", webhook: Webhook) -> Cal
             table=table,
             token=managed_identity(settings.azure.endpoint, settings.azure.client_id),
             receive=webhook.recover,
+            retention=settings.retention,
             now=_now,
             troubles=webhook.troubles,
             telemetry=webhook.telemetry,

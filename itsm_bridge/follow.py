@@ -7,7 +7,7 @@ nothing of it.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from itsm_bridge.azure_monitor.alert import Alert
@@ -46,8 +46,12 @@ class Means:
     now: Callable[[], datetime]
     troubles: Troubles
     telemetry: Telemetry = NOTHING
+    #: How long rows of alerts are kept that are over.
+    retention: timedelta
     #: Whether nothing is changed anywhere.
     is_dry: bool = False
+    #: From when on is looked, if that is before the end of the last look.
+    since: datetime | None = None
 
 
 def client_of(means: Means) -> ResourceManager:
@@ -71,11 +75,13 @@ def missed_alerts(means: Means, azure: ResourceManager) -> MissedAlerts:
         now=means.now,
         troubles=means.troubles,
         is_dry=means.is_dry,
+        rows_kept_for=means.retention,
+        since=means.since,
     )
     return MissedAlerts(
         parts,
         lambda: followed(
-            means.allowed_subscriptions - {TENANT},
+            means.allowed_subscriptions - {TENANT} if means.allowed_subscriptions else None,
             groups,
             progress,
             named_by_rows=named_by_rows,
