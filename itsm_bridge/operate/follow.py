@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 from itsm_bridge import app
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER
-from itsm_bridge.settings import AzureSettings, allowed_from, azure_from, storage_from
+from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, NotUnderstood
+from itsm_bridge.settings import AzureSettings, allowed_from, azure_from, retention_from, storage_from
 from itsm_bridge.storage.account import connect_table
 from itsm_bridge.text import one_line, plain
 from itsm_bridge.troubles import Troubles
@@ -60,16 +60,20 @@ def run(asked: argparse.Namespace, environ: Mapping[str, str], *, out: TextIO) -
 def _looked(asked: argparse.Namespace, environ: Mapping[str, str], settings: AzureSettings) -> "Report":
     from itsm_bridge.follow import Means, client_of, missed_alerts  # noqa: PLC0415 - other commands need none of it
 
-    only = asked.subscription.strip().lower()
+    allowed, only = allowed_from(environ), asked.subscription.strip().lower()
+    if only and allowed and only not in allowed:
+        raise NotUnderstood(f"ALLOWED_SUBSCRIPTIONS does not name {only}")
     means = Means(
         settings=settings,
-        allowed_subscriptions=frozenset({only}) if only else allowed_from(environ),
+        allowed_subscriptions=frozenset({only}) if only else allowed,
         table=connect_table(storage_from(environ)),
         token=_token(environ, settings),
         receive=_never if asked.dry_run else _receiver(environ),
         now=lambda: datetime.now(UTC),
         troubles=Troubles(),
+        retention=retention_from(environ),
         is_dry=asked.dry_run,
+        since=asked.since,
     )
     return missed_alerts(means, client_of(means)).run(Deadline.after(_BUDGET))
 

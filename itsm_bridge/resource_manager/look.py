@@ -15,17 +15,18 @@ from typing import Any, Final, Protocol
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, PermanentError, TemporaryError, place_of
-from itsm_bridge.resource_manager.answers import Away, Malformed, TooManyChanges
+from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, TooManyChanges
 from itsm_bridge.resource_manager.client import MOST_PAGES, Changes, ResourceManager, Unreadable
 from itsm_bridge.resource_manager.cursor import as_it_is, cursor_of
-from itsm_bridge.resource_manager.judging import Judge, Judgement, Rows, Verdict
+from itsm_bridge.resource_manager.judging import HISTORY_IS_COMPLETE_AFTER, Judge, Judgement, Rows, Verdict
 from itsm_bridge.resource_manager.listed_alert import ListedAlert
 from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
 
-#: How far back the very first look at a subscription goes.
-FIRST_LOOK: Final = timedelta(days=1)
+#: How far back the very first look at a subscription goes. Before that, another integration may have been called by the
+#: same action group, and its incidents are not known here.
+FIRST_LOOK: Final = timedelta(hours=1)
 #: Azure Monitor repeats a call for 75 seconds, and its calls take their time.
 SETTLES_AFTER: Final = timedelta(minutes=2)
 #: How late the list may know of an alert.
@@ -78,11 +79,15 @@ class Parts:
     receive: Callable[[Alert, str, Deadline], object]
     #: The ARM ids of our action groups, lower-cased.
     groups: Collection[str]
+    #: How long after its end an alert has a row at least.
+    rows_kept_for: timedelta
     #: Our clock, aware UTC.
     now: Callable[[], datetime]
     troubles: Troubles
     #: Whether nothing is taken in and nothing written down.
     is_dry: bool = False
+    #: From when on is looked, if that is before the end of the last look; None: from there on.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +133,9 @@ class Look:
         self._name = f"missed-{subscription}"
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
-        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
-        #: Up to where all is judged.
+        cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
+        self._cursor = cursor.beginning_at(parts.since) if parts.since else cursor
+        #: Up to where all is judged. It never goes back: what is late is found again by the overlap.
         self.place = self._cursor.complete_until
 
     def run(self, deadline: Deadline) -> None:
@@ -152,18 +158,19 @@ class Look:
             self._parts.progress.write(self._name, self._cursor.document(), etag=self._etag)
 
     def _judge_all(self, until: datetime, deadline: Deadline) -> None:
+        beginning = self._cursor.complete_until
         held: list[datetime] = []
         for end, changes in self._pieces(until, deadline):
             for at, item in _in_order(changes):
-                self.place = min((at, *held))
-                if self._cursor.knows(*_names_of(item)):
+                self.place = max(beginning, min((at, *held)))
+                if self._cursor.knows(*_names_of(item)) or self._is_early(item):
                     continue
                 if self._judge.requests >= MOST_REQUESTS or deadline.left <= _TAKING:
                     self._report.is_complete = False
                     return
                 if not self._is_done(item, deadline):
                     held.append(at)
-            self.place = min((end, *held))
+            self.place = max(beginning, min((end, *held)))
 
     def _pieces(self, until: datetime, deadline: Deadline) -> Iterator[tuple[datetime, Changes]]:
         """Yield what changed up to `until`, in pieces if it is too much for one; each with its end.
@@ -194,15 +201,25 @@ class Look:
         try:
             judgement = self._judge.judge(item, deadline=deadline)
             self._do(item, judgement, deadline)
-        except Malformed as error:
+        except (Malformed, Gone) as error:
             return self._is_passed(item, f"alert {item.guid}: {error}")
         except BridgeError:
             raise
         except Exception as error:  # noqa: BLE001 - one alert that nobody foresaw must not keep out all that follow
             return self._is_passed(item, f"alert {item.guid}: unexpected {type(error).__name__} at {place_of(error)}")
         self._report.judged += 1
-        self._cursor = self._cursor.with_judged(item.guid if judgement.is_for_good else as_it_is(item))
+        if judgement.verdict is Verdict.NOBODY_YET:
+            # The overlap shows it again, and then the history is complete.
+            self._cursor = self._cursor.with_judged(_early(item))
+        else:
+            self._cursor = self._cursor.with_judged(item.guid if judgement.is_for_good else as_it_is(item))
         return True
+
+    def _is_early(self, item: ListedAlert | Unreadable) -> bool:
+        """Return whether the history of an alert was asked for, and is not complete yet."""
+        if isinstance(item, Unreadable) or self._parts.now() - item.modified_at >= HISTORY_IS_COMPLETE_AFTER:
+            return False
+        return self._cursor.knows(_early(item))
 
     def _do(self, alert: ListedAlert, judgement: Judgement, deadline: Deadline) -> None:
         if judgement.verdict is Verdict.UNCLEAR:
@@ -262,5 +279,9 @@ def _in_order(changes: Changes) -> Iterator[tuple[datetime, ListedAlert | Unread
 def _names_of(item: ListedAlert | Unreadable) -> tuple[str, ...]:
     """Return the names under which an item is marked as judged, that of it as it is last."""
     if isinstance(item, Unreadable):
-        return (f"{item.what} {item.since.isoformat()}",)
+        return (item.name,)
     return (item.guid, as_it_is(item))
+
+
+def _early(alert: ListedAlert) -> str:
+    return f"{as_it_is(alert)} early"

@@ -35,7 +35,8 @@ class MissedAlerts:
             TemporaryError: storage did not answer at the beginning.
         """
         report = Report()
-        judge = Judge(self._parts.azure, self._parts.rows, groups=self._parts.groups)
+        parts = self._parts
+        judge = Judge(parts.azure, parts.rows, groups=parts.groups, rows_kept_for=parts.rows_kept_for, now=parts.now)
         looks = [Look(self._parts, judge, report, name) for name in sorted(self._subscriptions())]
         # The one that is furthest behind comes first, so that no subscription keeps another from its turn.
         for look in sorted(looks, key=lambda each: each.place):

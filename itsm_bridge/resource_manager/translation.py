@@ -110,6 +110,8 @@ def alert_of(listed: ListedAlert, *, as_it_fired: bool = False) -> Translated:
         },
     }
     alert = parse_alert(json.dumps(document).encode())
+    if alert.alert_id != listed.short_id:
+        raise NotTranslatable("it holds more than an alert can")
     return Translated(alert, lacks=_lacks(context, is_rewound=is_rewound))
 
 
