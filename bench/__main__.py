@@ -25,6 +25,7 @@ from bench import (
     throughput,
     time_to_incident,
     tokens,
+    unknown_resources,
 )
 from bench.figures import Report
 
@@ -35,6 +36,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BENCHMARKS: Mapping[str, Callable[[Mapping[str, float]], Report]] = {
     "time-to-incident": lambda _: time_to_incident.run(),
     "counts": lambda _: counts.run(),
+    "unknown-resources": lambda _: unknown_resources.run(),
     "hot-path": lambda _: hot_path.run(),
     "rules": lambda _: rules.run(),
     "cold-start": lambda _: cold_start.run(),
