@@ -53,7 +53,7 @@ EXPECTED: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
     ),
 }
 #: Calls to ServiceNow that are aimed at.
-AIMS = {"new": 1, "duplicate": 0, "changed": 1, "resolved": 2, "refired": 2}
+AIMS = {"new": 1, "new, unknown resource": 2, "duplicate": 0, "changed": 1, "resolved": 2, "refired": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

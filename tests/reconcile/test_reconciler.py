@@ -34,7 +34,7 @@ def world(azurite: Azurite) -> Iterator[Rig]:
 
 
 def calls(world: Rig) -> list[str]:
-    return [call.method for call in world.instance.calls]
+    return ["BATCH" if call.table == "batch" else call.method for call in world.instance.calls]
 
 
 def states(world: Rig) -> list[str]:
