@@ -48,6 +48,8 @@ _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 #: When a row changed last, whoever changed it.
 _CHANGED = "sys_updated_on"
+#: In the last so many minutes, by the clock of the instance.
+_CHANGED_LATELY = "RELATIVEGE@minute@ago@"
 
 _RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "true"}
 _BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
@@ -213,7 +215,7 @@ class TableApi:
         """
         minutes = max(1, -(-within // timedelta(minutes=1)))
         params = {
-            "sysparm_query": f"{_name(filled)}ISNOTEMPTY^{_CHANGED}RELATIVEGE@minute@ago@{minutes}"
+            "sysparm_query": f"{_name(filled)}ISNOTEMPTY^{_CHANGED}{_CHANGED_LATELY}{minutes}"
             f"^ORDERBY{_CHANGED}^ORDERBYsys_id",
             "sysparm_fields": _listed("sys_id", *fields, filled, _CHANGED),
             "sysparm_limit": str(limit),
