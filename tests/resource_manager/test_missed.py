@@ -1,6 +1,7 @@
 """Alerts that no call brought become incidents all the same, each once."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,6 +16,7 @@ from local.alerts import SUBSCRIPTION
 from local.azurite import Azurite
 from local.resource_manager import refusals
 from local.resource_manager.service import ACTION_GROUP, READ, READ_HISTORY
+from local.resource_manager.stored_alert import StoredAlert
 from tests.alert_files import document_of
 from tests.resource_manager.scene import OPEN, RESOLVED, Scene, alert, scene
 
@@ -494,3 +496,29 @@ def test_without_allowed_subscriptions_those_of_rows_and_of_action_groups_are_fo
     assert lists == {SUBSCRIPTION, OTHER_SUBSCRIPTION}
     azure.work()
     assert azure.states()["rule-1"] == [OPEN]
+
+
+def test_ten_thousand_alerts_and_nothing_new_cost_a_request_per_subscription_and_little_work(azure: Scene) -> None:
+    first = azure.azure.told(alert().fired())
+    assert first is not None
+    for number in range(10_000):
+        guid = f"10000000-0000-4000-8000-{number:012}"
+        document = {**first.document, "id": first.document["id"].replace(first.guid, guid)}
+        azure.azure.alerts[guid] = StoredAlert(guid=guid, document=document, stored_at=azure.rig.now)
+    azure.follow_and_work(allowed=[OTHER_SUBSCRIPTION])
+    azure.pass_(timedelta(hours=20))
+    azure.table.upsert_entity(
+        {
+            "PartitionKey": "progress",
+            "RowKey": f"missed-{SUBSCRIPTION}",
+            "document": json.dumps({"complete_until": azure.rig.now.isoformat()}),
+        }
+    )
+    azure.asked()
+    began = time.thread_time()
+
+    report = azure.follow(allowed=[SUBSCRIPTION, OTHER_SUBSCRIPTION])
+
+    assert azure.asked() == ["list", "list"]
+    assert (report.judged, report.is_complete) == (0, True)
+    assert time.thread_time() - began < 1
