@@ -36,7 +36,7 @@ from itsm_bridge.servicenow.knowledge import Knowledge
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings, azure_from, storage_from, telemetry_from
+from itsm_bridge.settings import EntraSettings, ServiceNowSettings, Settings, azure_from, storage_from, telemetry_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.instance_facts import InstanceFactsTable
@@ -384,6 +384,14 @@ def _follower(
             following()(Deadline.after(FOLLOW_BUDGET))
 
     return follow
+
+
+def touched_by(instance: ServiceNowSettings) -> "Callable[[timedelta, Deadline], Touched]":
+    """Return who tells a command which incidents changed; nothing is sent yet."""
+    from itsm_bridge.servicenow.people import People  # noqa: PLC0415 - one command alone needs it
+
+    people = People(TableApi(instance.instance_url, credentials_of(instance)))
+    return lambda within, deadline: people.touched(within, deadline=deadline)
 
 
 def _touched(table_api: TableApi, circuit: Circuit) -> "Callable[[timedelta, Deadline], Touched]":

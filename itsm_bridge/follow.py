@@ -4,7 +4,7 @@
 nothing of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,12 +16,13 @@ from itsm_bridge.errors import Damaged, LeadsNowhere, TemporaryError
 from itsm_bridge.reconcile.ports import WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.resource_manager.client import ResourceManager
-from itsm_bridge.resource_manager.following_state import StateFollower
+from itsm_bridge.resource_manager.following_state import PROGRESS, StateFollower
 from itsm_bridge.resource_manager.listed_alert import subscription_of
-from itsm_bridge.resource_manager.look import Parts
+from itsm_bridge.resource_manager.look import Parts, end_of
 from itsm_bridge.resource_manager.missed import MissedAlerts
 from itsm_bridge.resource_manager.one_look import OneLook
 from itsm_bridge.resource_manager.scope import followed
+from itsm_bridge.resource_manager.state_cursor import state_cursor_of
 from itsm_bridge.resource_manager.state_parts import StateParts, TouchedIncidents
 from itsm_bridge.settings import TENANT, AzureSettings
 from itsm_bridge.storage.alert_table import AlertTable
@@ -100,6 +101,7 @@ def state_follower(means: Means, azure: OneLook, sides: BothSides) -> StateFollo
         subscriptions=_followed(means),
         now=means.now,
         troubles=means.troubles,
+        only=means.allowed_subscriptions - {TENANT},
         is_dry=means.is_dry,
     )
     return StateFollower(parts)
@@ -131,6 +133,28 @@ def followed_by(means: Means, sides: BothSides) -> Callable[[Deadline], None]:
             raise failures[0]
 
     return run
+
+
+def subscriptions_of(means: Means) -> frozenset[str]:
+    """Return the followed subscriptions, lower-cased; raises Unavailable."""
+    return _followed(means)()
+
+
+def last_looks(means: Means, subscriptions: Iterable[str]) -> Mapping[str, datetime | None]:
+    """Return when each kind of look that is switched on last came to an end, None if it never did.
+
+    Raises:
+        Unavailable: storage did not answer.
+    """
+    progress = ProgressTable(means.table)
+    looks: dict[str, datetime | None] = {}
+    if means.settings.recovers_missed_alerts:
+        ends = [end_of(progress, subscription, now=means.now()) for subscription in subscriptions]
+        # The one that is furthest behind counts.
+        looks["missed"] = None if None in ends else min((end for end in ends if end), default=None)
+    if means.settings.syncs_alert_state:
+        looks["states"] = state_cursor_of(progress.read(PROGRESS).document).complete_at
+    return looks
 
 
 def _followed(means: Means) -> Callable[[], frozenset[str]]:

@@ -22,6 +22,7 @@
       history       what happened to it, and which action groups were called?     pure
       answers       what does an answer mean that is none?                       pure
     identity        who are we there?
+    checkup         may we ask as we must?
 
     Azure's list ──client──▶ look ──judging──▶ translation ──▶ Alert ──▶ the reconciler, as if it had come by a call
 """

@@ -40,6 +40,8 @@ INCIDENTS_OVERLAP: Final = timedelta(minutes=5)
 ALERTS_OVERLAP: Final = timedelta(minutes=20)
 #: How long what cannot be done is tried again.
 HELD_FOR: Final = timedelta(days=1)
+#: How far back a dry run looks where no run was before it.
+DRY_LOOK: Final = timedelta(days=1)
 #: How much longer than its time a run may take.
 _LEASE_MARGIN: Final = timedelta(seconds=30)
 #: A look that is too long is shortened to this at least, and then may take more pages.
@@ -119,6 +121,8 @@ class _Run:
 
     def _look_at_incidents(self) -> None:
         now, until = self._parts.now(), self.cursor.incidents_until
+        if until is None and self._parts.is_dry:
+            until = now - DRY_LOOK
         if until is None:
             self.cursor = replace(self.cursor, incidents_until=now)
             return
@@ -164,6 +168,8 @@ class _Run:
 
     def _look_at_subscription(self, subscription: str) -> None:
         now, since = self._parts.now(), self.cursor.alerts_until.get(subscription)
+        if since is None and self._parts.is_dry:
+            since = now - DRY_LOOK
         place = since or now
         changes, until = self._changes(subscription, place - ALERTS_OVERLAP, now)
         try:

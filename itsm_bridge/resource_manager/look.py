@@ -130,7 +130,7 @@ class Look:
         self._judge = judge
         self._report = report
         self._subscription = subscription
-        self._name = f"missed-{subscription}"
+        self._name = _name_of(subscription)
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
         cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
@@ -268,6 +268,16 @@ class Look:
             self._parts.troubles.count(Trouble.AZURE_AWAY, said)
         elif isinstance(error, TemporaryError):
             log.warning("missed alerts wait: %s", said)
+
+
+def end_of(progress: Progress, subscription: str, *, now: datetime) -> datetime | None:
+    """Return up to when all changes of a subscription were judged, None if nobody looked yet; raises Unavailable."""
+    document = progress.read(_name_of(subscription)).document
+    return cursor_of(document, first=now, now=now).complete_until if document else None
+
+
+def _name_of(subscription: str) -> str:
+    return f"missed-{subscription}"
 
 
 def _in_order(changes: Changes) -> Iterator[tuple[datetime, ListedAlert | Unreadable]]:

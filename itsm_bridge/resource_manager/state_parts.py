@@ -55,6 +55,8 @@ class StateParts:
     #: Our clock, aware UTC.
     now: Callable[[], datetime]
     troubles: Troubles
+    #: Alerts of other subscriptions are left alone; empty: none are. Lower-cased.
+    only: frozenset[str] = frozenset()
     #: Whether nothing is changed anywhere and nothing written down.
     is_dry: bool = False
 

@@ -15,7 +15,7 @@ from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Step
 from itsm_bridge.resource_manager.asking import Asking
-from itsm_bridge.resource_manager.listed_alert import guid_of
+from itsm_bridge.resource_manager.listed_alert import guid_of, subscription_of
 from itsm_bridge.resource_manager.state_parts import StateChange, StateParts, StateReport, row_of
 from itsm_bridge.resource_manager.states import STATES, Action, Decision, Doing, decide, decide_gone, doing_of
 
@@ -58,6 +58,8 @@ class TellingAlerts:
         steps: list[Step] = []
         try:
             for guid, alert_id in _alerts_of(row).items():
+                if self._parts.only and subscription_of(alert_id) not in ("", *self._parts.only):
+                    continue
                 before = known.alert(guid)
                 doing = doing_of(before.told, handling, incident)
                 if decide(doing, incident).action is Action.LOOK:

@@ -6,14 +6,17 @@ A `scene` whose ServiceNow has the same clock, and whose app keeps both sides th
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
+from itsm_bridge.app import compile_rules
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.follow import BothSides, Means, client_of, state_follower
 from itsm_bridge.reconcile.followed import Followed
 from itsm_bridge.resource_manager.state_parts import StateReport
 from itsm_bridge.servicenow.people import People
 from itsm_bridge.settings import AzureSettings
+from itsm_bridge.webhook import Webhook
 from local.alerts import SUBSCRIPTION, MetricAlert
 from local.azurite import Azurite
 from local.resource_manager.service import ACTION_GROUP, ResourceManagerStandIn
@@ -22,9 +25,25 @@ from tests.builders import MINUTE, NOW
 from tests.resource_manager.scene import Scene
 from tests.rig import Rig
 
+if TYPE_CHECKING:
+    from itsm_bridge.entra.token import TokenVerifier
+
 
 class BothSidesScene(Scene):
     """One subscription, one instance, one app, and people."""
+
+    subscriptions = frozenset({SUBSCRIPTION})
+
+    def rule(self, text: str) -> None:
+        """Let alerts become incidents as these rules want it."""
+        rules = compile_rules(text)
+        self.webhook = Webhook(
+            verifier=cast("TokenVerifier", SimpleNamespace(verify=bool)),
+            allowed_subscriptions=frozenset(),
+            reconciler=self.rig.reconciler,
+            rules=lambda alert: rules.apply(alert, self.rig.now),
+            troubles=self.troubles,
+        )
 
     def means(self, **more: Any) -> Means:
         """Return what a process that has just been started has to follow with."""
@@ -36,7 +55,7 @@ class BothSidesScene(Scene):
                 client_id="",
                 endpoint=self.azure.url,
             ),
-            allowed_subscriptions=frozenset({SUBSCRIPTION}),
+            allowed_subscriptions=self.subscriptions,
             table=self.table,
             token=lambda _: self.azure.identity.token,
             receive=self.webhook.recover,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,15 @@ from itsm_bridge.azure_monitor.correlation import key_of_alert_id
 from itsm_bridge.operate import show
 from itsm_bridge.reconcile.followed import Handling
 from itsm_bridge.storage.progress_table import ProgressTable
-from local.alerts import SUBSCRIPTION, MetricAlert
+from local.alerts import SUBSCRIPTION, MetricAlert, samples
 from local.azurite import Azurite
 from local.resource_manager.service import CHANGE
 from local.servicenow.glide import User
 from tests.builders import MINUTE, SECOND
 from tests.resource_manager.both_sides import BothSidesScene, both_sides
 from tests.resource_manager.scene import OPEN, RESOLVED, alert
+
+ROOT = Path(__file__).parents[2]
 
 US = "itsm-bridge"
 KIM = "kim.akers@contoso.example"
@@ -346,6 +349,67 @@ class TestBothAtOnce:
         scene.sync()
 
         assert scene.changes(fired) == [(KIM, "Closed"), (US, "Acknowledged")]
+
+
+class TestIncidentsOfSeveralAlerts:
+    def test_all_alerts_of_an_incident_follow(self, scene: BothSidesScene) -> None:
+        scene.rule((ROOT / "docs" / "rules" / "one-incident-per-machine.yaml").read_text(encoding="utf-8"))
+        one, other = alert(1), alert(2)
+        scene.fired(one)
+        incident = scene.fired(other)
+        assert len(scene.rig.instance.incidents) == 1
+
+        scene.take(incident)
+        scene.sync()
+        scene.rig.instance.resolve(incident)
+        scene.sync()
+
+        assert scene.changes(one) == scene.changes(other) == [(US, "Acknowledged"), (US, "Closed")]
+
+    def test_an_alert_that_joins_an_incident_is_in_the_hands_of_whoever_has_that(self, scene: BothSidesScene) -> None:
+        scene.rule((ROOT / "docs" / "rules" / "one-incident-per-machine.yaml").read_text(encoding="utf-8"))
+        one, other = alert(1), alert(2)
+        incident = scene.fired(one)
+        scene.take(incident)
+        scene.sync()
+
+        scene.fired(other)
+        scene.sync()
+
+        assert scene.changes(one) == scene.changes(other) == [(US, "Acknowledged")]
+
+    def test_the_alerts_of_a_health_event_follow_although_no_row_names_them(self, scene: BothSidesScene) -> None:
+        bodies = [json.loads(samples()[f"service-health-incident.{stage}"]) for stage in ("active", "update")]
+        ids = [each["data"]["essentials"]["alertId"] for each in bodies]
+        scene.subscriptions = frozenset({ids[0].split("/")[2]})
+        scene.sync()
+        for body in bodies:
+            scene.monitor.fires(body)
+            scene.pass_(MINUTE)
+            scene.work()
+            scene.sync()
+        [incident] = scene.rig.instance.incidents
+
+        scene.rig.instance.resolve(incident["sys_id"])
+        scene.sync()
+
+        states = {guid: stored.essentials["alertState"] for guid, stored in scene.azure.alerts.items()}
+        assert states == {each.rpartition("/")[2]: "Closed" for each in ids}
+
+    def test_the_incident_that_follows_a_closed_one_is_untouched(self, scene: BothSidesScene) -> None:
+        scene.rule((ROOT / "docs" / "rules" / "one-incident-per-machine.yaml").read_text(encoding="utf-8"))
+        one, other = alert(1), alert(2)
+        scene.rig.instance.close(scene.fired(one))
+        scene.sync()
+
+        following = scene.fired(other)
+        scene.sync()
+        assert len(scene.rig.instance.incidents) == 2
+        assert (scene.state(one), scene.state(other)) == ("Closed", "New")
+        scene.take(following)
+        scene.sync()
+
+        assert scene.state(other) == "Acknowledged"
 
 
 class TestWhatGoesWrong:
