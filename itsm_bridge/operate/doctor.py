@@ -34,6 +34,7 @@ from itsm_bridge.settings import (
     allowed_from,
     azure_from,
     entra_from,
+    retention_from,
     servicenow_from,
     storage_from,
 )
