@@ -18,6 +18,7 @@ from azure.storage.queue import QueueClient
 from itsm_bridge import __version__
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.correlation import correlate
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import partition_of
 from local.alerts import SUBSCRIPTION, MetricAlert
 from local.azurite import Azurite
@@ -25,6 +26,7 @@ from local.host.launcher import FunctionsHost
 from local.servicenow import faults
 from local.world import World
 from proof.tap import Tap
+from tests.builders import changed
 
 LONGEST_ANSWER = 5.0
 IN_TIME = timedelta(seconds=60)
@@ -442,10 +444,11 @@ class TestWakeUps:
             world.send(alert)
             QueueClient.from_connection_string(world.azurite.connection_string, "alert-wakeups").clear_messages()
             world.servicenow.start()
-            table = TableClient.from_connection_string(world.azurite.connection_string, "alerts")
-            (row,) = table.list_entities()
-            row["wake_up_at"] = row["wake_up_at"] - timedelta(hours=1)
-            table.update_entity(row)
+            with TableClient.from_connection_string(world.azurite.connection_string, "alerts") as table:
+                rows = AlertTable(table)
+                row = rows.read(rows.index().outlines[0].key)
+                assert row is not None
+                rows.replace(changed(row, wake_up_at=row.work.wake_up_at - timedelta(hours=1)))
 
             world.invoke("resync")
 
