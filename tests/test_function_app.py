@@ -437,7 +437,8 @@ class TestWakeUps:
             QueueClient.from_connection_string(world.azurite.connection_string, "alert-wakeups").clear_messages()
             world.servicenow.start()
             table = TableClient.from_connection_string(world.azurite.connection_string, "alerts")
-            (row,) = table.list_entities()
+            # The sign-in that failed is counted in a row of its own, sooner or later.
+            (row,) = table.query_entities("awaits_work eq true")
             row["wake_up_at"] = row["wake_up_at"] - timedelta(hours=1)
             table.update_entity(row)
 
