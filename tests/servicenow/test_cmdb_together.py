@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from itsm_bridge.deadline import Deadline
+from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.servicenow.cmdb.classes import (
     ACCOUNTS,
@@ -418,6 +418,20 @@ class TestExpected:
         instance.forget_calls()
         bound(cmdb, machines(2)[1])
         assert any("kv-1" in part.query["sysparm_query"] for part in instance.calls[0].parts)
+
+    def test_a_query_that_had_no_turn_says_nothing_against_riders(
+        self, instance: ServiceNowStandIn, clock: Clock
+    ) -> None:
+        gate = Gate(1)
+        cmdb = Cmdb(TableApi(instance.url, Header("x-sn-apikey", instance.credentials.api_key), gate=gate), clock=clock)
+        cmdb.expect([VM])
+        with gate.turn(Deadline.after(PATIENCE)), pytest.raises(TimeIsUp):
+            bound(cmdb, UNKNOWN_VM, within=timedelta(seconds=0.4))
+        assert instance.calls == []
+
+        bound(cmdb, UNKNOWN_VM)
+
+        assert "vm-web-01" in instance.calls[0].parts[0].query["sysparm_query"]
 
     def test_a_thread_waits_for_the_question_that_another_took_along(
         self, instance: ServiceNowStandIn, cmdb: Cmdb

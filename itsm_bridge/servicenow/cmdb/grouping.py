@@ -23,7 +23,7 @@ from itsm_bridge.servicenow.table_api import Page
 _MOST_ROWS: Final = 20
 
 #: Questions of one query.
-_MOST_QUESTIONS: Final = 25
+MOST_OF_A_QUERY: Final = 25
 
 #: Characters of an address. 2,000 pass every proxy. Inside of a batch no proxy sees it, and ServiceNow's own client
 #: takes to batches for whatever is over 10,000 (https://github.com/ServiceNow/PySNC): there it is as much as the
@@ -113,7 +113,7 @@ def _place(question: Question) -> tuple[str, str]:
 
 
 def _fits(group: Sequence[Question], question: Question, longest: int) -> bool:
-    if _place(group[0]) != _place(question) or len(group) >= _MOST_QUESTIONS or question in group:
+    if _place(group[0]) != _place(question) or len(group) >= MOST_OF_A_QUERY or question in group:
         return False
     return _REST + sum(map(_length, group)) + _length(question) <= longest
 

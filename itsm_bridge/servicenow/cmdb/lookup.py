@@ -45,12 +45,12 @@ from typing import Final
 
 from cachetools import TLRUCache, TTLCache
 
-from itsm_bridge.deadline import Deadline
+from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
 from itsm_bridge.servicenow.batch import MOST_READS
 from itsm_bridge.servicenow.cmdb.classes import Question
 from itsm_bridge.servicenow.cmdb.expected import Expected
-from itsm_bridge.servicenow.cmdb.grouping import LONGEST_ADDRESS, LONGEST_INSIDE, Group, grouped
+from itsm_bridge.servicenow.cmdb.grouping import LONGEST_ADDRESS, LONGEST_INSIDE, MOST_OF_A_QUERY, Group, grouped
 from itsm_bridge.servicenow.cmdb.match import CiMatch, Rows, first_of, key_of
 from itsm_bridge.servicenow.cmdb.progress import MOST_QUESTIONS, Progress
 from itsm_bridge.servicenow.cmdb.search import search
@@ -221,16 +221,23 @@ class Cmdb:
             if not is_together and self._is_under_way(wanted[0]):
                 return ()
             mine = [each for each in wanted if not self._is_under_way(each) and each not in self._rows]
-            riders: Sequence[Question] = ()
-            if self._clock() >= self._riders_from:
-                places = {(each.table, each.field) for each in mine} - self._closed.keys()
-                riders = [each for each in self._expected.at(places) if self._may_ride(each)]
             longest = LONGEST_INSIDE if is_together else LONGEST_ADDRESS
-            groups = grouped(mine, alone=progress.alone, riders=riders, longest=longest)
+            groups = grouped(mine, alone=progress.alone, riders=self._riders(mine), longest=longest)
             most = MOST_READS if is_together else max(1, self._table_api.free_turns) if progress.has_asked else 1
             groups = groups[:most]
             self._under_way |= {_folded(each) for group in groups for each in group.questions}
             return groups
+
+    def _riders(self, mine: Sequence[Question]) -> Iterator[Question]:
+        """Yield what waits where `mine` is asked, as much as fits into queries."""
+        if self._clock() < self._riders_from:
+            return
+        left = dict.fromkeys(((each.table, each.field) for each in mine), MOST_OF_A_QUERY)
+        for question in self._expected.at(left.keys() - self._closed.keys()):
+            place = question.table, question.field
+            if left[place] and self._may_ride(question):
+                left[place] -= 1
+                yield question
 
     def _may_ride(self, question: Question) -> bool:
         is_askable = all(is_plain(value) and len(value) <= _LONGEST for value in question.values)
@@ -257,8 +264,8 @@ class Cmdb:
         except NotTogether:
             progress.is_one_by_one = True
             return
-        except Unavailable:
-            self._let_nobody_ride(groups)
+        except Unavailable as error:
+            self._let_nobody_ride(groups, error)
             raise
         for group, page in zip(groups, pages, strict=True):
             self._take(group, page, progress)
@@ -302,19 +309,20 @@ class Cmdb:
             # Nothing is known of any of them. It may have been the batch, or the length of the list.
             progress.alone |= set(group.questions)
             progress.is_one_by_one = True
-            self._let_nobody_ride([group])
+            self._let_nobody_ride([group], page)
         else:
             progress.errors |= dict.fromkeys(group.questions, page)
-            self._let_nobody_ride([group])
+            self._let_nobody_ride([group], page)
 
     def _remember(self, answers: Mapping[Question, Rows], progress: Progress) -> None:
         progress.rows |= answers
         with self._changed:
             self._rows.update(answers)
 
-    def _let_nobody_ride(self, groups: Collection[Group]) -> None:
+    def _let_nobody_ride(self, groups: Collection[Group], error: BridgeError | None) -> None:
         """Ask for a while without what waits, if any of it was in a query that failed: it may be the reason."""
-        if any(len(group.questions) > 1 for group in groups):
+        # A query that had no turn was not even sent.
+        if not isinstance(error, TimeIsUp) and any(len(group.questions) > 1 for group in groups):
             with self._changed:
                 self._riders_from = self._clock() + _RIDERS_PAUSE
 
