@@ -86,7 +86,7 @@ def _looked(
         allowed_subscriptions=frozenset({only}) if only else allowed_from(environ),
         table=connect_table(storage_from(environ)),
         token=token_of(environ, settings),
-        receive=_never if asked.dry_run else _receiver(environ),
+        receive=_receiver(environ) if settings.action_groups and not asked.dry_run else _never,
         now=lambda: datetime.now(UTC),
         troubles=Troubles(),
         is_dry=asked.dry_run,

@@ -70,7 +70,7 @@ def is_overdue(row: Record, now: datetime) -> bool:
 
 def is_waiting_long(row: Record, now: datetime) -> bool:
     """Whether Azure Monitor said so long ago what the incident does not say yet that an operator should know."""
-    return not row.is_settled and not row.work.is_parked and now - row.desired.changed_at > LONG_WAIT
+    return not row.is_settled and not row.work.is_parked and now - row.told_at > LONG_WAIT
 
 
 def rule_of(row: Record) -> str:

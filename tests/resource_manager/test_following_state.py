@@ -249,6 +249,19 @@ class TestFromAlertToIncident:
         assert scene.changes(fired) == [(US, "Closed")]
         assert scene.notes(incident) == []
 
+    def test_an_old_alert_that_is_owed_a_note_has_not_waited_for_long(self, scene: BothSidesScene) -> None:
+        fired = alert()
+        scene.fired(fired)
+        scene.pass_(timedelta(hours=3))
+        scene.azure.set_state(fired.guid, "Closed", by=KIM)
+
+        scene.sync(works=False)
+
+        row = scene.rig.row(key_of(fired))
+        assert row.awaits_work
+        assert not show.is_waiting_long(row, scene.rig.now)
+        assert show.is_waiting_long(row, scene.rig.now + show.LONG_WAIT + SECOND)
+
     def test_each_closing_is_told(self, scene: BothSidesScene) -> None:
         fired = alert()
         incident = scene.fired(fired)
