@@ -332,6 +332,7 @@ def _follower(
             table=table,
             token=managed_identity(settings.azure.endpoint, settings.azure.client_id),
             receive=webhook.recover,
+            retention=settings.retention,
             now=_now,
             troubles=webhook.troubles,
             telemetry=webhook.telemetry,

@@ -51,8 +51,12 @@ class Means:
     now: Callable[[], datetime]
     troubles: Troubles
     telemetry: Telemetry = NOTHING
+    #: How long rows of alerts are kept that are over.
+    retention: timedelta
     #: Whether nothing is changed anywhere.
     is_dry: bool = False
+    #: From when on is looked, if that is before the end of the last look.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,8 @@ def missed_alerts(means: Means, azure: ResourceManager) -> MissedAlerts:
         now=means.now,
         troubles=means.troubles,
         is_dry=means.is_dry,
+        rows_kept_for=means.retention,
+        since=means.since,
     )
     return MissedAlerts(parts, _followed(means))
 
@@ -95,8 +101,9 @@ def state_follower(means: Means, azure: OneLook, sides: BothSides) -> StateFollo
         subscriptions=_followed(means),
         now=means.now,
         troubles=means.troubles,
-        only=means.allowed_subscriptions - {TENANT},
+        only=means.allowed_subscriptions - {TENANT} if means.allowed_subscriptions else None,
         is_dry=means.is_dry,
+        since=means.since,
     )
     return StateFollower(parts)
 
@@ -159,7 +166,7 @@ def _followed(means: Means) -> Callable[[], frozenset[str]]:
         return _subscriptions(listing.signals_changed(since))
 
     return lambda: followed(
-        means.allowed_subscriptions - {TENANT},
+        means.allowed_subscriptions - {TENANT} if means.allowed_subscriptions else None,
         means.settings.action_groups,
         progress,
         named_by_rows=named_by_rows,

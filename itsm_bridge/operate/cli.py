@@ -251,6 +251,9 @@ def _run_send_test(asked: argparse.Namespace) -> int:
 
 def _add_follow(parser: argparse.ArgumentParser) -> None:
     follow.add_arguments(parser)
+    parser.add_argument(
+        "--since", metavar="TIME", type=_moment, help="look back further than the last look: 2h, 7d, 2026-03-01T10:00Z"
+    )
     _add_desk(parser)
 
 

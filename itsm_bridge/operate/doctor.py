@@ -34,6 +34,7 @@ from itsm_bridge.settings import (
     allowed_from,
     azure_from,
     entra_from,
+    retention_from,
     servicenow_from,
     storage_from,
 )
@@ -196,6 +197,7 @@ def _look_at_azure(environ: Mapping[str, str], report: Report) -> None:
         receive=_never,
         now=lambda: now,
         troubles=Troubles(),
+        retention=retention_from(environ),
         is_dry=True,
     )
     try:

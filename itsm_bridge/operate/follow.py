@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 from itsm_bridge import app
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings
-from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER
-from itsm_bridge.settings import AzureSettings, allowed_from, azure_from, servicenow_from, storage_from
+from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, NotUnderstood
+from itsm_bridge.settings import (
+    AzureSettings,
+    allowed_from,
+    azure_from,
+    retention_from,
+    servicenow_from,
+    storage_from,
+)
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.text import one_line, plain
@@ -80,16 +87,20 @@ def _looked(
     # Other commands need none of it.
     from itsm_bridge.follow import BothSides, Means, client_of, missed_alerts, state_follower  # noqa: PLC0415
 
-    only = asked.subscription.strip().lower()
+    allowed, only = allowed_from(environ), asked.subscription.strip().lower()
+    if only and allowed and only not in allowed:
+        raise NotUnderstood(f"ALLOWED_SUBSCRIPTIONS does not name {only}")
     means = Means(
         settings=settings,
-        allowed_subscriptions=frozenset({only}) if only else allowed_from(environ),
+        allowed_subscriptions=frozenset({only}) if only else allowed,
         table=connect_table(storage_from(environ)),
         token=token_of(environ, settings),
         receive=_receiver(environ) if settings.action_groups and not asked.dry_run else _never,
         now=lambda: datetime.now(UTC),
         troubles=Troubles(),
+        retention=retention_from(environ),
         is_dry=asked.dry_run,
+        since=asked.since,
     )
     azure, states = client_of(means), None
     if wants_states:

@@ -37,6 +37,10 @@ class Cursor:
     #: When what could not be judged was met first, by its name.
     held: Mapping[str, datetime] = field(default_factory=dict)
 
+    def beginning_at(self, moment: datetime) -> Self:
+        """Return the cursor with nothing after `moment` judged, as far as places go; what is marked stays so."""
+        return replace(self, complete_until=min(moment, self.complete_until))
+
     def knows(self, *names: str) -> bool:
         """Return whether what has one of these names was judged."""
         return any(_mark(name) in self.marks for name in names)

@@ -55,7 +55,7 @@ class Sides:
         servicenow.edit(incident["sys_id"], {"state": "2"})
 
     def follow(self, *, dry_run: bool, as_json: bool = False, **settings: str) -> tuple[int, str]:
-        asked = argparse.Namespace(dry_run=dry_run, subscription="", json=as_json)
+        asked = argparse.Namespace(dry_run=dry_run, subscription="", since=None, json=as_json)
         out = io.StringIO()
         status = follow.run(asked, {**self.settings, **settings}, out=out)
         return status, out.getvalue()

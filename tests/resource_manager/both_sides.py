@@ -61,6 +61,7 @@ class BothSidesScene(Scene):
             receive=self.webhook.recover,
             now=self.clock,
             troubles=self.troubles,
+            retention=timedelta(days=90),
             **more,
         )
 

@@ -581,6 +581,21 @@ class TestCost:
         assert "javascript" not in json.dumps(str(call))
         assert "2026" not in str(call)
 
+    def test_a_look_may_begin_before_the_end_of_the_last_one(self, scene: BothSidesScene) -> None:
+        fired = alert()
+        incident = scene.fired(fired)
+        scene.take(incident)
+        progress = ProgressTable(scene.table)
+        scene.pass_(timedelta(hours=2))
+        kept = progress.read("states")
+        progress.write("states", {**kept.document, "incidents_until": scene.rig.now.isoformat()}, etag=kept.etag)
+        scene.sync()
+        assert scene.changes(fired) == []
+
+        scene.sync(since=scene.rig.now - timedelta(hours=3))
+
+        assert scene.changes(fired) == [(US, "Acknowledged")]
+
     def test_a_dry_run_tells_what_would_be_done_and_does_nothing(self, scene: BothSidesScene) -> None:
         one, other = alert(1), alert(2)
         incident = scene.fired(one)

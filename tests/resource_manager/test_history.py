@@ -43,7 +43,7 @@ def called(*entries: Any) -> Call:
         ([triggered(9), over(9), triggered(1), entry("AlertCreated", 1)], Call.TRIGGERED),
         ([triggered(9), over(8), suppressed(1), entry("AlertCreated", 1)], Call.SUPPRESSED),
         ([entry("AlertCreated", 1), suppressed(1), over(5), triggered(6)], Call.SUPPRESSED),
-        ([entry("AlertCreated", 1), over(5), triggered(6)], Call.NOT_OURS),
+        ([entry("AlertCreated", 1), over(5), triggered(6)], Call.NOBODY),
         # A state that is called as a condition is no end.
         ([entry("StateChange", 1, newValue="Resolved"), triggered(2)], Call.TRIGGERED),
         ([triggered(1, ACTION_GROUP.upper())], Call.TRIGGERED),
@@ -52,9 +52,10 @@ def called(*entries: Any) -> Call:
         ([entry("ActionsTriggered", 1)], Call.UNKNOWN),
         ([entry("ActionsTriggered", 1, details=None), triggered(1)], Call.TRIGGERED),
         ([entry("ActionsTriggered", 1, details="text"), triggered(1, "/other")], Call.UNKNOWN),
-        ([], Call.NOT_OURS),
+        ([], Call.NOBODY),
+        ([*[entry("StateChange", 1)] * 200, triggered(1)], Call.TRIGGERED),
         ([entry("AlertCreated", None), triggered(None)], Call.TRIGGERED),
-        ([7, None, "text", {}], Call.NOT_OURS),
+        ([7, None, "text", {}], Call.NOBODY),
     ],
 )
 def test_whom_azure_called_for_the_beginning(entries: list[Any], expected: Call) -> None:
