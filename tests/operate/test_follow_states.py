@@ -54,8 +54,8 @@ class Sides:
         self.number = incident["number"]
         servicenow.edit(incident["sys_id"], {"state": "2"})
 
-    def follow(self, *, dry_run: bool, as_json: bool = False, **settings: str) -> tuple[int, str]:
-        asked = argparse.Namespace(dry_run=dry_run, subscription="", since=None, json=as_json)
+    def follow(self, *, dry_run: bool, as_json: bool = False, states: bool = True, **settings: str) -> tuple[int, str]:
+        asked = argparse.Namespace(dry_run=dry_run, subscription="", since=None, states=states, json=as_json)
         out = io.StringIO()
         status = follow.run(asked, {**self.settings, **settings}, out=out)
         return status, out.getvalue()
@@ -116,6 +116,12 @@ def test_a_run_passes_on_only_where_that_is_switched_on(sides: Sides) -> None:
     assert status == DONE
     assert "1 doings of people were passed on." in told
     assert sides.state == "Acknowledged"
+
+
+def test_missed_alerts_alone_ask_servicenow_nothing(sides: Sides) -> None:
+    _, told = sides.follow(dry_run=True, as_json=True, states=False, AZURE_ACTION_GROUP_IDS=ACTION_GROUP)
+
+    assert "states" not in json.loads(told)
 
 
 def test_what_keeps_a_run_from_its_end_is_told(sides: Sides) -> None:

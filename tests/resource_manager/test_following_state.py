@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor.correlation import key_of_alert_id
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.follow import followed_by
 from itsm_bridge.operate import show
 from itsm_bridge.reconcile.followed import Handling
 from itsm_bridge.storage.progress_table import ProgressTable
@@ -570,6 +573,22 @@ class TestCost:
 
         assert scene.asked() == ["list"]
         assert [(call.method, call.table) for call in scene.rig.instance.calls] == [("GET", "incident")]
+
+    def test_both_followers_look_at_azures_list_with_one_request(self, scene: BothSidesScene) -> None:
+        missed = alert(1)
+        means = scene.means()
+        means = replace(means, settings=means.settings._replace(recovers_missed_alerts=True))
+        run = followed_by(means, scene.sides())
+        run(Deadline.after(MINUTE))
+        scene.miss(missed.fired())
+        scene.pass_(5 * MINUTE)
+        scene.azure.requests.clear()
+
+        run(Deadline.after(MINUTE))
+
+        assert scene.asked() == ["list", "history", "alert"]
+        scene.work()
+        assert len(scene.rig.instance.incidents) == 1
 
     def test_no_moment_stands_in_the_query(self, scene: BothSidesScene) -> None:
         scene.fired(alert())
