@@ -101,8 +101,9 @@ def state_follower(means: Means, azure: OneLook, sides: BothSides) -> StateFollo
         subscriptions=_followed(means),
         now=means.now,
         troubles=means.troubles,
-        only=means.allowed_subscriptions - {TENANT},
+        only=means.allowed_subscriptions - {TENANT} if means.allowed_subscriptions else None,
         is_dry=means.is_dry,
+        since=means.since,
     )
     return StateFollower(parts)
 

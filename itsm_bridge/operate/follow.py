@@ -2,9 +2,9 @@
 
 `python -m itsm_bridge follow` looks once, as the app does every two minutes, and brings it in; with `--dry-run` it
 tells what it would bring in or change, and changes nothing anywhere. A dry run needs no setting that switches anything
-on, so that people can look before they do: it tells of missed alerts where AZURE_ACTION_GROUP_IDS is set, and of
-states where the settings of ServiceNow are. It asks as the app's managed identity where there is one, else as the
-person who is signed in.
+on, so that people can look before they do: it tells of missed alerts where AZURE_ACTION_GROUP_IDS is set, and with
+`--states` of what people did. It asks as the app's managed identity where there is one, else as the person who is
+signed in.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
@@ -47,6 +46,9 @@ _BUDGET: Final = timedelta(minutes=10)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the words after `follow`."""
     parser.add_argument("--dry-run", action="store_true", help="tell what would come in, and change nothing")
+    parser.add_argument(
+        "--states", action="store_true", help="with --dry-run: what people did, too, before SYNC_ALERT_STATE is true"
+    )
     parser.add_argument("--subscription", metavar="ID", default="", help="this one instead of all that are followed")
 
 
@@ -58,7 +60,7 @@ def run(asked: argparse.Namespace, environ: Mapping[str, str], *, out: TextIO) -
         TemporaryError: storage did not answer.
     """
     settings = azure_from(environ)
-    wants_states = _wants_states(environ, settings, is_dry=asked.dry_run)
+    wants_states = settings.syncs_alert_state or (asked.dry_run and asked.states)
     if not (settings.action_groups or wants_states):
         raise InvalidSettings("AZURE_ACTION_GROUP_IDS is missing: it says which alerts were meant for us")
     report, states = _looked(asked, environ, settings, wants_states=wants_states)
@@ -70,14 +72,6 @@ def run(asked: argparse.Namespace, environ: Mapping[str, str], *, out: TextIO) -
     if (report and report.troubles) or (states and states.troubles):
         return NO_ANSWER
     return ACT if report and any(found.reason for found in report.found) else DONE
-
-
-def _wants_states(environ: Mapping[str, str], settings: AzureSettings, *, is_dry: bool) -> bool:
-    if settings.syncs_alert_state:
-        return True
-    with suppress(InvalidSettings):
-        return is_dry and bool(servicenow_from(environ))
-    return False
 
 
 def _looked(
@@ -95,7 +89,7 @@ def _looked(
         allowed_subscriptions=frozenset({only}) if only else allowed,
         table=connect_table(storage_from(environ)),
         token=token_of(environ, settings),
-        receive=_never if asked.dry_run else _receiver(environ),
+        receive=_receiver(environ) if settings.action_groups and not asked.dry_run else _never,
         now=lambda: datetime.now(UTC),
         troubles=Troubles(),
         retention=retention_from(environ),

@@ -71,7 +71,7 @@ def is_overdue(row: Record, now: datetime) -> bool:
 
 def is_waiting_long(row: Outline, now: datetime) -> bool:
     """Whether Azure Monitor said so long ago what the incident does not say yet that an operator should know."""
-    return not row.is_settled and not row.is_parked and now - row.changed_at > LONG_WAIT
+    return not row.is_settled and not row.is_parked and now - row.told_at > LONG_WAIT
 
 
 def rule_of(row: Record) -> str:

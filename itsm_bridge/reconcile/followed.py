@@ -84,6 +84,8 @@ class Followed:
     given_to: str = ""
     #: By the GUID at the end of the alertId, lower-cased; the one that changed last is the last.
     alerts: Mapping[str, FollowedAlert] = field(default_factory=dict)
+    #: When a person's word was last owed to the incident, our clock, aware UTC.
+    word_at: datetime | None = None
     #: The last steps, the newest last; no decision depends on them.
     steps: tuple[Step, ...] = ()
     unknown: Mapping[str, Any] = field(default_factory=dict)

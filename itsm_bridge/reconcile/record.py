@@ -140,8 +140,8 @@ class Record:
     @property
     def told_at(self) -> datetime:
         """When the last news came, our clock; the end of the hold if they had to wait for that."""
-        desired = self.desired
-        return max(desired.changed_at, desired.held_until or desired.changed_at)
+        changed_at = self.desired.changed_at
+        return max(changed_at, self.desired.held_until or changed_at, self.followed.word_at or changed_at)
 
     def creation_allowed_at(self, now: datetime) -> datetime:
         """Return when another incident may be created: now, unless the last hour saw too many."""
@@ -233,7 +233,8 @@ class Record:
         work = self.work.owing(Note(revision=revision, link=name, text=text))
         if self.is_settled and not self.work.is_parked:
             work = replace(work, wake_up_at=now, wake_up_id="")
-        return replace(self, desired=replace(self.desired, revision=revision), work=work)
+        desired, followed = replace(self.desired, revision=revision), replace(self.followed, word_at=now)
+        return replace(self, desired=desired, followed=followed, work=work)
 
     def replayed(self, now: datetime) -> Self:
         """Return the record as if it had never failed, counting on any wake-up that comes."""

@@ -120,9 +120,7 @@ class _Run:
             self.cursor = replace(self.cursor, complete_at=now)
 
     def _look_at_incidents(self) -> None:
-        now, until = self._parts.now(), self.cursor.incidents_until
-        if until is None and self._parts.is_dry:
-            until = now - DRY_LOOK
+        now, until = self._parts.now(), self._begun(self.cursor.incidents_until)
         if until is None:
             self.cursor = replace(self.cursor, incidents_until=now)
             return
@@ -142,6 +140,12 @@ class _Run:
             # What fails for long is passed by.
             place = min(place, max(_place(begin, now, touched.first_at, failed), now - HELD_FOR))
             self.cursor = replace(self.cursor, incidents_until=max(place, until))
+
+    def _begun(self, ended: datetime | None) -> datetime | None:
+        """Return where a look begins after the last one `ended`; None if it is the first one and has nothing to say."""
+        if ended is None and self._parts.is_dry:
+            ended = self._parts.now() - DRY_LOOK
+        return min(self._parts.since, ended or self._parts.since) if self._parts.since else ended
 
     def _is_followed(self, incident: TouchedIncident) -> bool:
         """Tell the alerts of an incident what people did; return whether that is done with."""
@@ -167,9 +171,7 @@ class _Run:
                 self._tell(error, f"subscription {subscription}: ")
 
     def _look_at_subscription(self, subscription: str) -> None:
-        now, since = self._parts.now(), self.cursor.alerts_until.get(subscription)
-        if since is None and self._parts.is_dry:
-            since = now - DRY_LOOK
+        now, since = self._parts.now(), self._begun(self.cursor.alerts_until.get(subscription))
         place = since or now
         changes, until = self._changes(subscription, place - ALERTS_OVERLAP, now)
         try:

@@ -29,7 +29,7 @@ from itsm_bridge.reconcile.found import knows_end_alone
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.resource_manager.answers import Gone
 from itsm_bridge.resource_manager.history import Call, Modification, before_end, call_of
-from itsm_bridge.resource_manager.listed_alert import ListedAlert
+from itsm_bridge.resource_manager.listed_alert import ListedAlert, addresses_of
 from itsm_bridge.resource_manager.translation import NotTranslatable, Translated, alert_of, is_of_health
 
 #: When the history of an alert tells whom Azure called, at the latest.
@@ -123,24 +123,36 @@ class Judge:
         """
         if is_of_health(listed):
             return self._judged_by_event(listed, deadline)
-        row = self._rows(key_of_alert_id(listed.short_id))
-        signal = row.desired.signals.get(listed.short_id.lower()) if row else None
+        alert_id, row = self._known_as(listed)
+        signal = row.desired.signals.get(alert_id.lower()) if row else None
         is_over = listed.condition is MonitorCondition.RESOLVED
         if signal is not None and signal.is_firing:
-            return self._told(listed, deadline, ends=True) if is_over else _KNOWN
+            return self._told(listed, alert_id, deadline, ends=True) if is_over else _KNOWN
         # Of a crowd that shares an incident, a row forgets alerts that are over.
         if row is not None and (signal is None or not knows_end_alone(signal)):
             return _KNOWN
-        return self._called(listed, deadline) or self._told(listed, deadline, begins=True, ends=is_over)
+        return self._called(listed, deadline) or self._told(listed, alert_id, deadline, begins=True, ends=is_over)
 
-    def _told(self, listed: ListedAlert, deadline: Deadline, *, begins: bool = False, ends: bool = False) -> Judgement:
+    def _known_as(self, listed: ListedAlert) -> tuple[str, Record | None]:
+        """Return the alertId that calls give an alert, and its row; the short form if there is no row."""
+        forms = {form.lower(): form for form in (listed.short_id, *addresses_of(listed.id))}
+        for form in forms.values():
+            row = self._rows(key_of_alert_id(form))
+            if row is not None:
+                return form, row
+        return listed.short_id, None
+
+    def _told(
+        self, listed: ListedAlert, alert_id: str, deadline: Deadline, *, begins: bool = False, ends: bool = False
+    ) -> Judgement:
         """Return that the beginning, the end, or both were missed."""
         whole = self._whole(listed, deadline)
         try:
-            words = [*([alert_of(whole, as_it_fired=True)] if begins else []), *([alert_of(whole)] if ends else [])]
+            first = [alert_of(whole, alert_id=alert_id, as_it_fired=True)] if begins else []
+            words = [*first, *([alert_of(whole, alert_id=alert_id)] if ends else [])]
         except NotTranslatable as error:
             return _unclear(str(error))
-        if any(correlate(each.alert).key != key_of_alert_id(listed.short_id) for each in words):
+        if any(correlate(each.alert).key != key_of_alert_id(alert_id) for each in words):
             # The shape of its context says that it is of health, whatever its service is called.
             return self._judged_by_event(listed, deadline)
         return Judgement(verdict=Verdict.MISSED, words=tuple(words))

@@ -33,6 +33,8 @@ SETTLES_AFTER: Final = timedelta(minutes=2)
 OVERLAP: Final = timedelta(minutes=15)
 #: How many requests about single alerts one run makes.
 MOST_REQUESTS: Final = 600
+#: How long a look may take at least, however many subscriptions there are.
+LEAST_TURN: Final = timedelta(seconds=15)
 #: How long one alert may take to be handed on, and how much time must be left for that.
 _TAKING: Final = timedelta(seconds=5)
 #: What changed is looked at in pieces no shorter than this, because even those may take so many pages.
@@ -131,6 +133,7 @@ class Look:
         self._report = report
         self._subscription = subscription
         self._name = _name_of(subscription)
+        self._stops_at = 0
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
         cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
@@ -138,12 +141,22 @@ class Look:
         #: Up to where all is judged. It never goes back: what is late is found again by the overlap.
         self.place = self._cursor.complete_until
 
-    def run(self, deadline: Deadline) -> None:
-        """Look, hand on what was missed, and write down how far it came. No BridgeError leaves it."""
+    def run(self, deadline: Deadline, *, most_requests: int) -> None:
+        """Look, hand on what was missed, and write down how far it came.
+
+        Args:
+            deadline: By when it ends.
+            most_requests: How many requests about single alerts it may make.
+
+        Raises:
+            Unavailable: how far it came could not be written down; what it did is done.
+        """
         now, rests_for = self._parts.now(), None
         if self._cursor.rests_until is not None and now < self._cursor.rests_until:
             self._report.is_complete = False
+            self._report.troubles.append(f"subscription {self._subscription}: Azure asks to be left alone for a while")
             return
+        self._stops_at = self._judge.requests + most_requests
         try:
             self._judge_all(now - SETTLES_AFTER, deadline)
         except BridgeError as error:
@@ -165,7 +178,7 @@ class Look:
                 self.place = max(beginning, min((at, *held)))
                 if self._cursor.knows(*_names_of(item)) or self._is_early(item):
                     continue
-                if self._judge.requests >= MOST_REQUESTS or deadline.left <= _TAKING:
+                if self._judge.requests >= self._stops_at or deadline.left <= _TAKING:
                     self._report.is_complete = False
                     return
                 if not self._is_done(item, deadline):
@@ -251,6 +264,7 @@ class Look:
         if self._cursor.waits_for(name, now):
             self._cursor = self._cursor.holding(name, now)
             self._report.troubles.append(f"subscription {self._subscription}: {why}; it is tried again")
+            log.warning("%s; it is tried again", why)
             self._report.is_complete = False
             return False
         self._parts.troubles.count(Trouble.AZURE_UNCLEAR, f"{why}; it is passed by")

@@ -55,10 +55,12 @@ class StateParts:
     #: Our clock, aware UTC.
     now: Callable[[], datetime]
     troubles: Troubles
-    #: Alerts of other subscriptions are left alone; empty: none are. Lower-cased.
-    only: frozenset[str] = frozenset()
+    #: Alerts of other subscriptions are left alone, lower-cased; None: none are.
+    only: frozenset[str] | None = None
     #: Whether nothing is changed anywhere and nothing written down.
     is_dry: bool = False
+    #: From when on is looked, if that is before the end of the last look; our clock, aware UTC.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ class TellingAlerts:
         steps: list[Step] = []
         try:
             for guid, alert_id in _alerts_of(row).items():
-                if self._parts.only and subscription_of(alert_id) not in ("", *self._parts.only):
+                if self._parts.only is not None and subscription_of(alert_id) not in ("", *self._parts.only):
                     continue
                 before = known.alert(guid)
                 doing = doing_of(before.told, handling, incident)

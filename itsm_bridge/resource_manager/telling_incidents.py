@@ -16,7 +16,7 @@ from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Step
 from itsm_bridge.resource_manager.asking import Asking
 from itsm_bridge.resource_manager.last_word import is_of_system
-from itsm_bridge.resource_manager.listed_alert import AlertState, ListedAlert
+from itsm_bridge.resource_manager.listed_alert import AlertState, ListedAlert, addresses_of, guid_of
 from itsm_bridge.resource_manager.state_parts import WAKE_UP_DELAY, StateChange, StateParts, StateReport, row_of
 from itsm_bridge.resource_manager.states import Look, owes_word
 from itsm_bridge.resource_manager.translation import NotTranslatable, alert_of, is_of_health
@@ -75,8 +75,7 @@ class TellingIncidents:
         is_health = is_of_health(alert)
         if is_of_system(alert) and alert.alert_state is not AlertState.CLOSED and not is_health:
             return
-        key = self._key_of_event(alert) if is_health else key_of_alert_id(alert.short_id)
-        row = row_of(self._parts.store, key) if key else None
+        row = self._row_of_event(alert) if is_health else self._row_of(alert)
         if row is None:
             return
         known = row.followed.of_incident(row.observed.incident_id).alert(alert.guid)
@@ -100,18 +99,27 @@ class TellingIncidents:
                 StateChange(alert_id=alert.short_id, incident=number, action="note", reason=_REASON)
             )
 
-    def _key_of_event(self, alert: ListedAlert) -> str:
-        """Return the key of an alert of health; "" if its event is not known."""
+    def _row_of(self, alert: ListedAlert) -> Record | None:
+        """Return the row of an alert, by whichever form of its id the notification had."""
+        for name in dict.fromkeys((alert.short_id, *addresses_of(alert.id))):
+            row = row_of(self._parts.store, key_of_alert_id(name))
+            if row is not None:
+                return row
+        return None
+
+    def _row_of_event(self, alert: ListedAlert) -> Record | None:
+        """Return the row of an alert of health; None if its event is not known."""
         whole = self._asking.alert(alert.id)
         try:
-            return correlate(alert_of(whole).alert).key if whole else ""
+            return row_of(self._parts.store, correlate(alert_of(whole).alert).key) if whole else None
         except NotTranslatable:
-            return ""
+            return None
 
 
 def _learnt(known: FollowedAlert, row: Record, alert: ListedAlert) -> FollowedAlert:
     """Return what is known of an alert, with its id unless a notification told that."""
-    return known if alert.short_id.lower() in row.desired.signals else replace(known, id=alert.short_id)
+    is_told = any(guid_of(name) == alert.guid for name in row.desired.signals)
+    return known if is_told else replace(known, id=alert.short_id)
 
 
 def _takes_words(row: Record) -> bool:

@@ -7,8 +7,9 @@ mostly: the incidents with a correlation id that changed in the last minutes.
    clock may differ from ours. Moments that come back are UTC, and are compared with nothing but such moments.
 2. Whether an incident is ours is told by its correlation id, which has 64 hexadecimal digits, and by its row, which the
    caller looks up. What the other integrations of an instance hold passes by unread.
-3. An incident was created by our account. So whoever opened it is us, and whoever else resolved, closed or reopened it
-   is not. What a person did and the bridge touched afterwards stays what that person did.
+3. An incident was created by our account. So who created it is us, and who opened it unless a rule says otherwise;
+   whoever else resolved, closed or reopened it is not. What a person did and the bridge touched afterwards stays what
+   that person did.
 4. An incident that changes between two pages moves to the end, and those behind it move up: pages overlap.
 
 Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html
@@ -31,6 +32,7 @@ FIELDS: Final = (
     *("number", "state", "correlation_id", "assigned_to", "sys_updated_on", "sys_mod_count"),
     *("opened_by", "resolved_by", "resolved_at", "closed_by", "closed_at", "reopened_by", "reopened_time"),
     *("sys_created_on", "sys_created_by", "sys_updated_by"),
+    *("resolved_by.user_name", "closed_by.user_name", "reopened_by.user_name"),
 )
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _STATE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -98,9 +100,8 @@ def touched_incident(row: Row) -> TouchedIncident | None:
     key = row.get("correlation_id", "").lower()
     if not (_KEY.fullmatch(key) and _STATE.fullmatch(state) and row.get("number") and changed_at):
         return None
-    us, reopened_by = row.get("opened_by", ""), row.get("reopened_by", "")
     reopened_at = _moment(row.get("reopened_time", ""))
-    is_reopened_by_us = reopened_at is not None and bool(us) and reopened_by == us
+    is_reopened_by_us = reopened_at is not None and _is_us(row, "reopened_by")
     status = status_of(int(state))
     as_begun = {IncidentState.NEW, *([IncidentState.IN_PROGRESS] if is_reopened_by_us else [])}
     return TouchedIncident(
@@ -127,10 +128,16 @@ def _is_as_created(row: Row, changed_at: datetime) -> bool:
 
 def _is_ended_by_us(row: Row) -> bool:
     """Whoever resolved it ended it, whoever closed it later; else who closed it, else who changed it last."""
-    ended_by = row.get("resolved_by") or row.get("closed_by")
-    if ended_by and row.get("opened_by"):
-        return ended_by == row["opened_by"]
+    for who in ("resolved_by", "closed_by"):
+        if row.get(who):
+            return _is_us(row, who)
     return row.get("sys_updated_by", "") == row.get("sys_created_by", "")
+
+
+def _is_us(row: Row, who: str) -> bool:
+    """Whether a field names our account: by its name, if we may read that, else by who opened the incident."""
+    name, us = row.get(f"{who}.user_name", ""), row.get("sys_created_by", "")
+    return name == us if name and us else bool(row.get(who)) and row.get(who) == row.get("opened_by")
 
 
 def _moment(text: str) -> datetime | None:

@@ -61,18 +61,22 @@ class BothSidesScene(Scene):
             receive=self.webhook.recover,
             now=self.clock,
             troubles=self.troubles,
+            retention=timedelta(days=90),
             **more,
+        )
+
+    def sides(self) -> BothSides:
+        """Return what it takes besides."""
+        people = People(self.rig.place.sign_in())
+        return BothSides(
+            touched=lambda span, deadline: people.touched(span, deadline=deadline), wakeups=self.rig.wakeups
         )
 
     def sync(self, *, budget: timedelta = timedelta(minutes=5), works: bool = True, **more: Any) -> StateReport:
         """Let two minutes pass and pass on what people did, as a process that has just been started."""
         self.pass_(2 * MINUTE)
         means = self.means(**more)
-        people = People(self.rig.place.sign_in())
-        sides = BothSides(
-            touched=lambda span, deadline: people.touched(span, deadline=deadline), wakeups=self.rig.wakeups
-        )
-        report = state_follower(means, client_of(means), sides).run(Deadline.after(budget))
+        report = state_follower(means, client_of(means), self.sides()).run(Deadline.after(budget))
         if works:
             self.work()
         return report

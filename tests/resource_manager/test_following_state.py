@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor.correlation import key_of_alert_id
+from itsm_bridge.deadline import Deadline
+from itsm_bridge.follow import followed_by
 from itsm_bridge.operate import show
 from itsm_bridge.reconcile.followed import Handling
 from itsm_bridge.storage.progress_table import ProgressTable
@@ -248,6 +251,19 @@ class TestFromAlertToIncident:
 
         assert scene.changes(fired) == [(US, "Closed")]
         assert scene.notes(incident) == []
+
+    def test_an_old_alert_that_is_owed_a_note_has_not_waited_for_long(self, scene: BothSidesScene) -> None:
+        fired = alert()
+        scene.fired(fired)
+        scene.pass_(timedelta(hours=3))
+        scene.azure.set_state(fired.guid, "Closed", by=KIM)
+
+        scene.sync(works=False)
+
+        row = scene.rig.row(key_of(fired))
+        assert row.awaits_work
+        assert not show.is_waiting_long(outline_of(row), scene.rig.now)
+        assert show.is_waiting_long(outline_of(row), scene.rig.now + show.LONG_WAIT + SECOND)
 
     def test_each_closing_is_told(self, scene: BothSidesScene) -> None:
         fired = alert()
@@ -558,6 +574,22 @@ class TestCost:
         assert scene.asked() == ["list"]
         assert [(call.method, call.table) for call in scene.rig.instance.calls] == [("GET", "incident")]
 
+    def test_both_followers_look_at_azures_list_with_one_request(self, scene: BothSidesScene) -> None:
+        missed = alert(1)
+        means = scene.means()
+        means = replace(means, settings=means.settings._replace(recovers_missed_alerts=True))
+        run = followed_by(means, scene.sides())
+        run(Deadline.after(MINUTE))
+        scene.miss(missed.fired())
+        scene.pass_(5 * MINUTE)
+        scene.azure.requests.clear()
+
+        run(Deadline.after(MINUTE))
+
+        assert scene.asked() == ["list", "history", "alert"]
+        scene.work()
+        assert len(scene.rig.instance.incidents) == 1
+
     def test_no_moment_stands_in_the_query(self, scene: BothSidesScene) -> None:
         scene.fired(alert())
         scene.rig.instance.forget_calls()
@@ -567,6 +599,21 @@ class TestCost:
         [call] = scene.rig.instance.calls_to("incident", "GET")
         assert "javascript" not in json.dumps(str(call))
         assert "2026" not in str(call)
+
+    def test_a_look_may_begin_before_the_end_of_the_last_one(self, scene: BothSidesScene) -> None:
+        fired = alert()
+        incident = scene.fired(fired)
+        scene.take(incident)
+        progress = ProgressTable(scene.table)
+        scene.pass_(timedelta(hours=2))
+        kept = progress.read("states")
+        progress.write("states", {**kept.document, "incidents_until": scene.rig.now.isoformat()}, etag=kept.etag)
+        scene.sync()
+        assert scene.changes(fired) == []
+
+        scene.sync(since=scene.rig.now - timedelta(hours=3))
+
+        assert scene.changes(fired) == [(US, "Acknowledged")]
 
     def test_a_dry_run_tells_what_would_be_done_and_does_nothing(self, scene: BothSidesScene) -> None:
         one, other = alert(1), alert(2)

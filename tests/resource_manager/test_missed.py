@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.resource_manager import look
+from itsm_bridge.resource_manager import look, missed
 from itsm_bridge.resource_manager.look import RECOVERED
 from itsm_bridge.troubles import Trouble
 from local.alerts import SUBSCRIPTION
@@ -481,7 +481,7 @@ def test_an_item_that_stays_broken_is_told_and_the_looks_go_on(azure: Scene) -> 
 def test_a_run_makes_only_so_many_requests_and_the_next_one_goes_on(
     azure: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(missed, "MOST_REQUESTS", 4)
     for number in range(7):
         azure.miss(alert(number).fired())
         azure.pass_(timedelta(seconds=1))
@@ -607,3 +607,34 @@ def test_ten_thousand_alerts_and_nothing_new_cost_a_request_per_subscription_and
     assert azure.asked() == ["list", "list"]
     assert (report.judged, report.is_complete) == (0, True)
     assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize("scope", ["/resourceGroups/rg-shop", "its target"])
+def test_an_alert_that_calls_name_by_a_longer_id_is_known_by_that(scope: str, azure: Scene) -> None:
+    prefix = alert().target if scope == "its target" else f"/subscriptions/{SUBSCRIPTION}{scope}"
+    longer = f"{prefix}/providers/Microsoft.AlertsManagement/alerts/{alert().guid}"
+    azure.miss(alert().fired())
+    azure.call(alert().fired(alertId=longer))
+    azure.work()
+    azure.follow_and_work()
+    assert azure.states() == {"rule-1": [OPEN]}
+
+    azure.miss(alert().resolved())
+    azure.follow_and_work()
+
+    assert azure.states() == {"rule-1": [RESOLVED]}
+
+
+def test_a_subscription_that_is_far_behind_leaves_the_others_their_turn(
+    azure: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed, "MOST_REQUESTS", 8)
+    for number in range(12):
+        azure.miss(alert(number).fired())
+    elsewhere = json.dumps(alert(100, rule="elsewhere").fired()).replace(SUBSCRIPTION, OTHER_SUBSCRIPTION)
+    azure.miss(json.loads(elsewhere))
+
+    azure.follow_and_work(allowed=[SUBSCRIPTION, OTHER_SUBSCRIPTION])
+
+    assert azure.states()["elsewhere"] == [OPEN]
+    assert len(azure.rig.instance.incidents) < 10

@@ -20,7 +20,7 @@ from local.servicenow.instance import BETH, ServiceNowStandIn
 from tests.builders import HOUR, MINUTE, NOW
 
 KEY = "5f" * 32
-US = User(user_name="azure.monitor", name="Azure Monitor", is_admin=True)
+US = User(user_name="bridge.account", name="Azure Bridge", is_admin=True)
 
 
 class Clock:
@@ -39,6 +39,7 @@ def clock() -> Clock:
 @pytest.fixture
 def instance(clock: Clock) -> Iterator[ServiceNowStandIn]:
     with ServiceNowStandIn(now=clock) as running:
+        running.glide.add_user(US)
         yield running
         assert running.widened == []
         assert running.injections == []
@@ -154,6 +155,23 @@ def test_who_did_it_is_told_by_who_opened_it(instance: ServiceNowStandIn, clock:
 
     assert ended == {by_us: True, by_beth: False}
     assert {each.ended_at for each in ask(instance).incidents} == {NOW + 5 * MINUTE}
+
+
+def test_whom_a_rule_names_as_opener_is_not_taken_for_us(instance: ServiceNowStandIn) -> None:
+    by_us, by_beth = (incident(instance, number, opened_by=BETH.sys_id) for number in (1, 2))
+    instance.resolve(by_us, by=US)
+    instance.resolve(by_beth, by=BETH)
+
+    assert {each.id: each.is_ended_by_us for each in ask(instance).incidents} == {by_us: True, by_beth: False}
+
+
+def test_without_a_right_to_read_users_who_opened_it_is_us(instance: ServiceNowStandIn) -> None:
+    by_us, by_beth = incident(instance, 1), incident(instance, 2)
+    instance.switches.unreadable_tables.add("sys_user")
+    instance.resolve(by_us, by=US)
+    instance.resolve(by_beth, by=BETH)
+
+    assert {each.id: each.is_ended_by_us for each in ask(instance).incidents} == {by_us: True, by_beth: False}
 
 
 def test_closing_what_the_bridge_resolved_ends_nothing_more(instance: ServiceNowStandIn) -> None:
