@@ -43,6 +43,6 @@ def tell_backlog(rows: Iterable[Record], *, telemetry: Telemetry, now: datetime)
     if not late:
         log.info("%s", counted)
         return
-    oldest = min(late, key=lambda row: row.desired.changed_at)
+    oldest = min(late, key=lambda row: row.told_at)
     error = f": {oldest.work.last_error}" if oldest.work.last_error else ""
-    log.warning("%s; the oldest since %s%s", counted, time_of(oldest.desired.changed_at), error)
+    log.warning("%s; the oldest since %s%s", counted, time_of(oldest.told_at), error)

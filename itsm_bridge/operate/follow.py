@@ -1,16 +1,18 @@
-"""What did Azure Monitor fail to bring, by Azure's own list?
+"""What did Azure Monitor fail to bring, by Azure's own list, and what did people do that the other side does not say?
 
 `python -m itsm_bridge follow` looks once, as the app does every two minutes, and brings it in; with `--dry-run` it
-tells what it would bring in, and changes nothing anywhere. It needs no setting that switches anything on, so that
-people can look before they do. It asks as the app's managed identity where there is one, else as the person who is
-signed in.
+tells what it would bring in or change, and changes nothing anywhere. A dry run needs no setting that switches anything
+on, so that people can look before they do: it tells of missed alerts where AZURE_ACTION_GROUP_IDS is set, and of
+states where the settings of ServiceNow are. It asks as the app's managed identity where there is one, else as the
+person who is signed in.
 """
 
 import argparse
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
@@ -18,14 +20,23 @@ from itsm_bridge import app
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidSettings
 from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, NotUnderstood
-from itsm_bridge.settings import AzureSettings, allowed_from, azure_from, retention_from, storage_from
-from itsm_bridge.storage.account import connect_table
+from itsm_bridge.settings import (
+    AzureSettings,
+    allowed_from,
+    azure_from,
+    retention_from,
+    servicenow_from,
+    storage_from,
+)
+from itsm_bridge.storage.account import connect_queue, connect_table
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.text import one_line, plain
 from itsm_bridge.troubles import Troubles
 
 if TYPE_CHECKING:
     from itsm_bridge.azure_monitor.alert import Alert
     from itsm_bridge.resource_manager.look import Found, Report
+    from itsm_bridge.resource_manager.state_parts import StateReport
 
 #: App Service tells its apps by these where their identity gets tokens.
 _IDENTITY: Final = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")
@@ -47,18 +58,34 @@ def run(asked: argparse.Namespace, environ: Mapping[str, str], *, out: TextIO) -
         TemporaryError: storage did not answer.
     """
     settings = azure_from(environ)
-    if not settings.action_groups:
+    wants_states = _wants_states(environ, settings, is_dry=asked.dry_run)
+    if not (settings.action_groups or wants_states):
         raise InvalidSettings("AZURE_ACTION_GROUP_IDS is missing: it says which alerts were meant for us")
-    report = _looked(asked, environ, settings)
-    text = json.dumps(_document(report), indent=2) if asked.json else _told(report, is_dry=asked.dry_run)
+    report, states = _looked(asked, environ, settings, wants_states=wants_states)
+    if asked.json:
+        text = json.dumps({**_document(report), **_states_document(states)}, indent=2)
+    else:
+        text = "\n\n".join([*([_told(report, is_dry=asked.dry_run)] if report else []), *_states_told(states, asked)])
     out.write(f"{text}\n")
-    if report.troubles:
+    if (report and report.troubles) or (states and states.troubles):
         return NO_ANSWER
-    return ACT if any(found.reason for found in report.found) else DONE
+    return ACT if report and any(found.reason for found in report.found) else DONE
 
 
-def _looked(asked: argparse.Namespace, environ: Mapping[str, str], settings: AzureSettings) -> "Report":
-    from itsm_bridge.follow import Means, client_of, missed_alerts  # noqa: PLC0415 - other commands need none of it
+def _wants_states(environ: Mapping[str, str], settings: AzureSettings, *, is_dry: bool) -> bool:
+    if settings.syncs_alert_state:
+        return True
+    with suppress(InvalidSettings):
+        return is_dry and bool(servicenow_from(environ))
+    return False
+
+
+def _looked(
+    asked: argparse.Namespace, environ: Mapping[str, str], settings: AzureSettings, *, wants_states: bool
+) -> "tuple[Report | None, StateReport | None]":
+    """Look once; None stands for what was not looked at."""
+    # Other commands need none of it.
+    from itsm_bridge.follow import BothSides, Means, client_of, missed_alerts, state_follower  # noqa: PLC0415
 
     allowed, only = allowed_from(environ), asked.subscription.strip().lower()
     if only and allowed and only not in allowed:
@@ -67,19 +94,32 @@ def _looked(asked: argparse.Namespace, environ: Mapping[str, str], settings: Azu
         settings=settings,
         allowed_subscriptions=frozenset({only}) if only else allowed,
         table=connect_table(storage_from(environ)),
-        token=_token(environ, settings),
-        receive=_never if asked.dry_run else _receiver(environ),
+        token=token_of(environ, settings),
+        receive=_receiver(environ) if settings.action_groups and not asked.dry_run else _never,
         now=lambda: datetime.now(UTC),
         troubles=Troubles(),
         retention=retention_from(environ),
         is_dry=asked.dry_run,
         since=asked.since,
     )
-    return missed_alerts(means, client_of(means)).run(Deadline.after(_BUDGET))
+    azure, states = client_of(means), None
+    if wants_states:
+        sides = BothSides(
+            touched=app.touched_by(servicenow_from(environ)), wakeups=WakeUpQueue(connect_queue(storage_from(environ)))
+        )
+        states = state_follower(means, azure, sides).run(Deadline.after(_BUDGET))
+    missed = missed_alerts(means, azure).run(Deadline.after(_BUDGET)) if settings.action_groups else None
+    return missed, states
 
 
-def _token(environ: Mapping[str, str], settings: AzureSettings) -> Callable[[Deadline], str]:
-    if all(environ.get(name) for name in _IDENTITY):
+def has_identity(environ: Mapping[str, str]) -> bool:
+    """Return whether the app's managed identity can be asked here."""
+    return all(environ.get(name) for name in _IDENTITY)
+
+
+def token_of(environ: Mapping[str, str], settings: AzureSettings) -> Callable[[Deadline], str]:
+    """Return what gets access tokens: the app's managed identity where there is one, else the person's."""
+    if has_identity(environ):
         from itsm_bridge.resource_manager.identity import managed_identity  # noqa: PLC0415 - it is slow to import
 
         # The library reads them there, and the settings may be those of a local world.
@@ -126,7 +166,32 @@ def _line(found: "Found") -> str:
     return f"{found.at:%Y-%m-%d %H:%M:%S}  {rule}: {what}  ({found.alert_id})"
 
 
-def _document(report: "Report") -> Mapping[str, Any]:
+def _states_told(states: "StateReport | None", asked: argparse.Namespace) -> Sequence[str]:
+    if states is None:
+        return ()
+    would = "would be" if asked.dry_run else "were"
+    lines = [f"{len(states.changes) or 'No'} doings of people {would} passed on."]
+    lines += [
+        f"  {each.incident}: {each.action}  {each.reason}  ({plain(one_line(each.alert_id))})"
+        for each in states.changes
+    ]
+    lines += ["", *states.troubles] if states.troubles else []
+    return ["\n".join(lines)]
+
+
+def _states_document(states: "StateReport | None") -> Mapping[str, Any]:
+    if states is None:
+        return {}
+    changes = [
+        {"alert_id": each.alert_id, "incident": each.incident, "action": each.action, "reason": each.reason}
+        for each in states.changes
+    ]
+    return {"states": {"changes": changes, "troubles": states.troubles, "complete": states.is_complete}}
+
+
+def _document(report: "Report | None") -> Mapping[str, Any]:
+    if report is None:
+        return {}
     return {
         "judged": report.judged,
         "found": [

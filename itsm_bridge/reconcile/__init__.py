@@ -21,6 +21,7 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         crowd    how do many alerts fit into one row?        pure
       swap       how is a row changed that other processes change too?
       record     what do we remember of one key?             pure: desired, observed, work
+        followed what did people do, and what do alerts in Azure say of that?   pure
       ports      what does the loop ask of the world?        Target, Store, WakeUps
 
     notification ──merge──▶ record ──plan──▶ decision ──▶ target ──▶ observed ──▶ record

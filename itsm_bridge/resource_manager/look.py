@@ -132,7 +132,7 @@ class Look:
         self._judge = judge
         self._report = report
         self._subscription = subscription
-        self._name = f"missed-{subscription}"
+        self._name = _name_of(subscription)
         self._stops_at = 0
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
@@ -282,6 +282,16 @@ class Look:
             self._parts.troubles.count(Trouble.AZURE_AWAY, said)
         elif isinstance(error, TemporaryError):
             log.warning("missed alerts wait: %s", said)
+
+
+def end_of(progress: Progress, subscription: str, *, now: datetime) -> datetime | None:
+    """Return up to when all changes of a subscription were judged, None if nobody looked yet; raises Unavailable."""
+    document = progress.read(_name_of(subscription)).document
+    return cursor_of(document, first=now, now=now).complete_until if document else None
+
+
+def _name_of(subscription: str) -> str:
+    return f"missed-{subscription}"
 
 
 def _in_order(changes: Changes) -> Iterator[tuple[datetime, ListedAlert | Unreadable]]:

@@ -10,6 +10,7 @@
         incident   states, owned fields, lengths                      pure
       cmdb/        which configuration item is the resource?
       references   which record does a rule mean that names one?
+    people         what did people do to incidents lately?
     dictionary     which fields and choices does an incident have here?
     table_api      how are rows of any table read and written?
       verdicts     what has come of a request?                        pure: one table

@@ -46,6 +46,11 @@ _LONGEST_NAME = 255
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 
+#: When a row changed last, whoever changed it.
+_CHANGED = "sys_updated_on"
+#: In the last so many minutes, by the clock of the instance.
+_CHANGED_LATELY = "RELATIVEGE@minute@ago@"
+
 _RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "true"}
 _BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
 
@@ -78,6 +83,15 @@ class Named(NamedTuple):
     """A name that an operator wrote, as the value of a condition; it must be `is_askable`."""
 
     name: str
+
+
+class Page(NamedTuple):
+    """Some of the rows of a table."""
+
+    #: Those that we may read.
+    rows: tuple[Row, ...]
+    #: How many there are in all, hidden ones too; None if ServiceNow does not tell.
+    matching: int | None
 
 
 class _Request(NamedTuple):
@@ -177,6 +191,49 @@ class TableApi:
         if must_see_all and rows and not found:
             raise OtherRows(f"{request}: nothing but rows that were not asked for")
         return found
+
+    def changed(
+        self,
+        table: str,
+        *,
+        filled: str,
+        within: timedelta,
+        fields: Sequence[str],
+        limit: int,
+        offset: int,
+        deadline: Deadline,
+    ) -> Page:
+        """Return the rows that changed in the last minutes and whose field `filled` is not empty, the oldest first.
+
+        The query tells how long ago, because an instance would read a moment in the time zone of whoever asks; its own
+        clock counts back. ServiceNow counts to `offset` and `limit` before it hides the rows that we may not read.
+
+        Raises:
+            OtherRows: rows came that were not asked for, or in another order.
+            UnknownField: the rows lack a field of the query.
+            Unavailable, NoSuchTable, NotAllowed, Rejected: as `query`.
+        """
+        minutes = max(1, -(-within // timedelta(minutes=1)))
+        params = {
+            "sysparm_query": f"{_name(filled)}ISNOTEMPTY^{_CHANGED}{_CHANGED_LATELY}{minutes}"
+            f"^ORDERBY{_CHANGED}^ORDERBYsys_id",
+            "sysparm_fields": _listed("sys_id", *fields, filled, _CHANGED),
+            "sysparm_limit": str(limit),
+            "sysparm_offset": str(offset),
+            "sysparm_no_count": "false",
+            **_RAW,
+        }
+        request = _Request(method="GET", path=_name(table), params=params)
+        answer = self._confirmed(request, deadline)
+        if not isinstance(answer.result, list):
+            raise Unavailable(f"{request}: no list where one belongs")
+        rows = tuple(_shown(row, ()) for row in answer.result)
+        if any(filled not in row or _CHANGED not in row for row in rows):
+            raise UnknownField(f"{request}: the rows lack a field that was asked for")
+        times = [row[_CHANGED] for row in rows]
+        if not all(row[filled] for row in rows) or times != sorted(times):
+            raise OtherRows(f"{request}: rows that were not asked for, or in another order")
+        return Page(rows, answer.matching)
 
     def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline) -> Row:
         """Insert a row and return its `fields` and `sys_id` as stored.
