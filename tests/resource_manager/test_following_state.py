@@ -14,6 +14,7 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.follow import followed_by
 from itsm_bridge.operate import show
 from itsm_bridge.reconcile.followed import Handling
+from itsm_bridge.reconcile.outline import outline_of
 from itsm_bridge.storage.progress_table import ProgressTable
 from local.alerts import SUBSCRIPTION, MetricAlert, samples
 from local.azurite import Azurite
