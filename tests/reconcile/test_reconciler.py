@@ -633,6 +633,24 @@ class TestDoubt:
         assert world.now > NOW + SETTLE_TIME
         assert (world.row().is_settled, [(state, len(notes)) for state, notes in world.story()]) == (True, [("6", 3)])
 
+    def test_a_change_without_a_note_that_was_repeated_stays_in_doubt_and_undoes_nothing_newer(
+        self, world: Rig
+    ) -> None:
+        world.receive(notification(fields={"description": "90 %"}))
+        world.instance.faults.add(faults.closed(executed=False), method="PATCH", times=1)
+        world.receive(notification(digest="worse", note="", fields={"description": "95 %"}))
+        sys_id = world.instance.incidents[0]["sys_id"]
+        at_once = world.instance.incident(sys_id)["description"]
+
+        world.receive(notification(digest="worst", note="", fields={"description": "99 %"}))
+        # The write whose answer was lost arrives now.
+        world.instance.edit(sys_id, {"description": "95 %"})
+        world.drain()
+
+        assert at_once == "95 %"
+        assert world.instance.incident(sys_id)["description"] == "99 %"
+        assert world.row().observed.in_doubt_until is None
+
     def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Rig) -> None:
         world.receive(notification())
         row = world.row()
