@@ -235,6 +235,34 @@ class TestUnansweredStorage:
         assert writes[1].observed.generation == 2
         assert (states(world), world.row().observed.generation) == (["7", "1"], 2)
 
+    @pytest.mark.parametrize("is_known", [False, True])
+    def test_a_webhook_recognises_the_row_that_it_leased_itself(self, world: Rig, is_known: bool) -> None:
+        # The library repeats a write that got no answer, and is told that the row exists or has changed.
+        class Repeating:
+            leases = 0
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def insert(self, row: Record) -> Record:
+                world.store.insert(row)
+                return world.store.insert(row)
+
+            def replace(self, row: Record) -> Record:
+                written = world.store.replace(row)
+                if row.work.lease_holder and not self.leases:
+                    self.leases += 1
+                    return world.store.replace(row)
+                return written
+
+        if is_known:
+            world.receive(notification(at=NOW - HOUR))
+
+        result = world.receive(notification(), world.make(store=Repeating()))
+
+        assert result.outcome is (Outcome.UPDATED if is_known else Outcome.CREATED)
+        assert (world.row().is_settled, world.row().observed.in_doubt_until, world.messages()) == (True, None, 0)
+
 
 class TestSlowStorage:
     """What could not be made durable in time is not promised."""
