@@ -86,6 +86,14 @@ MUTANTS: tuple[Mutant, ...] = (
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
+        name="what a repetition brought about is taken for the end of the doubt",
+        file="itsm_bridge/reconcile/orders.py",
+        before="        return Record.repeating\n",
+        after="        return None\n",
+        # Only changes without notes: the others are owed their notes, and wait for that reason.
+        suite=_pytest("tests/reconcile/test_reconciler.py"),
+    ),
+    Mutant(
         name="whoever finds an incident resolved does not know that it was not told why",
         file="itsm_bridge/reconcile/orders.py",
         before="        return Record.telling_after_end\n",

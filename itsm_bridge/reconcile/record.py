@@ -257,6 +257,7 @@ class Record:
             in_doubt_until=until,
             doubted_revision=seen.asked_revision,
             doubted_from=min(lowest, seen.doubted_from) if self.is_in_doubt(now) else lowest,
+            is_repeated=seen.is_repeated and self.is_in_doubt(now),
         )
         return replace(self, observed=doubted)
 
@@ -399,6 +400,10 @@ class Record:
         work = replace(self.work, refusal=reason, refusal_revision=revision)
         is_told = self.work.refusal_revision == revision
         return self.with_work(work if is_told else work.owing(Note(revision=-revision, text=note, after_end=True)))
+
+    def repeating(self) -> Self:
+        """Return the record whose write in doubt is repeated, so that only time ends the doubt."""
+        return replace(self, observed=replace(self.observed, is_repeated=True))
 
     def telling_after_end(self) -> Self:
         """Return the record whose notes belong on the incident also once it is resolved."""

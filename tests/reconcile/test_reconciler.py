@@ -235,6 +235,34 @@ class TestUnansweredStorage:
         assert writes[1].observed.generation == 2
         assert (states(world), world.row().observed.generation) == (["7", "1"], 2)
 
+    @pytest.mark.parametrize("is_known", [False, True])
+    def test_a_webhook_recognises_the_row_that_it_leased_itself(self, world: Rig, is_known: bool) -> None:
+        # The library repeats a write that got no answer, and is told that the row exists or has changed.
+        class Repeating:
+            leases = 0
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def insert(self, row: Record) -> Record:
+                world.store.insert(row)
+                return world.store.insert(row)
+
+            def replace(self, row: Record) -> Record:
+                written = world.store.replace(row)
+                if row.work.lease_holder and not self.leases:
+                    self.leases += 1
+                    return world.store.replace(row)
+                return written
+
+        if is_known:
+            world.receive(notification(at=NOW - HOUR))
+
+        result = world.receive(notification(), world.make(store=Repeating()))
+
+        assert result.outcome is (Outcome.UPDATED if is_known else Outcome.CREATED)
+        assert (world.row().is_settled, world.row().observed.in_doubt_until, world.messages()) == (True, None, 0)
+
 
 class TestSlowStorage:
     """What could not be made durable in time is not promised."""
@@ -632,6 +660,24 @@ class TestDoubt:
         assert (result.outcome, at_once) == (Outcome.ACCEPTED, ["GET"])
         assert world.now > NOW + SETTLE_TIME
         assert (world.row().is_settled, [(state, len(notes)) for state, notes in world.story()]) == (True, [("6", 3)])
+
+    def test_a_change_without_a_note_that_was_repeated_stays_in_doubt_and_undoes_nothing_newer(
+        self, world: Rig
+    ) -> None:
+        world.receive(notification(fields={"description": "90 %"}))
+        world.instance.faults.add(faults.closed(executed=False), method="PATCH", times=1)
+        world.receive(notification(digest="worse", note="", fields={"description": "95 %"}))
+        sys_id = world.instance.incidents[0]["sys_id"]
+        at_once = world.instance.incident(sys_id)["description"]
+
+        world.receive(notification(digest="worst", note="", fields={"description": "99 %"}))
+        # The write whose answer was lost arrives now.
+        world.instance.edit(sys_id, {"description": "95 %"})
+        world.drain()
+
+        assert at_once == "95 %"
+        assert world.instance.incident(sys_id)["description"] == "99 %"
+        assert world.row().observed.in_doubt_until is None
 
     def test_a_creation_by_a_process_that_died_is_found_by_the_next(self, world: Rig) -> None:
         world.receive(notification())
