@@ -263,6 +263,28 @@ class TestUnansweredStorage:
         assert result.outcome is (Outcome.UPDATED if is_known else Outcome.CREATED)
         assert (world.row().is_settled, world.row().observed.in_doubt_until, world.messages()) == (True, None, 0)
 
+    def test_a_wake_up_recognises_the_row_that_it_leased_itself(self, world: Rig) -> None:
+        class Repeating:
+            leases = 0
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(world.store, name)
+
+            def replace(self, row: Record) -> Record:
+                written = world.store.replace(row)
+                if row.work.lease_holder and not self.leases:
+                    self.leases += 1
+                    return world.store.replace(row)
+                return written
+
+        world.circuit.pause(MINUTE)
+        world.receive(notification())
+        world.now += 2 * MINUTE
+
+        world.wake(reconciler=world.make(store=Repeating()))
+
+        assert (states(world), world.row().is_settled) == (["1"], True)
+
 
 class TestSlowStorage:
     """What could not be made durable in time is not promised."""
