@@ -66,6 +66,8 @@ class StateFollower:
         parts.azure.forget()
         kept, now = parts.progress.read(PROGRESS), parts.now()
         cursor = state_cursor_of(kept.document)
+        # A dry run is in nobody's way.
+        cursor = cursor.held(None) if parts.is_dry else cursor
         if cursor.is_resting(now):
             return replace(report, is_complete=False)
         if parts.is_dry:

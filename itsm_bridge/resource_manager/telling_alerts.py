@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from itsm_bridge.errors import BridgeError
 from itsm_bridge.reconcile.followed import FollowedAlert, TouchedIncident
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Step
+from itsm_bridge.resource_manager.answers import Throttled
 from itsm_bridge.resource_manager.asking import Asking
 from itsm_bridge.resource_manager.listed_alert import guid_of, subscription_of
 from itsm_bridge.resource_manager.state_parts import StateChange, StateParts, StateReport, row_of
@@ -50,24 +52,38 @@ class TellingAlerts:
         if row is None or row.observed.incident_id != incident.id:
             return
         known = row.followed.of_incident(incident.id)
-        given_to = known.given_to
-        if incident.is_as_created and not given_to:
-            given_to = incident.assignee
+        given_to = known.given_to or (incident.assignee if incident.is_as_created else "")
         handling = incident.handling(not_people={given_to, *_given_by_us(row)})
         told: dict[str, FollowedAlert] = {}
         steps: list[Step] = []
+        failures: list[BridgeError] = []
         try:
-            for guid, alert_id in _alerts_of(row).items():
-                if self._parts.only is not None and subscription_of(alert_id) not in ("", *self._parts.only):
-                    continue
+            for guid, alert_id in self._alerts_of(row).items():
                 before = known.alert(guid)
-                doing = doing_of(before.told, handling, incident)
-                if decide(doing, incident).action is Action.LOOK:
-                    told[guid] = self._told(alert_id, doing, incident, replace(before, told=handling), steps)
-                elif doing in (Doing.PUT_BACK, Doing.REOPENED_BY_US):
-                    told[guid] = replace(before, told=handling)
+                doing, after = doing_of(before.told, handling, incident), replace(before, told=handling)
+                try:
+                    if decide(doing, incident).action is Action.LOOK:
+                        told[guid] = self._told(alert_id, doing, incident, after, steps)
+                    elif doing in (Doing.PUT_BACK, Doing.REOPENED_BY_US):
+                        told[guid] = after
+                except Throttled:
+                    raise
+                except BridgeError as error:
+                    # The other alerts of the incident follow all the same.
+                    failures.append(error)
         finally:
             self._remember(row, incident, given_to, told, steps)
+        if failures:
+            raise failures[0]
+
+    def _alerts_of(self, row: Record) -> Mapping[str, str]:
+        """Return the ARM ids of the alerts that an incident stands for, by their GUIDs; those that are followed."""
+        learnt = {guid: each.id for guid, each in row.followed.alerts.items() if each.id}
+        alerts = {**learnt, **{guid: name for name in row.desired.signals if (guid := guid_of(name))}}
+        only = self._parts.only
+        if only is None:
+            return alerts
+        return {guid: name for guid, name in alerts.items() if subscription_of(name) in ("", *only)}
 
     def _told(
         self, alert_id: str, doing: Doing, incident: TouchedIncident, after: FollowedAlert, steps: list[Step]
@@ -124,12 +140,6 @@ class TellingAlerts:
             return current.with_followed(followed)
 
         swap(self._parts.store, row.key, changed, row=row)
-
-
-def _alerts_of(row: Record) -> Mapping[str, str]:
-    """Return the ARM ids of the alerts that an incident stands for, by their GUIDs."""
-    learnt = {guid: each.id for guid, each in row.followed.alerts.items() if each.id}
-    return {**learnt, **{guid: name for name in row.desired.signals if (guid := guid_of(name))}}
 
 
 def _given_by_us(row: Record) -> set[str]:

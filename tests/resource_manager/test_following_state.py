@@ -18,6 +18,7 @@ from itsm_bridge.reconcile.outline import outline_of
 from itsm_bridge.storage.progress_table import ProgressTable
 from local.alerts import SUBSCRIPTION, MetricAlert, samples
 from local.azurite import Azurite
+from local.resource_manager.refusals import error
 from local.resource_manager.service import CHANGE
 from local.servicenow.glide import User
 from tests.builders import MINUTE, SECOND
@@ -382,6 +383,22 @@ class TestIncidentsOfSeveralAlerts:
         scene.sync()
 
         assert scene.changes(one) == scene.changes(other) == [(US, "Acknowledged"), (US, "Closed")]
+
+    def test_one_alert_that_cannot_be_asked_for_holds_up_no_other(self, scene: BothSidesScene) -> None:
+        scene.rule((ROOT / "docs" / "rules" / "one-incident-per-machine.yaml").read_text(encoding="utf-8"))
+        one, other = alert(1), alert(2)
+        scene.fired(one)
+        incident = scene.fired(other)
+        scene.take(incident)
+        # The first question of a run is about the first alert.
+        scene.azure.next_answers.append(error(503, "ServerTimeout"))
+
+        report = scene.sync()
+        assert not report.is_complete
+        assert sorted([scene.state(one), scene.state(other)]) == ["Acknowledged", "New"]
+        scene.sync()
+
+        assert scene.changes(one) == scene.changes(other) == [(US, "Acknowledged")]
 
     def test_an_alert_that_joins_an_incident_is_in_the_hands_of_whoever_has_that(self, scene: BothSidesScene) -> None:
         scene.rule((ROOT / "docs" / "rules" / "one-incident-per-machine.yaml").read_text(encoding="utf-8"))
