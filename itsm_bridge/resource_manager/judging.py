@@ -27,7 +27,7 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.found import knows_end_alone
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.resource_manager.answers import Gone
-from itsm_bridge.resource_manager.history import Call, Modification, before_end, call_of
+from itsm_bridge.resource_manager.history import Call, Modification, call_of
 from itsm_bridge.resource_manager.listed_alert import ListedAlert
 from itsm_bridge.resource_manager.translation import NotTranslatable, Translated, alert_of, is_of_health
 
@@ -161,7 +161,7 @@ class Judge:
             entries = self._azure.history(listed.id, deadline=deadline)
         except Gone:
             return Judgement(verdict=Verdict.GONE)
-        call = call_of(before_end(entries), self._groups)
+        call = call_of(entries, self._groups)
         if call is Call.UNKNOWN:
             reason = "its history does not tell which action groups were called"
             return Judgement(verdict=Verdict.UNCLEAR, reason=reason)

@@ -81,6 +81,15 @@ def test_an_alert_whose_end_alone_came_is_one_resolved_incident(azure: Scene) ->
     assert azure.states() == {"rule-1": [RESOLVED]}
 
 
+def test_an_alert_that_was_over_before_anybody_was_called_is_one_resolved_incident(azure: Scene) -> None:
+    azure.miss(alert().fired(), alert().resolved(), groups=[])
+    azure.azure.alerts[alert().guid].actions([ACTION_GROUP], at=azure.rig.now + timedelta(seconds=3))
+
+    azure.follow_and_work()
+
+    assert azure.states() == {"rule-1": [RESOLVED]}
+
+
 @pytest.mark.parametrize("late", [["fired"], ["fired", "resolved"], ["resolved", "fired"], ["resolved"] * 2])
 def test_calls_that_come_after_all_change_nothing(late: list[str], azure: Scene) -> None:
     azure.miss(alert().fired(), alert().resolved())
