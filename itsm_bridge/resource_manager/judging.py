@@ -74,8 +74,8 @@ class Judgement:
 
     @property
     def is_for_good(self) -> bool:
-        """Whether it stays so, whatever becomes of the alert."""
-        return self.verdict in (Verdict.NOT_OURS, Verdict.UNCLEAR, Verdict.GONE)
+        """Whether it stays so, whatever becomes of the alert. Of one that is unclear, a late call may tell."""
+        return self.verdict in (Verdict.NOT_OURS, Verdict.GONE)
 
 
 _KNOWN: Final = Judgement(verdict=Verdict.KNOWN)

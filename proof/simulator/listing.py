@@ -56,6 +56,8 @@ class Case:
     begin: Word
     #: None if it fires for ever.
     end: Word | None
+    #: When the list knows that it is over; None if it never is.
+    over_at: datetime | None
     #: The words that Azure Monitor calls us with.
     called: tuple[Word, ...]
 
@@ -91,12 +93,11 @@ def drawn_case(rng: random.Random, azure: AzureList, *, name: str, begin: float,
     is_called = fate in (Fate.OURS, Fate.UNCLEAR)
     listed = _Listed(rng, azure, fate, alert_id=alert_id, name=name, subscription=subscription)
     listed.fires(begin)
-    if end is not None:
-        listed.ends(end, is_called=is_end_called)
     return Case(
         fate=fate,
         begin=begins,
         end=ends,
+        over_at=None if end is None else listed.ends(end, is_called=is_end_called),
         called=(*([begins] if is_called else []), *([ends] if ends is not None and is_end_called else [])),
     )
 
@@ -127,6 +128,7 @@ class _Listed:
         self._service = rng.choice(_SERVICES)
         self._is_scoped = rng.random() < 0.5
         self._stored: StoredAlert
+        self._acted_last = BEGIN
 
     def fires(self, begin: float) -> None:
         group = OTHER_GROUP if self._fate is Fate.OTHERS else ACTION_GROUP
@@ -139,21 +141,23 @@ class _Listed:
         self._stored.actions([group], at=self._acted_at(at), event=event, has_details=self._fate is not Fate.UNCLEAR)
         self._know(at)
 
-    def ends(self, end: float, *, is_called: bool) -> None:
+    def ends(self, end: float, *, is_called: bool) -> datetime:
+        """Let it be over; return when the list knows."""
         at = max(self._stored_at(end), self._stored.modified_at)
         over = self._told(MetricAlert.resolved, end, resolvedDateTime=text(self._dated(end)))
         assert self._stored.told(over, at=at)
         group = OTHER_GROUP if self._fate is Fate.OTHERS else ACTION_GROUP
         event = "ActionsTriggered" if is_called or self._fate is Fate.OTHERS else "ActionsSuppressed"
         self._stored.actions([group], at=self._acted_at(at), event=event, has_details=self._fate is not Fate.UNCLEAR)
-        self._know(at)
+        return self._know(at)
 
-    def _know(self, at: datetime) -> None:
+    def _know(self, at: datetime) -> datetime:
         late = timedelta(seconds=self._rng.uniform(0, self._rng.choice(_LATENESS)))
         item = self._azure.tell(self._stored, subscription=self._subscription, known_at=at + late)
         if self._rng.random() < 0.05:
             # For less than an hour: what cannot be judged for longer is told to people and passed by.
             item.is_troubled_until = item.versions[-1].known_at + timedelta(minutes=self._rng.choice([3, 20, 35]))
+        return item.versions[-1].known_at
 
     def _told(self, condition: Callable[..., dict[str, Any]], span: float, **essentials: Any) -> dict[str, Any]:
         alert = MetricAlert(rule=self._name, guid=self._alert_id.rpartition("/")[2], fired_at=BEGIN)
@@ -168,8 +172,12 @@ class _Listed:
         return BEGIN + timedelta(seconds=span + self._rng.uniform(0, 3))
 
     def _acted_at(self, at: datetime) -> datetime:
-        """Return when action groups are called for what was written down then; it may be over by then."""
-        return at + timedelta(seconds=self._rng.choice([0, self._rng.uniform(0, 10)]))
+        """Return when action groups are called for what was written down then; it may be over by then.
+
+        They are called for the beginning first.
+        """
+        self._acted_last = max(self._acted_last, at + timedelta(seconds=self._rng.choice([0, self._rng.uniform(0, 10)])))
+        return self._acted_last
 
     def _dated(self, span: float) -> datetime:
         """Return when the list says that something happened."""

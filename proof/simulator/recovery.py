@@ -5,7 +5,8 @@
 1. Each word of an alert that our action group was triggered for counts, whether it was answered or not: the beginning
    always, and the end too. An alert of which nothing came, or its end alone, has an incident all the same, and one.
 2. What was for other groups, and what was suppressed when it fired, is not brought in.
-3. Of an alert whose history tells no group, what was answered counts; if that is its beginning, its end counts too.
+3. Of an alert whose history tells no group, what was answered counts; if that is its beginning, and it was answered
+   before the list knew the end, the end counts too.
 4. Nothing is told twice: what a call brings after the list did, or before it, adds no note.
 5. The first note of an incident whose beginning was found in the list says so, once; no other incident says it.
 """
@@ -67,8 +68,9 @@ class Recovery(Oracle):
         """Let each word count that must."""
         story = self.stories[case.key]
         told = {id(each.word): each for each in story.told}
-        begun = told[id(case.begin)].answered_at is not None and not story.did("damage")
-        if case.fate is Fate.OURS or (case.fate is Fate.UNCLEAR and begun):
+        begun_at = told[id(case.begin)].answered_at
+        is_known = begun_at is not None and case.over_at is not None and begun_at < case.over_at
+        if case.fate is Fate.OURS or (case.fate is Fate.UNCLEAR and is_known and not story.did("damage")):
             for word in case.words:
                 self._count_word(told[id(word)])
 

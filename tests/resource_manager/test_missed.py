@@ -240,6 +240,19 @@ def test_of_an_old_history_it_is_told_once_that_nobody_can_tell(azure: Scene) ->
     assert azure.troubles.take()[Trouble.AZURE_UNCLEAR].count == 1
 
 
+def test_the_end_of_an_alert_of_which_nobody_could_tell_counts_once_its_call_came(azure: Scene) -> None:
+    azure.azure.has_details = False
+    azure.miss(alert().fired())
+    azure.follow_and_work()
+    azure.call(alert().fired())
+    azure.pass_(MINUTE)
+    azure.miss(alert().resolved())
+
+    azure.follow_and_work()
+
+    assert azure.states() == {"rule-1": [RESOLVED]}
+
+
 def test_of_a_service_that_is_not_known_it_is_told_once_if_it_was_meant_for_us(azure: Scene) -> None:
     for number, group in ((1, ACTION_GROUP), (2, OTHER_GROUP)):
         azure.miss(alert(number).fired(monitoringService="SCOM"), groups=[group])
