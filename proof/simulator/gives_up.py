@@ -198,6 +198,8 @@ class GivesUp(History):
     def _mend(self, key: str) -> None:
         self._troubled_until = self.schedule.now
         super()._mend(key)
+        if self.weather.calm_at < self.schedule.now - timedelta(hours=1):
+            self.oracle.waited_for(key)
 
     # Playing.
 

@@ -176,7 +176,9 @@ class _Listed:
 
         They are called for the beginning first.
         """
-        self._acted_last = max(self._acted_last, at + timedelta(seconds=self._rng.choice([0, self._rng.uniform(0, 10)])))
+        self._acted_last = max(
+            self._acted_last, at + timedelta(seconds=self._rng.choice([0, self._rng.uniform(0, 10)]))
+        )
         return self._acted_last
 
     def _dated(self, span: float) -> datetime:

@@ -49,6 +49,13 @@ class Recovery(Oracle):
         assert word is not None
         self._found.setdefault(id(word), []).append(coming)
 
+    def waited_for(self, key: str) -> None:
+        """The row of one alert could not be written for long; by now the others must not have waited for it."""
+        for case in self.cases.values():
+            told = self.stories[case.key].told
+            if case.fate is Fate.OURS and case.key != key and any(each.came_at is None for each in told):
+                self.fault(f"LOST: {case.key[:4]} is not found as long as {key[:4]} cannot be written")
+
     def judge(self) -> list[str]:
         """Return everything that is not as it should be."""
         for case in self.cases.values():

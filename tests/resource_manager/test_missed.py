@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from itsm_bridge.azure_monitor.correlation import key_of_alert_id
 from itsm_bridge.resource_manager import look
 from itsm_bridge.resource_manager.look import RECOVERED
+from itsm_bridge.storage.row_format import VERSION
 from itsm_bridge.troubles import Trouble
 from local.alerts import SUBSCRIPTION
 from local.azurite import Azurite
@@ -21,6 +23,7 @@ from tests.resource_manager.scene import OPEN, RESOLVED, Scene, alert, scene
 MINUTE = timedelta(minutes=1)
 OTHER_GROUP = ACTION_GROUP.replace("itsm-bridge", "mail")
 OTHER_SUBSCRIPTION = "00000000-0000-0000-0000-000000000002"
+KEY_OF_1 = key_of_alert_id(alert(1).fired()["data"]["essentials"]["alertId"])
 
 
 @pytest.fixture
@@ -395,6 +398,25 @@ def test_an_item_that_is_no_alert_holds_nobody_up_and_is_passed_by_after_an_hour
     broken["essentials"] = essentials
     azure.follow_and_work()
     assert azure.states() == {f"rule-{number}": [OPEN] for number in (1, 3, 2)}
+
+
+def test_a_row_of_a_newer_version_holds_nobody_else_up_and_is_gone_on_with_later(azure: Scene) -> None:
+    azure.monitor.fires(alert(1).fired())
+    azure.pass_(MINUTE)
+    azure.work()
+    [row] = azure.table.query_entities(f"RowKey eq '{KEY_OF_1}'")
+    azure.table.update_entity({**row, "needs_version": VERSION + 1})
+    azure.miss(alert(1).resolved())
+    azure.pass_(MINUTE)
+    azure.miss(alert(2).fired())
+
+    for _ in range(22):
+        azure.follow_and_work()
+    assert azure.states() == {"rule-1": [OPEN], "rule-2": [OPEN]}
+
+    azure.table.update_entity(row)
+    azure.follow_and_work()
+    assert azure.states() == {"rule-1": [RESOLVED], "rule-2": [OPEN]}
 
 
 def test_an_item_that_stays_broken_is_told_and_the_looks_go_on(azure: Scene) -> None:
