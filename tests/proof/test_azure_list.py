@@ -88,10 +88,8 @@ def changed(request: pytest.FixtureRequest) -> Iterator[Changed]:
             clock.now += SECOND
         clock.now += MINUTE
         client = ResourceManager(stand_in.url, lambda _: stand_in.identity.token, now=clock)
-        listed: Callable[..., Changes] = {
-            "memory": memory.changed,
-            "http": partial(client.changed, deadline=Deadline.after(MINUTE)),
-        }[request.param]
+        over_http: Callable[..., Changes] = partial(client.changed, deadline=Deadline.after(MINUTE))
+        listed: Callable[..., Changes] = memory.changed if request.param == "memory" else over_http
 
         def ask(since: int, until: int, most_pages: int = MOST_PAGES) -> list[str]:
             span = {"since": BEGIN + since * SECOND, "until": BEGIN + until * SECOND}
