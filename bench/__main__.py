@@ -26,6 +26,7 @@ from bench import (
     throughput,
     time_to_incident,
     tokens,
+    unknown_resources,
 )
 from bench.figures import Report
 
@@ -36,6 +37,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BENCHMARKS: Mapping[str, Callable[[Mapping[str, float]], Report]] = {
     "time-to-incident": lambda _: time_to_incident.run(),
     "counts": lambda _: counts.run(),
+    "unknown-resources": lambda _: unknown_resources.run(),
     "hot-path": lambda _: hot_path.run(),
     "rules": lambda _: rules.run(),
     "cold-start": lambda _: cold_start.run(),

@@ -23,7 +23,7 @@ LIVES = 8
 HOURS_OF_A_MONTH = 730
 RESYNCS_PER_HOUR = 12
 _FORMULA = f"""\
-    executions         = n * (1 + share that the queue takes)
+    executions         = n * (1 + share that wake-ups take)
     GB-s               = n * seconds * {GIGABYTES} GB   (p50 of this run; less if several share the instance)
     storage operations = n * operations     (as counted above)
     ServiceNow calls   = n * calls          (as counted above)"""
@@ -55,8 +55,8 @@ def run(facts: Mapping[str, float]) -> Report:
                 rows=rows,
             ),
             (
-                "That is with nothing left to the queue; an alert that the queue takes costs an execution and "
-                f"{facts['operations, new, by the queue'] - facts['operations, new']:.0f} storage operations more. "
+                "That is with each alert settled within its call; one that is answered 202 costs "
+                f"{facts['operations, new, after 202'] - facts['operations, new']:.0f} storage operations more. "
                 f"An instance that never sleeps adds {polls:,.0f} polls of the queue and "
                 f"{RESYNCS_PER_HOUR * HOURS_OF_A_MONTH:,} runs of `resync` a month, alerts or not."
             ),

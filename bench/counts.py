@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bench.figures import Check, Goal, Report, Table
+from itsm_bridge.reconcile.resync import COVER_AFTER
 from local.alerts import MetricAlert
 from local.azurite import Azurite
 from local.world import World
-from proof.tap import Tap
+from proof.tap import FACTS_LOOK, RULES_LOOK, Tap
 
 #: How often each case is played; every time must count the same.
 TIMES = 5
@@ -23,36 +24,36 @@ TIMES = 5
 EXPECTED: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
     "new": (
         {"POST incident": 1},
-        {"table insert": 1, "queue send": 1, "table replace": 1, "queue delete": 1},
+        {"table insert": 1, "table replace": 1},
     ),
     "new, unknown resource": (
-        {"GET cmdb_ci_computer": 2, "GET cmdb_ci_vm_instance": 2, "GET sys_object_source": 1, "POST incident": 1},
-        {"table insert": 1, "queue send": 1, "table replace": 1, "queue delete": 1},
+        {"POST batch": 1, "POST incident": 1},
+        {"table insert": 1, "table replace": 1},
     ),
     "new, first of its resource": (
-        {"GET cmdb_ci_vm_instance": 1, "POST incident": 1},
-        {"table insert": 1, "queue send": 1, "table replace": 1, "queue delete": 1},
+        {"POST batch": 1, "POST incident": 1},
+        {"table insert": 1, "table replace": 1},
     ),
     "duplicate": ({}, {"table insert": 1, "table read": 1}),
     "changed": (
         {"GET incident": 1, "PATCH incident": 1},
-        {"table insert": 1, "table read": 1, "queue send": 1, "table replace": 2, "queue delete": 1},
+        {"table insert": 1, "table read": 1, "table replace": 2},
     ),
     "resolved": (
         {"GET incident": 1, "PATCH incident": 1},
-        {"table read": 1, "queue send": 1, "table replace": 2, "queue delete": 1},
+        {"table read": 1, "table replace": 2},
     ),
     "refired": (
         {"GET incident": 1, "PATCH incident": 1},
-        {"table insert": 1, "table read": 1, "queue send": 1, "table replace": 2, "queue delete": 1},
+        {"table insert": 1, "table read": 1, "table replace": 2},
     ),
-    "new, by the queue": (
+    "new, after 202": (
         {"POST incident": 1},
-        {"table insert": 1, "queue send": 1, "table read": 1, "table replace": 2, "queue delete": 1},
+        {"table insert": 1, "queue send": 1, "table read": 1, "table replace": 3, "queue delete": 1},
     ),
 }
 #: Calls to ServiceNow that are aimed at.
-AIMS = {"new": 1, "duplicate": 0, "changed": 1, "resolved": 2, "refired": 2}
+AIMS = {"new": 1, "new, unknown resource": 2, "duplicate": 0, "changed": 1, "resolved": 2, "refired": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +80,12 @@ def run() -> Report:
         _send(world, MetricAlert())  # the first of the process: token, table, queue, choices of the instance
         _send(world, warm := MetricAlert())
         world.send(warm.resolved())
+        # A process that has just started looks for what others left behind.
+        time.sleep(COVER_AFTER.total_seconds() + 3)
         for _ in range(TIMES):
             for name, asked in _life(world, tap).items():
                 counted.setdefault(name, []).append(asked)
-            counted.setdefault("new, by the queue", []).append(_queued(world, tap))
+            counted.setdefault("new, after 202", []).append(_put_off(world, tap))
         polls = _polls_per_hour(tap)
     return _report(counted, polls)
 
@@ -129,8 +132,9 @@ def _report(counted: Mapping[str, list[Asked]], polls: float) -> Report:
                 "would be overwritten. ServiceNow has no conditional update that would do both at once."
             ),
             (
-                "The message of the alert that the queue takes was fetched by a poll that is not counted with it: "
-                f"an idle host polls about {polls:,.0f} times an hour, alerts or not."
+                "*After 202*: its turn did not come within a second and a half, and the process went on with it. "
+                "A transaction of a row and its entry in the index counts as one operation, as the service bills it. "
+                f"An idle host polls about {polls:,.0f} times an hour, alerts or not."
             ),
         ),
         checks=checks,
@@ -165,18 +169,18 @@ def _life(world: World, tap: Tap) -> dict[str, Asked]:
     }
 
 
-def _queued(world: World, tap: Tap) -> Asked:
-    """Send two alerts while there is room for one; return what the other asked for."""
+def _put_off(world: World, tap: Tap) -> Asked:
+    """Send two alerts while there is room for one; return what that one asked for whose turn does not come in time."""
 
     def both() -> None:
-        world.servicenow.delay = 0.6
+        world.servicenow.delay = 2.0
         with ThreadPoolExecutor(2) as threads:
             first = threads.submit(_send, world, MetricAlert(), "created")
             _until(lambda: world.servicenow.in_flight > 0)
-            world.send(MetricAlert().fired())
+            _send(world, MetricAlert(), "accepted")
             first.result()
-        # Both messages are gone: one was taken back, the other was worked off.
-        _until(lambda: tap.counted["queue delete"] - deleted >= len(("first", "other")))
+        # Its wake-up is taken back once this process has gone on with it.
+        _until(lambda: tap.counted["queue delete"] > deleted)
         world.servicenow.delay = 0
 
     deleted = tap.counted["queue delete"]
@@ -190,8 +194,9 @@ def _asked(world: World, tap: Tap, play: Callable[[], None]) -> Asked:
     play()
     operations = tap.counted - before
     polls = operations.pop("queue poll", 0)
-    # Four times a minute, alerts or not, as long as the process is called.
-    operations.pop("rules look", None)
+    # Now and then, alerts or not.
+    for look in (RULES_LOOK, FACTS_LOOK):
+        operations.pop(look, None)
     # When a process starts, and then every ten minutes.
     operations.pop("facts look", None)
     calls = Counter(f"{call.method} {call.table}" for call in world.servicenow.calls)

@@ -169,7 +169,7 @@ def _repeat(on: Stage, clients: int) -> Repeat:
         answered=Spread.of(sent.seconds for sent in results),
         existed=Spread.of(created[sent.key][0] - sent.sent_at for sent in results),
         bare=Spread.of(sum(steps) for steps in bare),
-        round_trip=Spread.of(steps[2] for steps in bare).p50,
+        round_trip=Spread.of(steps[1] for steps in bare).p50,
         told=sum(sent.status == HTTPStatus.OK for sent in results) / len(results),
         refused=sum(sent.refusals for sent in results),
     )
@@ -181,7 +181,7 @@ def _unseen(on: Stage, delay: float) -> tuple[Spread, float]:
     bare: list[Steps] = on.bare.call("run", 1, UNSEEN)
     bodies = alerts(UNSEEN, lambda: MetricAlert(resource=f"vm-{uuid.uuid4().hex[:8]}"))
     spread = Spread.of(each.seconds for each in on.clients.each(bodies, clients=1))
-    return spread, Spread.of(steps[2] for steps in bare).p50
+    return spread, Spread.of(steps[1] for steps in bare).p50
 
 
 def _to_incident(on: Stage, body: bytes) -> Sent:

@@ -4,6 +4,7 @@
 //   stores.bicep        identity, storage account, vault, and who may do what with them
 //   network.bicep       which network does the app send from?
 //   endpoints.bicep     how does the app reach storage and vault without the internet?
+//   followed.bicep      what may the app do with the alerts of other subscriptions?
 //   app.bicep           the function app
 //   watch.bicep         who is told when the bridge itself is in trouble?
 //   workbook.bicep      how does the bridge do?
@@ -120,6 +121,9 @@ param recoverMissedAlerts bool = false
 
 @description('Pass on to the alerts in Azure what people do to their incidents. It needs a role on the subscriptions: followedSubscriptions.')
 param syncAlertState bool = false
+
+@description('Ids of the subscriptions whose alerts are followed, separated by commas: the app is granted a role of its own there, by whoever deploys. Empty: an owner grants it with followed.bicep.')
+param followedSubscriptions string = ''
 
 @description('Instances that are always running. With none, a call after a quiet time may take longer than Azure Monitor waits.')
 @minValue(0)
@@ -265,6 +269,10 @@ var ownActionGroupIds = map(
   each => resourceId('Microsoft.Insights/actionGroups', trim(each))
 )
 
+var followed = recoverMissedAlerts || syncAlertState
+  ? filter(map(split(followedSubscriptions, ','), each => trim(each)), each => !empty(each))
+  : []
+
 var settings = {
   ENTRA_TENANT_ID: join(filter([entraTenantId, additionalTenantIds], each => !empty(each)), ',')
   // Version 2 tokens name the client id; version 1 tokens the URI.
@@ -353,6 +361,18 @@ module endpoints 'endpoints.bicep' = if (privateNetwork) {
     createDnsZones: createDnsZones && empty(appSubnetId)
   }
 }
+
+module alerts 'followed.bicep' = [
+  for each in followed: {
+    name: 'followed-${each}'
+    scope: subscription(each)
+    params: {
+      principalId: stores.outputs.identityPrincipalId
+      environmentName: environmentName
+      mayChangeState: syncAlertState
+    }
+  }
+]
 
 module app 'app.bicep' = {
   name: 'app'
@@ -444,6 +464,9 @@ output STORAGE_ACCOUNT_NAME string = stores.outputs.storageName
 
 @description('The address that the app sends from, for the allow-list of the ServiceNow instance. Empty: many, which change.')
 output OUTGOING_ADDRESS string = hasNetwork ? network!.outputs.outgoingAddress : ''
+
+@description('Object id of the identity of the app, for who grants it roles elsewhere.')
+output IDENTITY_PRINCIPAL_ID string = stores.outputs.identityPrincipalId
 
 @description('The resource group of all this.')
 output RESOURCE_GROUP string = resourceGroup().name

@@ -116,6 +116,9 @@ param recoverMissedAlerts bool = false
 @description('Pass on to the alerts in Azure what people do to their incidents. It needs a role on the subscriptions: followedSubscriptions.')
 param syncAlertState bool = false
 
+@description('Ids of the subscriptions whose alerts are followed, separated by commas: the app is granted a role of its own there, by whoever deploys. Empty: an owner grants it with followed.bicep.')
+param followedSubscriptions string = ''
+
 @description('Instances that are always running. With none, a call after a quiet time may take longer than Azure Monitor waits.')
 @minValue(0)
 param alwaysReadyInstances int = 1
@@ -254,6 +257,7 @@ module installation 'installation.bicep' = {
     azureActionGroupIds: azureActionGroupIds
     recoverMissedAlerts: recoverMissedAlerts
     syncAlertState: syncAlertState
+    followedSubscriptions: followedSubscriptions
     alwaysReadyInstances: alwaysReadyInstances
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyWakeUpInstances: alwaysReadyWakeUpInstances
@@ -306,6 +310,9 @@ output STORAGE_ACCOUNT_NAME string = installation.outputs.STORAGE_ACCOUNT_NAME
 
 @description('The address that the app sends from, for the allow-list of the ServiceNow instance. Empty: many, which change.')
 output OUTGOING_ADDRESS string = installation.outputs.OUTGOING_ADDRESS
+
+@description('Object id of the identity of the app, for who grants it roles elsewhere.')
+output IDENTITY_PRINCIPAL_ID string = installation.outputs.IDENTITY_PRINCIPAL_ID
 
 @description('The resource group of all this.')
 output RESOURCE_GROUP string = installation.outputs.RESOURCE_GROUP

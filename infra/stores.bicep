@@ -176,6 +176,7 @@ resource vaultAudit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' =
 
 output identityId string = identity.id
 output identityClientId string = identity.properties.clientId
+output identityPrincipalId string = identity.properties.principalId
 output storageName string = storage.name
 output storageId string = storage.id
 output vaultId string = vault.id

@@ -61,6 +61,14 @@ var troubles = [
     resolves: true
   }
   {
+    name: 'azure-list-not-followed'
+    displayName: 'itsm-bridge: Azure\'s own list of alerts cannot be followed'
+    description: 'A token or a role is missing, or nobody can tell whose an alert is. Missed alerts and states wait, calls do not: python -m itsm_bridge doctor'
+    query: 'AppTraces | where Message contains "trouble azure-" | extend trouble = extract("trouble ([a-z-]+)", 1, Message) | where trouble != "azure-away"'
+    window: 'PT15M'
+    resolves: true
+  }
+  {
     name: 'alerts-waiting'
     displayName: 'itsm-bridge: alerts wait longer than 10 minutes for their incidents'
     description: 'None is lost. python -m itsm_bridge status and doctor say why they wait.'

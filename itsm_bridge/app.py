@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from itsm_bridge import __version__
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.entra.token import TokenVerifier
-from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
+from itsm_bridge.errors import BridgeError, InvalidSettings, Unavailable, place_of
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.background import Threads
@@ -36,7 +36,7 @@ from itsm_bridge.servicenow.knowledge import Knowledge
 from itsm_bridge.servicenow.references import References
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.servicenow.target import ServiceNow
-from itsm_bridge.settings import EntraSettings, Settings, azure_from, storage_from, telemetry_from
+from itsm_bridge.settings import EntraSettings, ServiceNowSettings, Settings, azure_from, storage_from, telemetry_from
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.instance_facts import InstanceFactsTable
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
     from itsm_bridge.reconcile.outline import Outline
-    from itsm_bridge.resource_manager.missed import MissedAlerts
     from itsm_bridge.rules.engine import Rules
     from itsm_bridge.rules_in_force.choice import InForce
+    from itsm_bridge.servicenow.people import Touched
     from itsm_bridge.storage.listing import Listing
 
 # Not `__name__`: alert rules and operators look for the lines of the edge under the app's own name.
@@ -65,6 +65,8 @@ _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "ur
 
 #: How long a look at Azure's own list of alerts may take; the next one comes two minutes after its beginning.
 FOLLOW_BUDGET: Final = timedelta(seconds=60)
+#: How long its look at incidents waits for one of the requests to ServiceNow.
+_PATIENCE: Final = timedelta(seconds=5)
 
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
@@ -345,16 +347,23 @@ def _built(threads: int) -> Bridge:
         reconciler=reconciler,
         health=health,
         tell_backlog=lambda found: _tell_backlog(found, store, rules, troubles, telemetry),
-        follow=_follower(settings, table, webhook),
+        follow=_follower(settings, table, webhook, wakeups=wakeups, touched=_touched(table_api, circuit)),
     )
 
 
-def _follower(settings: Settings, table: "TableClient", webhook: Webhook) -> Callable[[], None]:
+def _follower(
+    settings: Settings,
+    table: "TableClient",
+    webhook: Webhook,
+    *,
+    wakeups: WakeUpQueue,
+    touched: "Callable[[timedelta, Deadline], Touched]",
+) -> Callable[[], None]:
     """Return what looks at Azure's own list of alerts; made at its first call, because it has imports of its own."""
 
     @functools.cache
-    def missed() -> "MissedAlerts":
-        from itsm_bridge.follow import Means, client_of, missed_alerts  # noqa: PLC0415
+    def following() -> Callable[[Deadline], None]:
+        from itsm_bridge.follow import BothSides, Means, followed_by  # noqa: PLC0415
         from itsm_bridge.resource_manager.identity import managed_identity  # noqa: PLC0415
 
         means = Means(
@@ -363,17 +372,40 @@ def _follower(settings: Settings, table: "TableClient", webhook: Webhook) -> Cal
             table=table,
             token=managed_identity(settings.azure.endpoint, settings.azure.client_id),
             receive=webhook.recover,
+            retention=settings.retention,
             now=_now,
             troubles=webhook.troubles,
             telemetry=webhook.telemetry,
         )
-        return missed_alerts(means, client_of(means))
+        return followed_by(means, BothSides(touched=touched, wakeups=wakeups))
 
     def follow() -> None:
-        if settings.azure.recovers_missed_alerts:
-            missed().run(Deadline.after(FOLLOW_BUDGET))
+        if settings.azure.is_wanted:
+            following()(Deadline.after(FOLLOW_BUDGET))
 
     return follow
+
+
+def touched_by(instance: ServiceNowSettings) -> "Callable[[timedelta, Deadline], Touched]":
+    """Return who tells a command which incidents changed; nothing is sent yet."""
+    from itsm_bridge.servicenow.people import People  # noqa: PLC0415 - one command alone needs it
+
+    people = People(TableApi(instance.instance_url, credentials_of(instance)))
+    return lambda within, deadline: people.touched(within, deadline=deadline)
+
+
+def _touched(table_api: TableApi, circuit: Circuit) -> "Callable[[timedelta, Deadline], Touched]":
+    """Return who tells which incidents changed, with one of the requests that may go to ServiceNow at once."""
+
+    def touched(within: timedelta, deadline: Deadline) -> "Touched":
+        from itsm_bridge.servicenow.people import People  # noqa: PLC0415 - where it is switched on alone
+
+        with circuit.slot(wait=_PATIENCE) as has_slot:
+            if not has_slot:
+                raise Unavailable("all requests that may go to ServiceNow at once are in use")
+            return People(table_api).touched(within, deadline=deadline)
+
+    return touched
 
 
 def _tell_backlog(

@@ -4,21 +4,26 @@
 nothing of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.errors import Damaged, LeadsNowhere
+from itsm_bridge.errors import Damaged, LeadsNowhere, TemporaryError
+from itsm_bridge.reconcile.ports import WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.resource_manager.client import ResourceManager
+from itsm_bridge.resource_manager.following_state import PROGRESS, StateFollower
 from itsm_bridge.resource_manager.listed_alert import subscription_of
-from itsm_bridge.resource_manager.look import Parts
+from itsm_bridge.resource_manager.look import Parts, end_of
 from itsm_bridge.resource_manager.missed import MissedAlerts
+from itsm_bridge.resource_manager.one_look import OneLook
 from itsm_bridge.resource_manager.scope import followed
+from itsm_bridge.resource_manager.state_cursor import state_cursor_of
+from itsm_bridge.resource_manager.state_parts import StateParts, TouchedIncidents
 from itsm_bridge.settings import TENANT, AzureSettings
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.listing import Listing
@@ -46,42 +51,127 @@ class Means:
     now: Callable[[], datetime]
     troubles: Troubles
     telemetry: Telemetry = NOTHING
+    #: How long rows of alerts are kept that are over.
+    retention: timedelta
     #: Whether nothing is changed anywhere.
     is_dry: bool = False
+    #: From when on is looked, if that is before the end of the last look.
+    since: datetime | None = None
 
 
-def client_of(means: Means) -> ResourceManager:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BothSides:
+    """What keeping alerts and incidents the same needs besides."""
+
+    #: Returns the incidents that changed; see `StateParts.touched`.
+    touched: Callable[[timedelta, Deadline], TouchedIncidents]
+    wakeups: WakeUps
+
+
+def client_of(means: Means) -> OneLook:
     """Return who asks Azure Resource Manager; nothing is sent yet."""
-    return ResourceManager(means.settings.endpoint, means.token, telemetry=means.telemetry, now=means.now)
+    return OneLook(means.settings.endpoint, means.token, telemetry=means.telemetry, now=means.now)
 
 
 def missed_alerts(means: Means, azure: ResourceManager) -> MissedAlerts:
     """Return who finds what Azure Monitor failed to bring; nothing is sent yet."""
-    progress, listing, groups = ProgressTable(means.table), Listing(means.table), means.settings.action_groups
+    parts = Parts(
+        azure=azure,
+        progress=ProgressTable(means.table),
+        rows=_rows_of(AlertTable(means.table)),
+        receive=means.receive,
+        groups=means.settings.action_groups,
+        now=means.now,
+        troubles=means.troubles,
+        is_dry=means.is_dry,
+        rows_kept_for=means.retention,
+        since=means.since,
+    )
+    return MissedAlerts(parts, _followed(means))
+
+
+def state_follower(means: Means, azure: OneLook, sides: BothSides) -> StateFollower:
+    """Return who keeps alerts and incidents the same; nothing is sent yet."""
+    parts = StateParts(
+        azure=azure,
+        touched=sides.touched,
+        store=AlertTable(means.table),
+        wakeups=sides.wakeups,
+        progress=ProgressTable(means.table),
+        subscriptions=_followed(means),
+        now=means.now,
+        troubles=means.troubles,
+        only=means.allowed_subscriptions - {TENANT} if means.allowed_subscriptions else None,
+        is_dry=means.is_dry,
+        since=means.since,
+    )
+    return StateFollower(parts)
+
+
+def followed_by(means: Means, sides: BothSides) -> Callable[[Deadline], None]:
+    """Return what follows all that the settings switch on, once per call.
+
+    What is returned raises a TemporaryError if storage did not answer. States come first, because their look at the
+    list answers what the other asks.
+    """
+    azure = client_of(means)
+    runs: list[Callable[[Deadline], object]] = []
+    if means.settings.syncs_alert_state:
+        runs.append(state_follower(means, azure, sides).run)
+    if means.settings.recovers_missed_alerts:
+        runs.append(missed_alerts(means, azure).run)
+
+    def run(deadline: Deadline) -> None:
+        failures: list[TemporaryError] = []
+        for place, each in enumerate(runs):
+            # Neither takes the other's time.
+            budget = deadline.within(deadline.left / (len(runs) - place))
+            try:
+                each(budget)
+            except TemporaryError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    return run
+
+
+def subscriptions_of(means: Means) -> frozenset[str]:
+    """Return the followed subscriptions, lower-cased; raises Unavailable."""
+    return _followed(means)()
+
+
+def last_looks(means: Means, subscriptions: Iterable[str]) -> Mapping[str, datetime | None]:
+    """Return when each kind of look that is switched on last came to an end, None if it never did.
+
+    Raises:
+        Unavailable: storage did not answer.
+    """
+    progress = ProgressTable(means.table)
+    looks: dict[str, datetime | None] = {}
+    if means.settings.recovers_missed_alerts:
+        ends = [end_of(progress, subscription, now=means.now()) for subscription in subscriptions]
+        # The one that is furthest behind counts.
+        looks["missed"] = None if None in ends else min((end for end in ends if end), default=None)
+    if means.settings.syncs_alert_state:
+        looks["states"] = state_cursor_of(progress.read(PROGRESS).document).complete_at
+    return looks
+
+
+def _followed(means: Means) -> Callable[[], frozenset[str]]:
+    """Return who tells the followed subscriptions."""
+    progress, listing = ProgressTable(means.table), Listing(means.table)
 
     def named_by_rows(since: datetime) -> Iterator[str]:
         return _subscriptions(listing.signals_changed(since))
 
-    parts = Parts(
-        azure=azure,
-        progress=progress,
-        rows=_rows_of(AlertTable(means.table)),
-        receive=means.receive,
-        groups=groups,
-        now=means.now,
-        troubles=means.troubles,
+    return lambda: followed(
+        means.allowed_subscriptions - {TENANT} if means.allowed_subscriptions else None,
+        means.settings.action_groups,
+        progress,
+        named_by_rows=named_by_rows,
+        now=means.now(),
         is_dry=means.is_dry,
-    )
-    return MissedAlerts(
-        parts,
-        lambda: followed(
-            means.allowed_subscriptions - {TENANT},
-            groups,
-            progress,
-            named_by_rows=named_by_rows,
-            now=means.now(),
-            is_dry=means.is_dry,
-        ),
     )
 
 

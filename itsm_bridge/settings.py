@@ -159,7 +159,7 @@ class Settings(NamedTuple):
             azure=_azure(reader),
             allowed_subscriptions=_subscriptions(reader),
             retry_horizon=timedelta(hours=reader.number("RETRY_HORIZON_HOURS", default=72, least=1, most=24 * 365)),
-            retention=timedelta(days=reader.number("RETENTION_DAYS", default=90, least=1, most=3650)),
+            retention=_retention(reader),
             rules_file=reader.text("ITSM_RULES_FILE"),
         )
         return reader.checked(settings)
@@ -203,6 +203,26 @@ def azure_from(environ: Mapping[str, str]) -> AzureSettings:
     """
     reader = _Reader(environ)
     return reader.checked(_azure(reader))
+
+
+def allowed_from(environ: Mapping[str, str]) -> frozenset[str]:
+    """Read which subscriptions alerts may come from, with `TENANT` for those that name none; empty: all.
+
+    Raises:
+        InvalidSettings: that is malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_subscriptions(reader))
+
+
+def retention_from(environ: Mapping[str, str]) -> timedelta:
+    """Read how long settled rows are kept.
+
+    Raises:
+        InvalidSettings: that is malformed.
+    """
+    reader = _Reader(environ)
+    return reader.checked(_retention(reader))
 
 
 def telemetry_from(environ: Mapping[str, str]) -> TelemetrySettings:
@@ -367,6 +387,10 @@ def _subscriptions(reader: _Reader) -> frozenset[str]:
             f"ALLOWED_SUBSCRIPTIONS must be subscription ids and the word {TENANT}, separated by commas"
         )
     return names
+
+
+def _retention(reader: _Reader) -> timedelta:
+    return timedelta(days=reader.number("RETENTION_DAYS", default=90, least=1, most=3650))
 
 
 def _azure(reader: _Reader) -> AzureSettings:

@@ -8,22 +8,29 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
+from typing import Any
+
+import requests
 
 from itsm_bridge.operate.terminal import Screen
 from local.alerts import MetricAlert, samples
 from local.azurite import AzuriteMissing
 from local.child_process import NotReady
+from local.resource_manager.azure_monitor import AzureMonitor, VirtualClock
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import ci_sys_id, resources
 from local.world import ROOT, Answer, World
 
 LOG_FILE = ROOT / ".local/demo-host.log"
 RULES_FILE = "local/demo-rules.yaml"
+
+FOLLOWS = {"RECOVER_MISSED_ALERTS": "true"}
 
 #: ServiceNow's words for `incident.state`.
 STATES = {"1": "New", "2": "In Progress", "3": "On Hold", "6": "Resolved", "7": "Closed", "8": "Canceled"}
@@ -57,6 +64,7 @@ class Demo:
             ("Configuration items", self._configuration_items()),
             ("Rules: local/demo-rules.yaml", self._rules()),
             ("One alert of every kind", self._every_kind()),
+            ("The app is down, and Azure Monitor gives up", self._missed()),
         )
 
     def _life_of_an_alert(self) -> Iterator[Line]:
@@ -192,6 +200,64 @@ class Demo:
                 answer, state = "200 resolved", "Resolved"
             yield self._line(f"{shape.replace('-', ' ')} {moment}".strip(), body, answer, state)
 
+    def _missed(self) -> Iterator[Line]:
+        """Let alerts fire and end while the app is down for ten minutes, which pass at once and lie behind us.
+
+        They lie within the overlap of two looks, because the timer may have looked while this is played.
+        """
+        azure, host = self._world.resource_manager, self._world.host
+        clock = azure.now = VirtualClock(datetime.now(UTC) - timedelta(minutes=13))
+        monitor = AzureMonitor(clock, azure, self._called)
+        host.stop()
+        alerts = []
+        for number in range(12):
+            alerts.append(MetricAlert(rule=f"missed-{number}", resource=f"vm-{number}", fired_at=clock()))
+            monitor.fires(alerts[-1].fired())
+            monitor.run(clock() + timedelta(seconds=30))
+        for alert in alerts[:5]:
+            monitor.fires(alert.resolved())
+        monitor.run(clock() + timedelta(minutes=4))
+        yield Line(
+            sent="12 alerts fire and 5 end",
+            answer=f"{len(monitor.lost)} calls given up",
+            incident=self._counted("missed-"),
+            calls="",
+            is_as_promised=len(monitor.lost) == len(alerts) + 5 and self._counted("missed-") == "none",
+        )
+        host.start()
+        azure.now = lambda: datetime.now(UTC)
+        began, expected = time.monotonic(), "7 New, 5 Resolved"
+        self._world.invoke("follow_azure")
+        came = self._world.wait_until(lambda: self._counted("missed-") == expected)
+        yield Line(
+            sent="it is back, and asks Azure",
+            answer=f"after {time.monotonic() - began:.0f} s",
+            incident=self._counted("missed-"),
+            calls="",
+            is_as_promised=came,
+        )
+        statuses = Counter(self._called(each) for each in monitor.lost)
+        yield Line(
+            sent="the calls, after all",
+            answer=", ".join(f"{number} times {status}" for status, number in statuses.items()),
+            incident=self._counted("missed-"),
+            calls="",
+            is_as_promised=set(statuses) == {200} and self._counted("missed-") == expected,
+        )
+
+    def _called(self, notification: Mapping[str, Any]) -> int:
+        """Call the webhook; return the status, 0 if nobody answers."""
+        try:
+            return self._world.send(notification).status
+        except requests.RequestException:
+            return 0
+
+    def _counted(self, rules: str) -> str:
+        """Return how many incidents of these rules are in which state."""
+        rows = [row for row in self._world.servicenow.incidents if rules in row["correlation_display"]]
+        counts = Counter(STATES[row["state"]] for row in rows)
+        return ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state]) or "none"
+
     def _is_told(self, rule: str, state: str) -> bool:
         return self._incident_of(rule).endswith(state)
 
@@ -270,7 +336,7 @@ def main() -> int:
 def _played(screen: Screen, *, lists_all: bool) -> int:
     began = time.monotonic()
     print("Starting a Functions host, Azurite, Entra ID and ServiceNow on this machine …", flush=True)
-    with World(log_file=LOG_FILE, settings={"ITSM_RULES_FILE": RULES_FILE}) as world:
+    with World(log_file=LOG_FILE, settings={"ITSM_RULES_FILE": RULES_FILE, **FOLLOWS}) as world:
         print(f"They are up after {time.monotonic() - began:.1f} s.\n", flush=True)
         lines = _print_table(Demo(world).parts(), screen)
         broken = [line for line in lines if not line.is_as_promised]

@@ -35,6 +35,8 @@ class Mutant:
     suite: tuple[str, ...] = ()
     #: What operators' rules speak of in every history of the simulator; "" for the usual mixture.
     operators: str = ""
+    #: The accident that rows have in every history; "" for the usual mixture.
+    rows: str = ""
     #: Whether Azure Monitor gives up in every history of the simulator.
     gives_up: bool = False
 
@@ -86,6 +88,14 @@ MUTANTS: tuple[Mutant, ...] = (
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
     Mutant(
+        name="what a repetition brought about is taken for the end of the doubt",
+        file="itsm_bridge/reconcile/orders.py",
+        before="        return Record.repeating\n",
+        after="        return None\n",
+        # Only changes without notes: the others are owed their notes, and wait for that reason.
+        suite=_pytest("tests/reconcile/test_reconciler.py"),
+    ),
+    Mutant(
         name="whoever finds an incident resolved does not know that it was not told why",
         file="itsm_bridge/reconcile/orders.py",
         before="        return Record.telling_after_end\n",
@@ -120,8 +130,38 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="nobody looks for what fell out of the queue",
         file="itsm_bridge/reconcile/resync.py",
-        before="        each_alone(overdue, lambda",
+        before="each_as_outlined(self._store, overdue, is_overdue, postpone)",
+        after="each_as_outlined(self._store, [], is_overdue, postpone)",
+    ),
+    Mutant(
+        name="the entry of the index is dropped before its row is settled",
+        file="itsm_bridge/reconcile/outline.py",
+        before="return self.awaits_work or self.is_parked or",
+        after="return (self.awaits_work and self.failing_since is None) or self.is_parked or",
+        rows="wake-ups lost",
+    ),
+    Mutant(
+        name="a row that is replaced keeps its old entry in the index",
+        file="itsm_bridge/storage/alert_table.py",
+        before="        if row.indexed_as == record.indexed_as:\n            return self._updated(row)\n",
+        after="        if record.indexed_as or row.indexed_as == record.indexed_as:\n"
+        "            return self._updated(row)\n",
+        suite=_pytest("tests/storage/test_alert_table_contract.py"),
+    ),
+    Mutant(
+        name="the row and its entry are written one after the other",
+        file="itsm_bridge/storage/alert_table.py",
+        before="            operations = [transaction.insert(to_entity(row)), transaction.overwrite(entry)]\n",
+        after="            self._transacted([transaction.overwrite(entry)], what=record.key)\n"
+        "            operations = [transaction.insert(to_entity(row))]\n",
+        suite=_pytest("tests/storage/test_alert_table.py"),
+    ),
+    Mutant(
+        name="nobody looks for rows that the index does not name",
+        file="itsm_bridge/reconcile/sweep.py",
+        before="        each_alone(doubtful, lambda",
         after="        each_alone([], lambda",
+        rows="index lost",
     ),
     Mutant(
         name="no ETag: the last writer wins",
@@ -132,10 +172,17 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="no ETag in the adapter",
         file="itsm_bridge/storage/alert_table.py",
-        before="                    etag=record.etag,\n"
+        before="                    etag=row.etag,\n"
         "                    match_condition=MatchConditions.IfNotModified,\n"
         "                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
         after="                )\n            )\n        except (ResourceModifiedError, ResourceNotFoundError)",
+        suite=_pytest("tests/storage/test_alert_table_contract.py"),
+    ),
+    Mutant(
+        name="no ETag in the adapter's transactions",
+        file="itsm_bridge/storage/transaction.py",
+        before='condition = [f"If-Match: {etag}"] if etag else []',
+        after='condition = ["If-Match: *"] if etag else []',
         suite=_pytest("tests/storage/test_alert_table_contract.py"),
     ),
     Mutant(
@@ -204,10 +251,59 @@ MUTANTS: tuple[Mutant, ...] = (
         after="created_firing_count=seen.created_firing_count,",
     ),
     Mutant(
+        name="what another instance or account showed is trusted",
+        file="itsm_bridge/storage/instance_facts.py",
+        before='            whose = f"{self._instance}\\n{self._account()}"\n',
+        after='            whose = "the instance"\n',
+        suite=_pytest("tests/storage/test_instance_facts.py"),
+    ),
+    Mutant(
+        name="a yes outweighs a no",
+        file="itsm_bridge/facts.py",
+        before="new.value and not known.value and known.is_believed(new.learnt_at)",
+        after="False",
+        suite=_pytest("tests/servicenow/test_knowledge.py"),
+    ),
+    Mutant(
+        name="sign-ins do not count as requests",
+        file="itsm_bridge/servicenow/credentials.py",
+        before="self._transport = Gated(gate)",
+        after="self._transport = Gated()",
+        suite=_pytest("tests/servicenow/test_gate.py"),
+    ),
+    Mutant(
+        name="answers of a batch are taken in the order in which they come",
+        file="itsm_bridge/servicenow/batch.py",
+        before="        return [by_id.get(str(number)) for number in range(len(self.queries))]\n",
+        after="        return (list(by_id.values()) + [None] * len(self.queries))[: len(self.queries)]\n",
+        suite=_pytest("tests/servicenow/test_batch.py"),
+    ),
+    Mutant(
+        name="the answer to somebody else's batch is taken for ours",
+        file="itsm_bridge/servicenow/batch.py",
+        before='or str(told.get("batch_request_id")) != self.batch_id',
+        after="",
+        suite=_pytest("tests/servicenow/test_batch.py"),
+    ),
+    Mutant(
+        name="a page that others filled hides an item",
+        file="itsm_bridge/servicenow/cmdb/grouping.py",
+        before="        if page.is_full:\n",
+        after="        if page is None:\n",
+        suite=_pytest("tests/servicenow/test_cmdb_together.py"),
+    ),
+    Mutant(
+        name="a match is believed although a surer question is open",
+        file="itsm_bridge/servicenow/cmdb/lookup.py",
+        before="            if not unknown:\n                return match\n",
+        after="            if not unknown or match.sys_id:\n                return match\n",
+        suite=_pytest("tests/servicenow/test_cmdb_together.py"),
+    ),
+    Mutant(
         name="what is hidden is taken for deleted",
         file="itsm_bridge/servicenow/table_api.py",
-        before="if must_see_all and len(rows)",
-        after="if False and len(rows)",
+        before="if must_see_all and len(result)",
+        after="if False and len(result)",
         suite=_pytest("tests/test_wider_world.py"),
     ),
     Mutant(
@@ -481,7 +577,8 @@ def main() -> int:
 def _drawn(mutant: Mutant) -> Sequence[str]:
     """Return what the simulator draws in every history for a mutant."""
     rules = ("--operators", mutant.operators) if mutant.operators else ()
-    return (*rules, *(("--gives-up",) if mutant.gives_up else ()))
+    rows = ("--rows", mutant.rows) if mutant.rows else ()
+    return (*rules, *rows, *(("--gives-up",) if mutant.gives_up else ()))
 
 
 def _tried(mutant: Mutant | None, suite: Sequence[str]) -> tuple[bool, str]:

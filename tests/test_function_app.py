@@ -18,6 +18,7 @@ from azure.storage.queue import QueueClient
 from itsm_bridge import __version__
 from itsm_bridge.azure_monitor.alert import parse_alert
 from itsm_bridge.azure_monitor.correlation import correlate
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import partition_of
 from local.alerts import SUBSCRIPTION, MetricAlert
 from local.azurite import Azurite
@@ -25,6 +26,7 @@ from local.host.launcher import FunctionsHost
 from local.servicenow import faults
 from local.world import World
 from proof.tap import Tap
+from tests.builders import changed
 
 LONGEST_ANSWER = 5.0
 IN_TIME = timedelta(seconds=60)
@@ -65,7 +67,13 @@ class TestBindings:
         return {function["name"]: function["config"]["bindings"] for function in functions}
 
     def test_the_functions_are_those_of_the_contract(self, world: World) -> None:
-        assert set(self.bindings(world)) == {"receive_alert", "reconcile_alert", "resync", "health"}
+        assert set(self.bindings(world)) == {
+            "receive_alert",
+            "reconcile_alert",
+            "resync",
+            "follow_azure",
+            "health",
+        }
 
     def test_routes_methods_and_keys(self, world: World) -> None:
         triggers = {
@@ -83,10 +91,10 @@ class TestBindings:
     def test_queue_and_schedule(self, world: World) -> None:
         bindings = self.bindings(world)
         queue = next(binding for binding in bindings["reconcile_alert"] if binding["type"] == "queueTrigger")
-        timer = next(binding for binding in bindings["resync"] if binding["type"] == "timerTrigger")
+        timers = {name: binding["schedule"] for name in bindings for binding in bindings[name] if "schedule" in binding}
 
         assert (queue["queueName"], queue["connection"]) == ("alert-wakeups", "AzureWebJobsStorage")
-        assert timer["schedule"] == "0 */5 * * * *"
+        assert timers == {"resync": "0 */5 * * * *", "follow_azure": "0 */2 * * * *"}
 
     def test_host_json_leaves_threads_for_azure_monitor(self) -> None:
         queues = json.loads(Path("host.json").read_text())["extensions"]["queues"]
@@ -436,10 +444,11 @@ class TestWakeUps:
             world.send(alert)
             QueueClient.from_connection_string(world.azurite.connection_string, "alert-wakeups").clear_messages()
             world.servicenow.start()
-            table = TableClient.from_connection_string(world.azurite.connection_string, "alerts")
-            (row,) = table.list_entities()
-            row["wake_up_at"] = row["wake_up_at"] - timedelta(hours=1)
-            table.update_entity(row)
+            with TableClient.from_connection_string(world.azurite.connection_string, "alerts") as table:
+                rows = AlertTable(table)
+                row = rows.read(rows.index().outlines[0].key)
+                assert row is not None
+                rows.replace(changed(row, wake_up_at=row.work.wake_up_at - timedelta(hours=1)))
 
             world.invoke("resync")
 

@@ -4,6 +4,7 @@
 #   logs.tf          where is logged what the app does?
 #   stores.tf        identity, storage account, vault, and who may do what with them
 #   network.tf       which network does the app send from, and how does it reach its stores?
+#   followed.tf      what may the app do with the alerts of other subscriptions?
 #   app.tf           the function app
 #   watch.tf         who is told when the bridge itself is in trouble?
 #   action_group.tf  the secure webhook that Azure Monitor calls

@@ -28,6 +28,11 @@ output "outgoing_address" {
   value       = local.has_gateway ? azurerm_public_ip.gateway[0].ip_address : ""
 }
 
+output "identity_principal_id" {
+  description = "Object id of the identity of the app, for who grants it roles elsewhere."
+  value       = azurerm_user_assigned_identity.identity.principal_id
+}
+
 output "resource_group" {
   description = "The resource group of all this."
   value       = local.group

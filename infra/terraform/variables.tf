@@ -257,6 +257,12 @@ variable "sync_alert_state" {
   default     = false
 }
 
+variable "followed_subscriptions" {
+  description = "Ids of the subscriptions whose alerts are followed: the app is granted a role of its own there, by whoever applies. Empty: an owner grants it with followed.bicep."
+  type        = list(string)
+  default     = []
+}
+
 variable "always_ready_instances" {
   description = "Instances that are always running. With none, a call after a quiet time may take longer than Azure Monitor waits."
   type        = number

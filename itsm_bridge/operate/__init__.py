@@ -16,6 +16,7 @@
       rules_commands  check, show
       rules_versions  rules push, history, restore
         rules_against_instance  does the instance know what a rules file says?
+      follow       what did Azure Monitor fail to bring?
       doctor       is everything as it must be, and who can mend it?
       send_test    does an alert come through?
       desk         what does a command work with?

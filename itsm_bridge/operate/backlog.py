@@ -44,8 +44,8 @@ def tell_backlog(
     if not late:
         log.info("%s", counted)
         return
-    oldest = min(late, key=lambda row: row.changed_at)
-    log.warning("%s; the oldest since %s%s", counted, time_of(oldest.changed_at), _error_of(oldest.key, read))
+    oldest = min(late, key=lambda row: row.told_at)
+    log.warning("%s; the oldest since %s%s", counted, time_of(oldest.told_at), _error_of(oldest.key, read))
 
 
 def _error_of(key: str, read: Callable[[str], Record | None]) -> str:

@@ -14,6 +14,7 @@
     forget WHAT       delete what is remembered of it
     send-test         send an alert through the real way
     migrate           what the actions of Microsoft's ITSM connector do, and what says the same here
+    follow            look once at Azure's own list for alerts that never reached us; --dry-run changes nothing
     doctor            is everything as it must be, and who can mend it?
     setup             register the application that Azure Monitor calls
 
@@ -49,7 +50,7 @@ from itsm_bridge.errors import (
     TemporaryError,
     place_of,
 )
-from itsm_bridge.operate import alerts, migrate, preview, rules_commands, trial
+from itsm_bridge.operate import alerts, follow, migrate, preview, rules_commands, trial
 from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.doctor import Asked, doctor
 from itsm_bridge.operate.exit_status import ACT, DONE, NO_ANSWER, WRONG, NotUnderstood
@@ -248,6 +249,14 @@ def _run_send_test(asked: argparse.Namespace) -> int:
     return send_test(target, out=sys.stdout, as_json=asked.json)
 
 
+def _add_follow(parser: argparse.ArgumentParser) -> None:
+    follow.add_arguments(parser)
+    parser.add_argument(
+        "--since", metavar="TIME", type=_moment, help="look back further than the last look: 2h, 7d, 2026-03-01T10:00Z"
+    )
+    _add_desk(parser)
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write", action="store_true", help="also make an incident marked as a test, and resolve it")
     _add_desk(parser)
@@ -312,6 +321,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
         summary="check, show, push and restore rules",
         add_arguments=rules_commands.add_arguments,
         run=lambda asked: rules_commands.run(asked, environment()),
+    ),
+    Command(
+        name="follow",
+        summary="bring in alerts that Azure Monitor failed to bring, by Azure's own list",
+        add_arguments=_add_follow,
+        run=lambda asked: follow.run(asked, environment(account=asked.account), out=sys.stdout),
     ),
     Command(
         name="doctor",

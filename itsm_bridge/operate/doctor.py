@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final, NoReturn, TextIO
 
 from itsm_bridge.app import chosen_rules, stored
 from itsm_bridge.entra import checkup as entra
@@ -23,13 +23,24 @@ from itsm_bridge.errors import BridgeError, InvalidSettings, Unavailable, place_
 from itsm_bridge.finding import Finding, Report, Status, broken, ok, warning
 from itsm_bridge.operate.advice import present
 from itsm_bridge.operate.exit_status import ACT, DONE
+from itsm_bridge.operate.follow import has_identity, token_of
 from itsm_bridge.operate.show import time_of
 from itsm_bridge.operate.terminal import Screen
 from itsm_bridge.servicenow import checkup as servicenow
 from itsm_bridge.servicenow.trial import try_incident
-from itsm_bridge.settings import EntraSettings, Settings, entra_from, servicenow_from, storage_from
+from itsm_bridge.settings import (
+    EntraSettings,
+    Settings,
+    allowed_from,
+    azure_from,
+    entra_from,
+    retention_from,
+    servicenow_from,
+    storage_from,
+)
 from itsm_bridge.storage import checkup as storage
-from itsm_bridge.troubles import Trouble
+from itsm_bridge.storage.account import connect_table
+from itsm_bridge.troubles import Trouble, Troubles
 
 #: The parties in the order in which they are printed, and what they are called.
 _PARTIES: Final[Mapping[str, str]] = {
@@ -37,6 +48,7 @@ _PARTIES: Final[Mapping[str, str]] = {
     "storage": "Storage",
     "entra": "Entra ID",
     "servicenow": "ServiceNow",
+    "azure": "Azure's own list of alerts",
     "rules": "Rules",
     "app": "What the app met lately",
 }
@@ -144,6 +156,7 @@ def _checkups(asked: Asked) -> Sequence[tuple[str, Callable[[Report], object]]]:
         ("storage", lambda report: storage.examine(storage_from(environ), report)),
         ("entra", look_at_entra),
         ("servicenow", look_at_servicenow),
+        ("azure", lambda report: _look_at_azure(environ, report)),
         ("rules", lambda report: _look_at_rules(environ, report)),
         ("app", lambda report: _look_at_app(environ, report)),
     )
@@ -165,6 +178,47 @@ def _look_at_settings(environ: Mapping[str, str], report: Report) -> None:
     if not (instance.client_id or instance.api_key):
         told = "we sign in by basic authentication, which new instances refuse by default"
         report(warning("settings.sign-in", told, f"{_KEEPER} sets OAuth client credentials or an API key"))
+
+
+def _look_at_azure(environ: Mapping[str, str], report: Report) -> None:
+    """Report whether the followed alerts can be asked for, if any are followed."""
+    settings = azure_from(environ)
+    if not settings.is_wanted:
+        return
+    from itsm_bridge.follow import Means, client_of, last_looks, subscriptions_of  # noqa: PLC0415 - where it is wanted
+    from itsm_bridge.resource_manager import checkup as azure  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    means = Means(
+        settings=settings,
+        allowed_subscriptions=allowed_from(environ),
+        table=connect_table(storage_from(environ)),
+        token=token_of(environ, settings),
+        receive=_never,
+        now=lambda: now,
+        troubles=Troubles(),
+        retention=retention_from(environ),
+        is_dry=True,
+    )
+    try:
+        subscriptions = subscriptions_of(means)
+        looks = last_looks(means, subscriptions)
+    except Unavailable:
+        return  # storage has lines of its own
+    azure.examine(
+        settings,
+        client_of(means),
+        report,
+        token=means.token,
+        subscriptions=subscriptions,
+        looks=looks,
+        now=now,
+        is_person=not has_identity(environ),
+    )
+
+
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("doctor takes nothing in")
 
 
 def _look_at_rules(environ: Mapping[str, str], report: Report) -> None:

@@ -5,7 +5,7 @@ out. States are told in words, because ServiceNow's numbers say nothing to a per
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 from itsm_bridge.operate.terminal import Screen
 from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.reconcile.work import WAKE_UP_GRACE
+from itsm_bridge.reconcile.work import WAKE_UP_GRACE, Step
 from itsm_bridge.rules.ruling import AutoResolve
 from itsm_bridge.servicenow.incident import IncidentState
 from itsm_bridge.storage.listing import state_of_record
@@ -71,7 +71,7 @@ def is_overdue(row: Record, now: datetime) -> bool:
 
 def is_waiting_long(row: Outline, now: datetime) -> bool:
     """Whether Azure Monitor said so long ago what the incident does not say yet that an operator should know."""
-    return not row.is_settled and not row.is_parked and now - row.changed_at > LONG_WAIT
+    return not row.is_settled and not row.is_parked and now - row.told_at > LONG_WAIT
 
 
 def rule_of(row: Record) -> str:
@@ -122,7 +122,8 @@ def content(row: Record, now: datetime) -> dict[str, object]:
         "notes_owed": len(work.notes),
         "attempts": work.attempts,
         "last_error": work.last_error,
-        "decisions": [{**asdict(each), "result": in_words(each.result), "at": time_of(each.at)} for each in work.steps],
+        "decisions": _told(work.steps),
+        "people": _told(row.followed.steps),
         **{name: time_of(moment) or None for name, moment in times.items()},
     }
 
@@ -148,14 +149,11 @@ def sheet(row: Record, now: datetime, screen: Screen) -> str:
         f"{'fires' if signal.is_firing else 'is over'}  {time_of(signal.at)}  {name}".rstrip()
         for name, signal in row.desired.signals.items()
     ]
-    decisions = [
-        f"{time_of(each.at)}  {each.action:<7}  {each.reason:<40}  {in_words(each.result)}{_times(each.times)}"
-        for each in row.work.steps
-    ]
     told = [
         *((name, text) for name, text in lines.items() if text),
         *(("Signal", text) for text in signals),
-        *(("" if number else "Decisions", text) for number, text in enumerate(decisions)),
+        *(("" if number else "Decisions", text) for number, text in enumerate(_lines(row.work.steps))),
+        *(("" if number else "People", text) for number, text in enumerate(_lines(row.followed.steps))),
     ]
     return "\n".join(screen.wrapped(text, first=f"{name:<11} ", indent=12) for name, text in told)
 
@@ -207,6 +205,17 @@ def _what_comes(row: Record, now: datetime, because: str) -> str:
         until = time_of(row.observed.in_doubt_until)
         return f"A write of unknown outcome may take effect until {until}; then again{because}"
     return f"Looked at again at {time_of(row.work.wake_up_at)}{because}"
+
+
+def _told(steps: Iterable[Step]) -> Sequence[dict[str, object]]:
+    return [{**asdict(each), "result": in_words(each.result), "at": time_of(each.at)} for each in steps]
+
+
+def _lines(steps: Iterable[Step]) -> Sequence[str]:
+    return [
+        f"{time_of(each.at)}  {each.action:<7}  {each.reason:<40}  {in_words(each.result)}{_times(each.times)}"
+        for each in steps
+    ]
 
 
 def _times(times: int) -> str:

@@ -17,12 +17,17 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         backoff  when is a failed attempt repeated?
       background who goes on with an alert after its webhook was answered?
       resync     which rows would no wake-up reach any more?
+        sweep    does the index name every open row, and which rows are kept for nothing?
+        row_by_row  how are many rows changed, whatever becomes of one of them?
+        outline  what does the index say of a row?           pure
+        pages    what does a sweep see, and how far is it?   pure
       gathering  which alerts share an incident?             pure
       merge      what does a notification change?            pure
         found    is it the same as what Azure's list told?    pure
         crowd    how do many alerts fit into one row?        pure
       swap       how is a row changed that other processes change too?
       record     what do we remember of one key?             pure: desired, observed, work
+        followed what did people do, and what do alerts in Azure say of that?   pure
       ports      what does the loop ask of the world?        Target, Store, WakeUps
 
     notification ──merge──▶ record ──plan──▶ decision ──▶ target ──▶ observed ──▶ record

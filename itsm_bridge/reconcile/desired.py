@@ -86,6 +86,8 @@ class Signal:
     ignored_by: str = ""
     #: Whether it was ended by our clock, because Azure never ends it.
     is_expired: bool = False
+    #: Whether a call told its beginning after its end, so that there is no incident of it.
+    began_late: bool = False
     #: Whether its last word was found in Azure's list: the call that would have brought it may come yet.
     is_recovered: bool = False
     #: Fields that a newer version of this program wrote here; they are kept.

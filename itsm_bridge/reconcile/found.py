@@ -40,8 +40,8 @@ def is_missed_beginning(known: Signal, news: News) -> bool:
 
 
 def knows_end_alone(known: Signal) -> bool:
-    """Return whether an alert is known to have ended, and never to have begun."""
-    return not (known.is_firing or known.ended_firing or known.fields or known.ignored_by)
+    """Return whether an alert is known to have ended, and no call told that it began."""
+    return not (known.is_firing or known.ended_firing or known.fields or known.ignored_by or known.began_late)
 
 
 def _is_same_time(known: Signal, news: News, *, within: timedelta) -> bool:

@@ -54,6 +54,10 @@ class _Telling:
     def told(self, row: Record | None) -> Record | None:
         """Return the row with the notification, None if there is nothing to write."""
         check_storage(self.deadline)
+        if row is not None and self.holder and row.work.lease_holder == self.holder:
+            # Our own write took effect, and its answer was lost: the library repeated it and was refused.
+            self.is_news = True
+            return row
         merged = self.first() if row is None else merge(row, self.news, self.now())
         if merged.desired.stands_for_several:
             merged = shown(merged, self.target.combine(merged.desired))

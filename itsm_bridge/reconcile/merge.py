@@ -3,7 +3,7 @@
 The reconciler calls `merge` for a webhook. It changes the desired part of the record, and the notes and the wake-up
 that follow from it; the next step for the incident is decided in `plan`. It is pure, and repeating it changes nothing:
 a repetition leaves the very same record, and so does a notification that is older than what is known, unless it is the
-end of the firing before the present one.
+end of the firing before the present one, or the first word of the beginning of an alert that is over.
 
 Azure promises no order of delivery, so the times that it sends decide, as far as they can:
 
@@ -25,7 +25,7 @@ from itsm_bridge.azure_monitor.notification import changed_note
 from itsm_bridge.azure_monitor.timestamps import is_before, utc_text
 from itsm_bridge.reconcile.crowd import crowded
 from itsm_bridge.reconcile.desired import Desired, News, Signal
-from itsm_bridge.reconcile.found import is_found_twice, is_missed_beginning
+from itsm_bridge.reconcile.found import is_found_twice, is_missed_beginning, knows_end_alone
 from itsm_bridge.reconcile.gathering import Group
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.record import Record, fingerprint
@@ -115,11 +115,11 @@ def _with_next(record: Record, known: Signal, news: News, now: datetime) -> Reco
         return record
     if is_missed_beginning(known, news):
         return _with_missed_firing(record, known, news, now)
-    return (
-        _with_firing_between(record, known, news, now)
-        if _is_outdated(known, news)
-        else _with_word(record, known, news, now)
-    )
+    if not _is_outdated(known, news):
+        return _with_word(record, known, news, now)
+    if news.signal and news.opens and knows_end_alone(known):
+        return _with_signal(record, news, replace(known, began_late=True))
+    return _with_firing_between(record, known, news, now)
 
 
 def _with_word(record: Record, known: Signal, news: News, now: datetime) -> Record:

@@ -64,4 +64,6 @@ class Observed:
     #: The lowest revision that a write under the present lease may want, and that a write in doubt may want.
     asked_from: int = 0
     doubted_from: int = 0
+    #: Whether a write in doubt was repeated: the incident may say what is wanted although that write is on its way.
+    is_repeated: bool = False
     unknown: Mapping[str, Any] = field(default_factory=dict)

@@ -33,6 +33,9 @@ def intent(
     if decision.action is Action.RESOLVE and decision.holds_notes and not _all_after_end(record):
         # Who finds it resolved later must know that it was not told why.
         return Record.telling_after_end
+    if decision.holds_notes and not record.observed.is_repeated:
+        # Who finds what both writes want must not take it for the arrival of the one in doubt.
+        return Record.repeating
     if decision.action is not Action.CREATE:
         return None
     if record.observed.in_doubt_until is None:

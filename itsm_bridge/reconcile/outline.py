@@ -32,7 +32,8 @@ class Outline:
     shadowed_by: str
     #: When our clock ends what fires; None if it does not.
     expires_at: datetime | None
-    changed_at: datetime
+    #: When the last news came that the target is to be told, or the end of their hold.
+    told_at: datetime
     wake_up_at: datetime
     #: "" if no wake-up is known to be on its way.
     wake_up_id: str
@@ -88,7 +89,7 @@ def outline_of(record: Record) -> Outline:
         is_firing=desired.is_firing,
         shadowed_by=desired.shadowed_by,
         expires_at=desired.expires_at,
-        changed_at=desired.changed_at,
+        told_at=record.told_at,
         wake_up_at=work.wake_up_at,
         wake_up_id=work.wake_up_id,
         failing_since=work.failing_since,

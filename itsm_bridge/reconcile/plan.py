@@ -39,7 +39,8 @@ one. A link that could not be looked for just now is left for later; the inciden
 While a write of unknown outcome may still take effect, the worker writes only what does no harm if both do. A creation
 is repeated on a target that honours our id. The state and the fields of a change are repeated without its notes, if
 Azure Monitor has said nothing newer since that write was sent, because a note would be there twice. Everything else
-waits until that write must have ended (*wait*): what is newer, because it could be undone, and the notes.
+waits until that write must have ended (*wait*): what is newer, because it could be undone, and the notes. So a change
+that was repeated stays in doubt although the incident says what is wanted.
 """
 
 from collections.abc import Mapping
@@ -259,8 +260,9 @@ def _must_wait(action: Action, record: Record, *, now: datetime, creation_is_rep
         return not is_repeatable or bool(record.observed.incident_id)
     if action is Action.PARK:
         return False
-    # If a note has not arrived, its write has not either, and that write may still undo what we see now.
-    return action is not Action.NOTHING or bool(record.work.notes)
+    # If a note has not arrived, its write has not either, and that write may still undo what we see now. Once it was
+    # repeated, what we see does not tell whether it has arrived.
+    return action is not Action.NOTHING or bool(record.work.notes) or record.observed.is_repeated
 
 
 def _may_be_repeated(action: Action, record: Record, observed: Observation) -> bool:

@@ -324,7 +324,17 @@ class Reconciler:
                 return None
             now, deadline = self._now(), self._within(WAKE_UP_BUDGET)
             leased = row.leased(holder=uuid.uuid4().hex, now=now, until=now + WAKE_UP_BUDGET + LEASE_MARGIN)
-            return self._worker.work(Attempt.of(self._store.replace(leased), deadline=deadline))
+            return self._worker.work(Attempt.of(self._leased(leased), deadline=deadline))
+
+    def _leased(self, row: Record) -> Record:
+        """Write a row with a lease; a write that the library repeated, because no answer came, is recognised."""
+        try:
+            return self._store.replace(row)
+        except Conflict:
+            known = self._store.read(row.key)
+            if known is None or known.work.lease_holder != row.work.lease_holder:
+                raise
+            return known
 
     def _within(self, span: timedelta) -> Deadline:
         return Deadline.after(span, clock=self._clock)

@@ -7,6 +7,10 @@ each other's work:
     observed   what the target was last seen to hold; only the worker that holds the lease writes it
     work       what is still to be done: the lease, the wake-up, owed notes, failures
 
+and one that the loop takes no notice of:
+
+    followed   what people did, and what the alerts in Azure say of that; `resource_manager` writes it
+
 While a lease lasts, a webhook also notes in `observed` what its holder may send from now on.
 The modules of the loop read and change records; `storage` turns them into rows. Nothing is stored or sent here.
 
@@ -27,6 +31,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from itsm_bridge.reconcile.desired import Desired
+from itsm_bridge.reconcile.followed import Followed
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.ports import Incident, LinkEnd, Write
 from itsm_bridge.reconcile.work import Note, Work
@@ -62,6 +67,7 @@ class Record:
     desired: Desired
     observed: Observed = field(default_factory=Observed)
     work: Work
+    followed: Followed = field(default_factory=Followed)
     #: The version of the row that this record was read from; "" if it was not read.
     etag: str = ""
     #: Names what the index says of the row since its last write, "" if nothing; None if it is not known.
@@ -134,8 +140,8 @@ class Record:
     @property
     def told_at(self) -> datetime:
         """When the last news came, our clock; the end of the hold if they had to wait for that."""
-        desired = self.desired
-        return max(desired.changed_at, desired.held_until or desired.changed_at)
+        changed_at = self.desired.changed_at
+        return max(changed_at, self.desired.held_until or changed_at, self.followed.word_at or changed_at)
 
     def creation_allowed_at(self, now: datetime) -> datetime:
         """Return when another incident may be created: now, unless the last hour saw too many."""
@@ -214,6 +220,22 @@ class Record:
         """Return the record with `work` in place of its own."""
         return replace(self, work=work)
 
+    def with_followed(self, followed: Followed) -> Self:
+        """Return the record with `followed` in place of its own; the same object if that says the same."""
+        return self if followed == self.followed else replace(self, followed=followed)
+
+    def owing_word(self, name: str, text: str, *, now: datetime) -> Self:
+        """Return the record owing its incident a note that no notification brought; `name` makes its mark.
+
+        The loop writes it like any other news. Whoever saves this sends a wake-up.
+        """
+        revision = self.desired.revision + 1
+        work = self.work.owing(Note(revision=revision, link=name, text=text))
+        if self.is_settled and not self.work.is_parked:
+            work = replace(work, wake_up_at=now, wake_up_id="")
+        desired, followed = replace(self.desired, revision=revision), replace(self.followed, word_at=now)
+        return replace(self, desired=desired, followed=followed, work=work)
+
     def replayed(self, now: datetime) -> Self:
         """Return the record as if it had never failed, counting on any wake-up that comes."""
         return self.with_work(replace(self.work.without_failure(), wake_up_at=now, wake_up_id=""))
@@ -235,6 +257,7 @@ class Record:
             in_doubt_until=until,
             doubted_revision=seen.asked_revision,
             doubted_from=min(lowest, seen.doubted_from) if self.is_in_doubt(now) else lowest,
+            is_repeated=seen.is_repeated and self.is_in_doubt(now),
         )
         return replace(self, observed=doubted)
 
@@ -377,6 +400,10 @@ class Record:
         work = replace(self.work, refusal=reason, refusal_revision=revision)
         is_told = self.work.refusal_revision == revision
         return self.with_work(work if is_told else work.owing(Note(revision=-revision, text=note, after_end=True)))
+
+    def repeating(self) -> Self:
+        """Return the record whose write in doubt is repeated, so that only time ends the doubt."""
+        return replace(self, observed=replace(self.observed, is_repeated=True))
 
     def telling_after_end(self) -> Self:
         """Return the record whose notes belong on the incident also once it is resolved."""

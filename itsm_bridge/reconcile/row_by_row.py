@@ -46,7 +46,7 @@ def each_as_outlined(
 ) -> int:
     """Read the row of each outline and change it if it is meant by what it says itself; return how many were changed.
 
-    An outline that is not true any more is put right if an older version of the program left it so.
+    An outline that is not true any more is put right, because an older version of the program may have left it so.
 
     Raises:
         Unavailable: storage did not answer.
@@ -83,8 +83,7 @@ def read_outlined(store: Store, outline: Outline, is_meant: Callable[[Outline], 
         return None
     if is_meant(outline_of(row)):
         return row
-    if row.indexed_as is None:
-        store.heal(outline.key)
+    store.heal(outline.key)
     return None
 
 

@@ -186,7 +186,10 @@ class Sweep:
 
 
 def _differs(row: Swept, known: Outline | None) -> bool:
-    """Whether the index seems to say something else of a row than the row does."""
+    """Whether the index seems to say something else of a row than the row does.
+
+    A row that knows of an entry was written together with it: if the entry is another one by now, so is the row.
+    """
     if not row.is_open:
         return known is not None
-    return known is None or known.mark != row.indexed_as
+    return known is None or row.indexed_as is None

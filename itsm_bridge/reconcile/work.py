@@ -26,7 +26,7 @@ class Note:
     #: refused the state which this revision asks for.
     revision: int
     text: str
-    #: The name of the link that it tells of; "" if it tells of something else.
+    #: The name of the link that it tells of, or of what else it tells that no revision names; "" if its revision does.
     link: str = ""
     #: Whether it tells something after the end was told, so that it belongs on a resolved incident too.
     after_end: bool = False

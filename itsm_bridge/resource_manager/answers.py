@@ -33,6 +33,10 @@ class Malformed(Away):
     """The answer is not what Azure's documentation says: nothing of it counts."""
 
 
+class TooLarge(Malformed):
+    """An answer is larger than anything that is read here: ask for less."""
+
+
 class TooManyChanges(Away):
     """More alerts changed than one look can take: look at a shorter time."""
 

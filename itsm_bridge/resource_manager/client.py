@@ -13,6 +13,7 @@ token for that endpoint, and ends at its deadline.
 Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/alerts
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from itsm_bridge.azure_monitor.json_body import Section, load
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import InvalidAlert, InvalidSettings, Unconfirmed
-from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, Refused, TooManyChanges, error_of
+from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, Refused, TooLarge, TooManyChanges, error_of
 from itsm_bridge.resource_manager.history import Modification, modifications
 from itsm_bridge.resource_manager.listed_alert import (
     AlertState,
@@ -46,6 +47,7 @@ REQUEST_BUDGET: Final = timedelta(seconds=15)
 #: A page that is not read to its end must be short; a longer look takes the longest pages that there are.
 _SHORT_PAGE: Final = 50
 _LONG_PAGE: Final = 250
+_LEAST_PAGE: Final = 10
 _SHORT_LOOK: Final = timedelta(hours=1)
 #: How many pages one look may take.
 MOST_PAGES: Final = 10
@@ -62,6 +64,8 @@ class Unreadable(NamedTuple):
     since: datetime
     #: What it is.
     what: str
+    #: A name by which the same item is recognised.
+    name: str
 
 
 class Changes(NamedTuple):
@@ -157,13 +161,15 @@ class ResourceManager:
             "customTimeRange": f"{_moment(self._now() - KEPT_FOR)}/{_moment(until)}",
             "sortBy": "lastModifiedDateTime",
             "sortOrder": "desc",
-            "pageCount": str(_SHORT_PAGE if until - oldest <= _SHORT_LOOK else _LONG_PAGE),
             **({"monitorCondition": monitor_condition} if monitor_condition else {}),
         }
         path = f"/subscriptions/{quote(subscription, safe='')}/providers/Microsoft.AlertsManagement/alerts"
-        items: list[object] = []
-        for page in self._pages(f"{self._endpoint}{path}?{urlencode(query)}", oldest, most_pages, deadline):
-            items += page
+        url = f"{self._endpoint}{path}?{urlencode(query)}&pageCount="
+        page = _SHORT_PAGE if until - oldest <= _SHORT_LOOK else _LONG_PAGE
+        try:
+            items = [*self._items(f"{url}{page}", oldest, most_pages, deadline)]
+        except TooLarge:
+            items = [*self._items(f"{url}{_LEAST_PAGE}", oldest, most_pages * page // _LEAST_PAGE, deadline)]
         return _changes(items, oldest, until)
 
     def alert(self, alert_id: str, *, deadline: Deadline) -> ListedAlert | None:
@@ -214,8 +220,8 @@ class ResourceManager:
 
     # Requests.
 
-    def _pages(self, url: str, oldest: datetime, most: int, deadline: Deadline) -> Iterator[Sequence[object]]:
-        """Yield the pages, newest first, up to the one that ends with an alert that is older than `oldest`."""
+    def _items(self, url: str, oldest: datetime, most: int, deadline: Deadline) -> Iterator[object]:
+        """Yield the items, newest first, up to the end of the page that ends with one that is older than `oldest`."""
         seen: set[str] = set()
         reached: datetime | None = None
         for _ in range(most):
@@ -223,11 +229,15 @@ class ResourceManager:
             page = self._exchange("GET", url, deadline)
             items = page.value("value")
             if not isinstance(items, list):
-                raise Malformed("Azure Resource Manager answered with a page without alerts")
+                # What is beyond all reading comes as its text.
+                is_beyond = page.entries.keys() == {"body"}
+                raise (TooLarge if is_beyond else Malformed)(
+                    "Azure Resource Manager answered with a page without alerts"
+                )
             times = [moment for item in items if (moment := modified_at_of(item))]
             if times and times[0] < times[-1]:
                 raise Malformed("Azure Resource Manager lists alerts in another order than it was asked for")
-            yield items
+            yield from items
             reached = times[-1] if times else reached
             link = page.text("nextLink")
             if not link or (times and times[-1] < oldest):
@@ -288,7 +298,9 @@ class ResourceManager:
                     continue
                 if method != "GET" and error.was_sent:
                     raise Unconfirmed(f"the state of an alert was sent and got no answer: {error}") from error
-                raise Away(f"Azure Resource Manager did not answer: {error}") from error
+                raise (TooLarge if error.was_too_large else Away)(
+                    f"Azure Resource Manager did not answer: {error}"
+                ) from error
             self._telemetry.tell(Metric.RESOURCE_MANAGER_CALLS, method=method, status=answer.status)
             return answer
         raise AssertionError  # pragma: no cover - the second attempt ends the loop
@@ -304,7 +316,8 @@ def _changes(items: Sequence[object], oldest: datetime, until: datetime) -> Chan
         try:
             alert = listed_alert(item)
         except NotListed as error:
-            unreadable += [Unreadable(place, str(error))] if oldest <= place <= until else []
+            name = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+            unreadable += [Unreadable(place, str(error), name)] if oldest <= place <= until else []
             continue
         if oldest <= alert.modified_at <= until:
             found[alert.guid] = alert

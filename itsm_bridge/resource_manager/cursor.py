@@ -37,6 +37,10 @@ class Cursor:
     #: When what could not be judged was met first, by its name.
     held: Mapping[str, datetime] = field(default_factory=dict)
 
+    def beginning_at(self, moment: datetime) -> Self:
+        """Return the cursor with nothing after `moment` judged, as far as places go; what is marked stays so."""
+        return replace(self, complete_until=min(moment, self.complete_until))
+
     def knows(self, *names: str) -> bool:
         """Return whether what has one of these names was judged."""
         return any(_mark(name) in self.marks for name in names)
@@ -75,12 +79,15 @@ class Cursor:
         }
 
 
-def cursor_of(document: Mapping[str, Any], *, first: datetime) -> Cursor:
-    """Return the cursor that was written down; one that begins at `first` if there is none that can be read."""
+def cursor_of(document: Mapping[str, Any], *, first: datetime, now: datetime) -> Cursor:
+    """Return the cursor that was written down; one that begins at `first` if there is none that can be read.
+
+    A clock that was ahead must not keep later ones from looking.
+    """
     with suppress(KeyError, TypeError, ValueError, AttributeError):
         marks = str(document.get("marks", ""))
         return Cursor(
-            complete_until=_moment(document["complete_until"]),
+            complete_until=min(_moment(document["complete_until"]), now),
             rests_until=_moment(document["rests_until"]) if document.get("rests_until") else None,
             marks=dict.fromkeys(marks[start : start + _MARK] for start in range(0, len(marks), _MARK)),
             held={str(name): _moment(since) for name, since in document.get("held", {}).items()},

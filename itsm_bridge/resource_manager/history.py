@@ -22,6 +22,8 @@ SUPPRESSED = "actionssuppressed"
 FAILED = "actionsfailed"
 STATE_CHANGE = "statechange"
 CONDITION_CHANGE = "monitorconditionchange"
+#: How many entries of one history are read.
+_MOST = 5_000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _OF_ACTIONS = frozenset({TRIGGERED, SUPPRESSED, FAILED})
 
@@ -37,6 +39,8 @@ class Call(StrEnum):
     SUPPRESSED = "suppressed"
     #: The history does not tell which groups it speaks of.
     UNKNOWN = "unknown"
+    #: It tells of no group at all; the entries may not be there yet.
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,9 @@ class Modification:
 
 def modifications(document: Section) -> Sequence[Modification]:
     """Return the entries of a history in the order of their times; entries without one stand where they were sent."""
-    found = [_modification(each) for each in document.section("properties").sections("modifications")]
+    sent = document.section("properties").value("modifications")
+    entries = sent[:_MOST] if isinstance(sent, list) else []
+    found = [_modification(Section(each)) for each in entries if isinstance(each, dict)]
     if any(each.at is None for each in found):
         return found
     # Entries of one moment stay in the order in which they were sent.
@@ -91,6 +97,8 @@ def call_of(entries: Iterable[Modification], groups: Collection[str]) -> Call:
         for group in each.action_groups.intersection(groups):
             first.setdefault(group, each)
     # A group that Azure Monitor called and could not reach failed, which is just what is looked for.
+    if not about:
+        return Call.NOBODY
     if any(each.is_a(TRIGGERED) or each.is_a(FAILED) for each in first.values()):
         return Call.TRIGGERED
     if first:

@@ -16,23 +16,26 @@ from typing import Any, Final, Protocol
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, NewerVersion, PermanentError, TemporaryError, place_of
-from itsm_bridge.resource_manager.answers import Away, Malformed, TooManyChanges
+from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, TooManyChanges
 from itsm_bridge.resource_manager.client import MOST_PAGES, Changes, ResourceManager, Unreadable
 from itsm_bridge.resource_manager.cursor import as_it_is, cursor_of
-from itsm_bridge.resource_manager.judging import Judge, Judgement, Rows, Verdict
+from itsm_bridge.resource_manager.judging import HISTORY_IS_COMPLETE_AFTER, Judge, Judgement, Rows, Verdict
 from itsm_bridge.resource_manager.listed_alert import ListedAlert
 from itsm_bridge.troubles import Trouble, Troubles
 
 log = logging.getLogger(__name__)
 
-#: How far back the very first look at a subscription goes.
-FIRST_LOOK: Final = timedelta(days=1)
+#: How far back the very first look at a subscription goes. Before that, another integration may have been called by the
+#: same action group, and its incidents are not known here.
+FIRST_LOOK: Final = timedelta(hours=1)
 #: Azure Monitor repeats a call for 75 seconds, and its calls take their time.
 SETTLES_AFTER: Final = timedelta(minutes=2)
 #: How late the list may know of an alert.
 OVERLAP: Final = timedelta(minutes=15)
 #: How many requests about single alerts one run makes.
 MOST_REQUESTS: Final = 600
+#: How long a look may take at least, however many subscriptions there are.
+LEAST_TURN: Final = timedelta(seconds=15)
 #: How long one alert may take to be handed on, and how much time must be left for that.
 _TAKING: Final = timedelta(seconds=5)
 #: How many rows may be out of reach before a look takes all of storage to be: each costs seconds.
@@ -81,11 +84,15 @@ class Parts:
     receive: Callable[[Alert, str, Deadline], object]
     #: The ARM ids of our action groups, lower-cased.
     groups: Collection[str]
+    #: How long after its end an alert has a row at least.
+    rows_kept_for: timedelta
     #: Our clock, aware UTC.
     now: Callable[[], datetime]
     troubles: Troubles
     #: Whether nothing is taken in and nothing written down.
     is_dry: bool = False
+    #: From when on is looked, if that is before the end of the last look; None: from there on.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,21 +135,33 @@ class Look:
         self._judge = judge
         self._report = report
         self._subscription = subscription
-        self._name = f"missed-{subscription}"
+        self._name = _name_of(subscription)
+        self._stops_at = 0
         kept = parts.progress.read(self._name)
         self._etag = kept.etag
-        self._cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK)
+        cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
+        self._cursor = cursor.beginning_at(parts.since) if parts.since else cursor
         #: How many rows could not be reached.
         self._unreached = 0
-        #: Up to where all is judged.
+        #: Up to where all is judged. It never goes back: what is late is found again by the overlap.
         self.place = self._cursor.complete_until
 
-    def run(self, deadline: Deadline) -> None:
-        """Look, hand on what was missed, and write down how far it came. No BridgeError leaves it."""
+    def run(self, deadline: Deadline, *, most_requests: int) -> None:
+        """Look, hand on what was missed, and write down how far it came.
+
+        Args:
+            deadline: By when it ends.
+            most_requests: How many requests about single alerts it may make.
+
+        Raises:
+            Unavailable: how far it came could not be written down; what it did is done.
+        """
         now, rests_for = self._parts.now(), None
         if self._cursor.rests_until is not None and now < self._cursor.rests_until:
             self._report.is_complete = False
+            self._report.troubles.append(f"subscription {self._subscription}: Azure asks to be left alone for a while")
             return
+        self._stops_at = self._judge.requests + most_requests
         try:
             self._judge_all(now - SETTLES_AFTER, deadline)
         except BridgeError as error:
@@ -157,18 +176,19 @@ class Look:
             self._parts.progress.write(self._name, self._cursor.document(), etag=self._etag)
 
     def _judge_all(self, until: datetime, deadline: Deadline) -> None:
+        beginning = self._cursor.complete_until
         held: list[datetime] = []
         for end, changes in self._pieces(until, deadline):
             for at, item in _in_order(changes):
-                self.place = min((at, *held))
-                if self._cursor.knows(*_names_of(item)):
+                self.place = max(beginning, min((at, *held)))
+                if self._cursor.knows(*_names_of(item)) or self._is_early(item):
                     continue
-                if self._judge.requests >= MOST_REQUESTS or deadline.left <= _TAKING:
+                if self._judge.requests >= self._stops_at or deadline.left <= _TAKING:
                     self._report.is_complete = False
                     return
                 if not self._is_done(item, deadline):
                     held.append(at)
-            self.place = min((end, *held))
+            self.place = max(beginning, min((end, *held)))
 
     def _pieces(self, until: datetime, deadline: Deadline) -> Iterator[tuple[datetime, Changes]]:
         """Yield what changed up to `until`, in pieces if it is too much for one; each with its end.
@@ -199,7 +219,7 @@ class Look:
         try:
             judgement = self._judge.judge(item, deadline=deadline)
             self._do(item, judgement, deadline)
-        except Malformed as error:
+        except (Malformed, Gone) as error:
             return self._is_passed(item, f"alert {item.guid}: {error}")
         except (Away, TimeIsUp, PermanentError):
             raise
@@ -208,8 +228,18 @@ class Look:
         except Exception as error:  # noqa: BLE001 - one alert that nobody foresaw must not keep out all that follow
             return self._is_passed(item, f"alert {item.guid}: unexpected {type(error).__name__} at {place_of(error)}")
         self._report.judged += 1
-        self._cursor = self._cursor.with_judged(item.guid if judgement.is_for_good else as_it_is(item))
+        if judgement.verdict is Verdict.NOBODY_YET:
+            # The overlap shows it again, and then the history is complete.
+            self._cursor = self._cursor.with_judged(_early(item))
+        else:
+            self._cursor = self._cursor.with_judged(item.guid if judgement.is_for_good else as_it_is(item))
         return True
+
+    def _is_early(self, item: ListedAlert | Unreadable) -> bool:
+        """Return whether the history of an alert was asked for, and is not complete yet."""
+        if isinstance(item, Unreadable) or self._parts.now() - item.modified_at >= HISTORY_IS_COMPLETE_AFTER:
+            return False
+        return self._cursor.knows(_early(item))
 
     def _do(self, alert: ListedAlert, judgement: Judgement, deadline: Deadline) -> None:
         if judgement.verdict is Verdict.UNCLEAR:
@@ -251,6 +281,7 @@ class Look:
         if self._cursor.waits_for(name, now):
             self._cursor = self._cursor.holding(name, now)
             self._report.troubles.append(f"subscription {self._subscription}: {why}; it is tried again")
+            log.warning("%s; it is tried again", why)
             self._report.is_complete = False
             return False
         self._parts.troubles.count(Trouble.AZURE_UNCLEAR, f"{why}; it is passed by")
@@ -270,6 +301,16 @@ class Look:
             log.warning("missed alerts wait: %s", said)
 
 
+def end_of(progress: Progress, subscription: str, *, now: datetime) -> datetime | None:
+    """Return up to when all changes of a subscription were judged, None if nobody looked yet; raises Unavailable."""
+    document = progress.read(_name_of(subscription)).document
+    return cursor_of(document, first=now, now=now).complete_until if document else None
+
+
+def _name_of(subscription: str) -> str:
+    return f"missed-{subscription}"
+
+
 def _in_order(changes: Changes) -> Iterator[tuple[datetime, ListedAlert | Unreadable]]:
     items: list[tuple[datetime, ListedAlert | Unreadable]] = [(each.modified_at, each) for each in changes.alerts]
     items += [(each.since, each) for each in changes.unreadable]
@@ -279,5 +320,9 @@ def _in_order(changes: Changes) -> Iterator[tuple[datetime, ListedAlert | Unread
 def _names_of(item: ListedAlert | Unreadable) -> tuple[str, ...]:
     """Return the names under which an item is marked as judged, that of it as it is last."""
     if isinstance(item, Unreadable):
-        return (f"{item.what} {item.since.isoformat()}",)
+        return (item.name,)
     return (item.guid, as_it_is(item))
+
+
+def _early(alert: ListedAlert) -> str:
+    return f"{as_it_is(alert)} early"

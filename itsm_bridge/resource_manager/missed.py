@@ -7,7 +7,8 @@ alerts all the same, for 30 days.
 1. What is younger than Azure Monitor's own repetitions take is left to them (`look.SETTLES_AFTER`).
 2. A look begins a while before the end of the last one (`look.OVERLAP`), because the list knows some alerts late.
 3. How far the looks came never passes what was not judged: the next run goes on there.
-4. A run ends at its deadline, and asks about no more than `look.MOST_REQUESTS` single alerts.
+4. A run ends at its deadline, and asks about so many single alerts (`look.MOST_REQUESTS`)
+   at most.
 5. Whatever is handed on twice, by two processes or by a call that comes after all, changes nothing the second time.
 
 Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook
@@ -17,7 +18,7 @@ from collections.abc import Callable, Collection
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.resource_manager.judging import Judge
-from itsm_bridge.resource_manager.look import Look, Parts, Report
+from itsm_bridge.resource_manager.look import LEAST_TURN, MOST_REQUESTS, Look, Parts, Report
 
 
 class MissedAlerts:
@@ -35,9 +36,12 @@ class MissedAlerts:
             TemporaryError: storage did not answer at the beginning.
         """
         report = Report()
-        judge = Judge(self._parts.azure, self._parts.rows, groups=self._parts.groups)
+        parts = self._parts
+        judge = Judge(parts.azure, parts.rows, groups=parts.groups, rows_kept_for=parts.rows_kept_for, now=parts.now)
         looks = [Look(self._parts, judge, report, name) for name in sorted(self._subscriptions())]
-        # The one that is furthest behind comes first, so that no subscription keeps another from its turn.
-        for look in sorted(looks, key=lambda each: each.place):
-            look.run(deadline)
+        # The one that is furthest behind comes first, and leaves the others their share of time and requests.
+        for place, look in enumerate(sorted(looks, key=lambda each: each.place)):
+            turns = len(looks) - place
+            turn = deadline.within(max(deadline.left / turns, LEAST_TURN))
+            look.run(turn, most_requests=(MOST_REQUESTS - judge.requests) // turns)
         return report

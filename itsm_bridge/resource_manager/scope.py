@@ -29,7 +29,7 @@ def of_groups(groups: Iterable[str]) -> frozenset[str]:
 
 
 def followed(
-    allowed: Collection[str],
+    allowed: Collection[str] | None,
     groups: Iterable[str],
     progress: Progress,
     *,
@@ -40,7 +40,7 @@ def followed(
     """Return the followed subscriptions, lower-cased.
 
     Args:
-        allowed: Those that alerts may come from, without any other word; empty: all.
+        allowed: Those that alerts may come from, without any other word; None: all.
         groups: The ARM ids of our action groups.
         progress: Where it is remembered which ones rows named.
         named_by_rows: Returns those that the rows name that changed since a moment; it may raise Unavailable.
@@ -50,7 +50,7 @@ def followed(
     Raises:
         Unavailable: storage did not answer.
     """
-    if allowed:
+    if allowed is not None:
         return frozenset(allowed)
     kept = progress.read(_NAME)
     known, looked_at = _remembered(kept.document)

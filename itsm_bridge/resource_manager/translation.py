@@ -79,11 +79,12 @@ def is_of_health(listed: ListedAlert) -> bool:
     return _service(listed) in _HEALTH
 
 
-def alert_of(listed: ListedAlert, *, as_it_fired: bool = False) -> Translated:
+def alert_of(listed: ListedAlert, *, alert_id: str = "", as_it_fired: bool = False) -> Translated:
     """Return the alert that the notification would have been.
 
     Args:
         listed: The alert, asked for by itself, so that its context is there.
+        alert_id: Its alertId; "" for the short form of its id.
         as_it_fired: Of an alert that is over: the notification of its beginning instead. What was measured then is not
             known any more, because the context is that of the end.
 
@@ -104,12 +105,17 @@ def alert_of(listed: ListedAlert, *, as_it_fired: bool = False) -> Translated:
     document = {
         "schemaId": "azureMonitorCommonAlertSchema",
         "data": {
-            "essentials": _essentials(listed, service, is_resolved=is_over and not as_it_fired),
+            "essentials": {
+                "alertId": alert_id or listed.short_id,
+                **_essentials(listed, service, is_resolved=is_over and not as_it_fired),
+            },
             "alertContext": context,
             "customProperties": custom_properties,
         },
     }
     alert = parse_alert(json.dumps(document).encode())
+    if alert.alert_id != (alert_id or listed.short_id):
+        raise NotTranslatable("it holds more than an alert can")
     return Translated(alert, lacks=_lacks(context, is_rewound=is_rewound))
 
 
@@ -140,7 +146,6 @@ def _essentials(listed: ListedAlert, service: str, *, is_resolved: bool) -> Mapp
     # The last word of an ARM id says nothing that the ARM id does not, and some notifications name other things here.
     items = [name] if name and not listed.target.lower().endswith(f"/{name.lower()}") else []
     return {
-        "alertId": listed.short_id,
         "alertRule": _rule_name(listed),
         "alertRuleID": listed.rule if _RULE_ID.fullmatch(listed.rule) else "",
         "severity": sent.text("severity"),

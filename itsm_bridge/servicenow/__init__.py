@@ -11,6 +11,7 @@
       cmdb/        which configuration item is the resource?
       references   which record does a rule mean that names one?
     knowledge      what has the instance shown us, also in other processes?
+    people         what did people do to incidents lately?
     dictionary     which fields and choices does an incident have here?
     table_api      how are rows of any table read and written?
       queries      what is asked for, and is it what came?          pure

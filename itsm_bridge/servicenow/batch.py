@@ -41,9 +41,10 @@ TABLE: Final = "batch"
 #: Reads of one batch. The instance executes them one after another and ends the whole after 30 seconds.
 MOST_READS: Final = 20
 
-#: How long no batch is sent after one had no usable answer.
+#: How long no batch is sent after one had no usable answer, each time twice as long until one has: an instance may be
+#: too slow for all questions of a batch, and fast enough for the first of them.
 _PAUSE: Final = timedelta(minutes=5)
-#: The longest pause that the instance may ask for.
+#: The longest pause, also if the instance asks for more.
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 #: The refusals of our account in a row that are believed: nodes refuse for a moment what they allow (KB2466644).
 _BELIEVED_REFUSALS: Final = 2
@@ -113,6 +114,7 @@ class Batches:
         self._clock = clock
         self._lock = threading.Lock()
         self._paused_until = clock()
+        self._failures = 0
         self._refusals = 0
 
     @property
@@ -126,7 +128,7 @@ class Batches:
     def answered(self) -> None:
         """Take in that a batch had answers."""
         with self._lock:
-            self._refusals = 0
+            self._failures = self._refusals = 0
         self._knowledge.learn(Subject.ANSWERS_BATCHES, value=True)
 
     def failed(self, verdict: Verdict) -> bool:
@@ -141,8 +143,11 @@ class Batches:
         with self._lock:
             self._refusals += is_refused
             is_believed = is_absent or (is_refused and self._refusals >= _BELIEVED_REFUSALS)
-            pause = min(max(verdict.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
-            self._paused_until = self._clock() + pause.total_seconds()
+            now = self._clock()
+            # Batches that were under way together fail together, and count once.
+            self._failures += now >= self._paused_until
+            pause = min(max(_PAUSE * 2 ** min(self._failures - 1, 10), verdict.retry_after or _PAUSE), _LONGEST_PAUSE)
+            self._paused_until = now + pause.total_seconds()
         if is_believed:
             self._knowledge.learn(Subject.ANSWERS_BATCHES, value=False)
         told = "for a day" if is_believed else f"for {pause.total_seconds() / 60:.0f} minutes"

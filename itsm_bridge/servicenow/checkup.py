@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.finding import Finding, Report, broken, ok, warning
-from itsm_bridge.servicenow import advice
+from itsm_bridge.servicenow import advice, batch
 from itsm_bridge.servicenow.advice import Advice, advice_for
+from itsm_bridge.servicenow.batch import Batch
 from itsm_bridge.servicenow.close_codes import CLOSE_CODES
 from itsm_bridge.servicenow.credentials import Credentials, NoToken, credentials_of
 from itsm_bridge.servicenow.gate import Gate, Gated
-from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, unanswered
+from itsm_bridge.servicenow.queries import Query, is_plain
+from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify, parsed, unanswered
 from itsm_bridge.settings import ServiceNowSettings
 from itsm_bridge.transport import NoAnswer, Received
 
@@ -52,6 +54,8 @@ class _Looked:
     verdict: Verdict
     headers: Mapping[str, str]
     advice: Advice | None
+    #: The answer as it came; None if none did.
+    received: Received | None = None
 
     @property
     def is_confirmed(self) -> bool:
@@ -108,7 +112,8 @@ class Instance:
             return _Looked(verdict=verdict, headers={}, advice=advice.AWAY)
         verdict = self._verdict(method, received)
         told = None if verdict.effect is Effect.CONFIRMED else self._advice(method, table, verdict)
-        return _Looked(verdict=verdict, headers={n.lower(): v for n, v in received.headers.items()}, advice=told)
+        headers = {name.lower(): value for name, value in received.headers.items()}
+        return _Looked(verdict=verdict, headers=headers, advice=told, received=received)
 
     def rows(self, table: str, query: str, fields: Sequence[str], *, limit: int = 1) -> _Looked:
         """Ask for rows of a table; `query` is a constant of this module."""
@@ -304,9 +309,22 @@ def _mandatory(instance: Instance, filled: Collection[str]) -> Finding:
 
 
 def _batch(instance: Instance) -> Finding:
+    """Ask for one item alone and in a batch: a batch that finds less would hide items from alerts."""
     check = "servicenow.batch"
-    body = {"batch_request_id": "doctor", "rest_requests": []}
-    looked = instance.asked("api/now/v1/batch", {}, body=body, table="batch")
-    if looked.verdict.is_no_table or looked.verdict.status == HTTPStatus.FORBIDDEN:
-        return ok(check, "there is no Batch API; nothing needs it in this version")
-    return ok(check, "the Batch API answers")
+    alone = instance.rows("cmdb_ci", "nameISNOTEMPTY", ("sys_id",))
+    known = next((str(row["sys_id"]) for row in alone.rows if is_plain(str(row.get("sys_id", "")))), "")
+    query = Query(table="cmdb_ci", conditions={"sys_id": known or "0" * 32}, fields=("name",), limit=1)
+    asked = Batch.of("doctor", [query])
+    looked = instance.asked(f"api/now/{batch.PATH}", {}, body=json.loads(asked.body), table=batch.TABLE)
+    answers = asked.answers_in(looked.received) if looked.received else None
+    if answers is None:
+        return ok(check, "there is no Batch API for us: an alert of a resource in no CMDB takes some calls more")
+    rows = parsed(answers[0].body) if answers[0] else None
+    if known and not (isinstance(rows, dict) and rows.get("result")):
+        return warning(
+            check,
+            "the Batch API answers and does not show an item that is shown alone, so that alerts may not find theirs",
+            f"{advice.ADMINISTRATOR} looks which policy covers the Batch API; if none does, a request to ServiceNow's"
+            " support",
+        )
+    return ok(check, "the Batch API answers: an alert of a resource in no CMDB takes one call more")

@@ -12,9 +12,10 @@ Source of truth: https://www.servicenow.com/docs/bundle/zurich-api-reference/pag
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
-from itsm_bridge.servicenow.refusals import UnknownField
+from itsm_bridge.servicenow.refusals import OtherRows, UnknownField
 
 Row = Mapping[str, str]
 
@@ -27,6 +28,11 @@ _NOT_ASKABLE = re.compile(r"\^|javascript:|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800
 _LONGEST_NAME = 255
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+#: When a row changed last, whoever changed it.
+_CHANGED = "sys_updated_on"
+#: In the last so many minutes, by the clock of the instance.
+_CHANGED_LATELY = "RELATIVEGE@minute@ago@"
 
 _RAW = {"sysparm_display_value": "false", "sysparm_exclude_reference_link": "true"}
 _BOTH = {"sysparm_display_value": "all", "sysparm_exclude_reference_link": "true"}
@@ -85,6 +91,53 @@ class Query:
         if any(name not in row for row in rows for name in wanted):
             raise UnknownField(f"ServiceNow, GET {self.table}: the rows lack a field that was asked for")
         return tuple(row for row in rows if _fulfils(row, wanted))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lately:
+    """Which rows of a table changed lately?
+
+    The query tells how long ago, because an instance would read a moment in the time zone of whoever asks; its own
+    clock counts back. ServiceNow counts to `offset` and `limit` before it hides the rows that we may not read.
+    """
+
+    table: str
+    #: The field that is not empty.
+    filled: str
+    #: Whole minutes; less than one is one.
+    within: timedelta
+    fields: Sequence[str]
+    limit: int
+    offset: int
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The query as parameters of the Table API."""
+        minutes = max(1, -(-self.within // timedelta(minutes=1)))
+        return {
+            "sysparm_query": f"{named(self.filled)}ISNOTEMPTY^{_CHANGED}{_CHANGED_LATELY}{minutes}"
+            f"^ORDERBY{_CHANGED}^ORDERBYsys_id",
+            "sysparm_fields": listed("sys_id", *self.fields, self.filled, _CHANGED),
+            "sysparm_limit": str(self.limit),
+            "sysparm_offset": str(self.offset),
+            "sysparm_no_count": "false",
+            **_RAW,
+        }
+
+    def meant(self, result: Sequence[Mapping[str, object]]) -> tuple[Row, ...]:
+        """Return the rows that came.
+
+        Raises:
+            UnknownField: the rows lack a field of the query.
+            OtherRows: they are not what was asked for, or in another order.
+        """
+        rows = tuple(_shown(row, ()) for row in result)
+        if any(self.filled not in row or _CHANGED not in row for row in rows):
+            raise UnknownField(f"ServiceNow, GET {self.table}: the rows lack a field that was asked for")
+        times = [row[_CHANGED] for row in rows]
+        if not all(row[self.filled] for row in rows) or times != sorted(times):
+            raise OtherRows(f"ServiceNow, GET {self.table}: rows that were not asked for, or in another order")
+        return rows
 
 
 def is_plain(value: str) -> bool:

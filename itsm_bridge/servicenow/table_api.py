@@ -23,8 +23,8 @@ from itsm_bridge.servicenow.batch import Batch, Batches
 from itsm_bridge.servicenow.credentials import Credentials
 from itsm_bridge.servicenow.gate import Gate
 from itsm_bridge.servicenow.knowledge import Knowledge
-from itsm_bridge.servicenow.queries import Named, Query, Row, answering, checked, named, stored
-from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, NotTogether, OtherRows
+from itsm_bridge.servicenow.queries import Lately, Named, Query, Row, answering, checked, named, stored
+from itsm_bridge.servicenow.refusals import NotTogether, OtherRows
 from itsm_bridge.servicenow.sending import Request, Sender
 from itsm_bridge.servicenow.verdicts import Effect, Verdict, classify
 from itsm_bridge.telemetry import NOTHING, Telemetry
@@ -44,6 +44,15 @@ class Page(NamedTuple):
     rows: tuple[Row, ...]
     #: Whether there may be more, because the limit was reached before rows were hidden from us.
     is_full: bool
+
+
+class Changed(NamedTuple):
+    """Some of the rows that changed lately."""
+
+    #: Those that we may read.
+    rows: tuple[Row, ...]
+    #: How many there are in all, hidden ones too; None if ServiceNow does not tell.
+    matching: int | None
 
 
 class TableApi:
@@ -159,7 +168,7 @@ class TableApi:
             Unavailable: ServiceNow did not answer.
             ValueError: as `query`.
         """
-        asked = Batch.of(uuid.uuid4().hex, queries)
+        asked = Batch.of(uuid.uuid4().hex[:12], queries)
         request = Request(method="POST", table=batch.TABLE, path=batch.PATH, body=asked.body, is_read=True)
         verdict, received = self._sender.sent(request, deadline)
         answers = asked.answers_in(received) if received is not None else None
@@ -182,14 +191,27 @@ class TableApi:
         request = _request_of(query)
         verdict = classify("GET", answer.status, answer.headers, answer.body, now=datetime.now(UTC))
         if verdict.effect is not Effect.CONFIRMED:
-            failure = self._sender.failure(request, verdict)
-            return failure if isinstance(failure, (NotAllowed, NoSuchTable, Rejected)) else None
+            is_final = verdict.is_no_table or verdict.is_refusal or verdict.effect is Effect.REJECTED
+            # Whatever is asked alone next is counted as a trouble there, or was none.
+            return self._sender.failure(request, verdict) if is_final else None
         try:
             return _page_of(request, query, verdict)
         except Rejected as error:
             return error
         except Unavailable:
             return None
+
+    def changed(self, lately: Lately, *, deadline: Deadline) -> Changed:
+        """Return a page of the rows that changed lately, the oldest first.
+
+        Raises:
+            OtherRows: rows came that were not asked for, or in another order.
+            UnknownField: the rows lack a field of the query.
+            Unavailable, NoSuchTable, NotAllowed, Rejected: as `query`.
+        """
+        request = _reading(lately.table, lately.params)
+        answer = self._sender.confirmed(request, deadline)
+        return Changed(rows=lately.meant(_list_of(request, answer)), matching=answer.matching)
 
     def insert(self, table: str, values: Mapping[str, str], *, fields: Sequence[str], deadline: Deadline) -> Row:
         """Insert a row and return its `fields` and `sys_id` as stored.

@@ -6,6 +6,9 @@ One Azure Storage account: the table `alerts` and the queue `alert-wakeups`. `ap
 The content of a record is decided in `reconcile`.
 
     alert_table    rows: read, and written unless another process wrote first
+      transaction  how are several rows written at once?
+      index_table  which rows are open, and how far are sweeps?
+        index_rows how is that laid out in rows?             pure; layout 1
       group_rows   which alerts are kept together?
       row_format   how is a record laid out in a row?          pure; version 3
         row_version_1   how does a row of version 1 read?      pure

@@ -20,12 +20,14 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 
-from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion, Unavailable
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, NewerVersion
 from itsm_bridge.reconcile.record import Record
+from itsm_bridge.storage import transaction
 from itsm_bridge.storage.account import answering, code_of, created_if_absent
 from itsm_bridge.storage.index_rows import entry_key, entry_of, mark_of
 from itsm_bridge.storage.index_table import IndexTable
 from itsm_bridge.storage.row_format import ASIDE, LEADS_TO, aside, from_entity, partition_of, to_entity
+from itsm_bridge.storage.transaction import Operation
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +35,6 @@ log = logging.getLogger(__name__)
 #: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
 _CHANGED: Final = frozenset({"EntityAlreadyExists", "UpdateConditionNotSatisfied", "ConditionNotMet"})
 _GONE: Final = frozenset({"ResourceNotFound", "EntityNotFound"})
-
-#: The errors with which the library meets an answer to a transaction that it cannot take apart.
-_NOT_UNDERSTOOD: Final = (LookupError, AttributeError, TypeError, ValueError)
-
-_Operations = Sequence[Any]
 
 
 class _Gone(Exception):
@@ -58,13 +55,13 @@ class AlertTable(IndexTable):
         row = replace(record, indexed_as=mark_of(entry))
         if entry is not None:
             # An entry may be left of an earlier row: it is overwritten.
-            answers = self._transacted([("create", to_entity(row)), _overwriting(entry)], what=record.key)
-            return replace(row, etag=_new_etag(answers[0]))
+            operations = [transaction.insert(to_entity(row)), transaction.overwrite(entry)]
+            return replace(row, etag=self._transacted(operations, what=record.key))
         try:
             answer = self._asked(lambda: self._table.create_entity(to_entity(row)))
         except ResourceExistsError as error:
             raise Conflict(f"the row {record.key} exists") from error
-        return replace(row, etag=_new_etag(answer))
+        return replace(row, etag=str(answer["etag"]))
 
     def read(self, key: str) -> Record | None:
         """Return the record of `key`, or that of the group where its row leads to, or None if there is no such row.
@@ -102,9 +99,19 @@ class AlertTable(IndexTable):
         etag, entry = _etag_of(entity), entry_of(record)
         # What the index says of the damaged row is not known. Without an entry of its own the row says so.
         row = replace(record, indexed_as=mark_of(entry) or None)
-        operations = [_updating(row, etag=etag), ("create", aside(entity, etag=etag))]
-        answers = self._transacted([*operations, _overwriting(entry)] if entry else operations, what=record.key)
-        return replace(row, etag=_new_etag(answers[0]))
+        condition = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+        operations: list[Any] = [("update", to_entity(row), condition), ("create", aside(entity, etag=etag))]
+        if entry is not None:
+            operations.append(("upsert", entry, {"mode": UpdateMode.REPLACE}))
+        with answering("the table"):
+            try:
+                # A damaged row may hold anything, so it is left to the library how that is written.
+                answers = self._table.submit_transaction(operations)
+            except TableTransactionError as error:
+                if code_of(error) in _CHANGED | _GONE:
+                    raise Conflict(f"the row {record.key} changed since it was read") from error
+                raise
+        return replace(row, etag=str(answers[0]["etag"]))
 
     def replace(self, record: Record) -> Record:
         """Write `record` unless its row changed since it was read; return it with its new ETag.
@@ -119,13 +126,13 @@ class AlertTable(IndexTable):
         row = replace(record, indexed_as=mark_of(entry))
         if row.indexed_as == record.indexed_as:
             return self._updated(row)
-        index = ("delete", _entry_of_key(record.key)) if entry is None else _overwriting(entry)
+        index = transaction.overwrite(entry) if entry else transaction.delete(_entry_of_key(record.key))
         try:
-            answers = self._transacted([_updating(row, etag=row.etag), index], what=record.key)
+            etag = self._transacted([transaction.update(to_entity(row), etag=row.etag), index], what=record.key)
         except _Gone:
             # The row is gone, or there never was an entry, because an older version of the program wrote the row.
             return self._updated(row)
-        return replace(row, etag=_new_etag(answers[0]))
+        return replace(row, etag=etag)
 
     def _updated(self, row: Record) -> Record:
         """Write the row alone; raises as `replace`."""
@@ -140,7 +147,7 @@ class AlertTable(IndexTable):
             )
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             raise Conflict(f"the row {row.key} changed since it was read") from error
-        return replace(row, etag=_new_etag(answer))
+        return replace(row, etag=str(answer["etag"]))
 
     def delete(self, record: Record) -> None:
         """Delete the row unless it changed since it was read; an absent row is deleted already.
@@ -153,8 +160,8 @@ class AlertTable(IndexTable):
         if record.indexed_as != "":
             with suppress(_Gone):
                 row = {"PartitionKey": partition_of(record.key), "RowKey": record.key}
-                operations = [("delete", row, condition), ("delete", _entry_of_key(record.key))]
-                self._transacted(operations, what=record.key)
+                entry = transaction.delete(_entry_of_key(record.key))
+                self._transacted([transaction.delete(row, etag=record.etag), entry], what=record.key)
                 return
         try:
             self._asked(lambda: self._table.delete_entity(partition_of(record.key), record.key, **condition))
@@ -223,34 +230,28 @@ class AlertTable(IndexTable):
         """
         self.read("0" * 64)
 
-    def _transacted(self, operations: _Operations, *, what: str) -> Sequence[Mapping[str, Any]]:
-        """Do all of `operations`, which lie in one partition, or none; return what the table says of each.
+    def _transacted(self, operations: Sequence[Operation], *, what: str) -> str:
+        """Do all of `operations`, which lie in one partition, or none; return the ETag of the first row.
 
         Raises:
             Conflict: another process wrote first.
             _Gone: something that should be there is not.
-            Unavailable: the table did not answer; all happened or nothing.
+            Unavailable: the table did not answer, or not to this; all happened or nothing.
         """
         with answering("the table"):
             try:
-                answers = created_if_absent(
-                    lambda: self._table.submit_transaction(operations),
+                etags = created_if_absent(
+                    lambda: transaction.submit(self._table, operations),
                     create=self._table.create_table,
                     absent="TableNotFound",
                 )
-            except _NOT_UNDERSTOOD as error:
-                # Something on the way cut the answer or gave one of its own.
-                raise Unavailable("the table answered a transaction with what is no answer") from error
-            except TableTransactionError as error:
-                code = code_of(error)
-                if code in _CHANGED:
+            except transaction.Refused as error:
+                if error.error_code in _CHANGED:
                     raise Conflict(f"the row {what} changed since it was read, or exists") from error
-                if code in _GONE:
+                if error.error_code in _GONE:
                     raise _Gone from error
                 raise
-        if len(answers) != len(operations):
-            raise Unavailable("the table answered a part of a transaction")
-        return answers
+        return etags[0]
 
 
 def _agree(record: Record, entry: TableEntity | None) -> bool:
@@ -262,24 +263,8 @@ def _agree(record: Record, entry: TableEntity | None) -> bool:
     return mark_of(entry) == wanted == record.indexed_as
 
 
-def _updating(row: Record, *, etag: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    condition = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-    return "update", to_entity(row), condition
-
-
-def _overwriting(entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    return "upsert", entry, {"mode": UpdateMode.REPLACE}
-
-
 def _entry_of_key(key: str) -> Mapping[str, Any]:
     return {"PartitionKey": partition_of(key), "RowKey": entry_key(key)}
-
-
-def _new_etag(answer: Mapping[str, Any]) -> str:
-    """Return the ETag of a row that was written; raises Unavailable if the answer does not tell it."""
-    if not answer.get("etag"):
-        raise Unavailable("the table answered a write without a version")
-    return str(answer["etag"])
 
 
 def _etag_of(entity: TableEntity) -> str:

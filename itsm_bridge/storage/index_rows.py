@@ -151,8 +151,8 @@ def _time(entity: Mapping[str, Any], name: str) -> datetime:
 #: Of an outline in JSON, the fields by their kinds; `place` stands apart.
 _BOOLEANS: Final = ("awaits_work", "is_settled", "is_parked", "is_waiting", "is_firing")
 _TEXTS: Final = ("shadowed_by", "wake_up_id")
-_MOMENTS: Final = ("changed_at", "wake_up_at", "expires_at", "failing_since")
-_NEEDED_MOMENTS: Final = ("changed_at", "wake_up_at")
+_MOMENTS: Final = ("told_at", "wake_up_at", "expires_at", "failing_since")
+_NEEDED_MOMENTS: Final = ("told_at", "wake_up_at")
 
 _UNREADABLE: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_BOOLEANS, False),

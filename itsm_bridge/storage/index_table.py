@@ -97,8 +97,12 @@ class IndexTable(GroupRows):
         Raises:
             Unavailable: the table did not answer.
         """
-        entity = self._entity(PARTITION, SWEEP)
-        return progress_from(entity, etag=str(entity.metadata["etag"])) if entity else Progress()
+        with answering("the table"):
+            try:
+                entity = self._table.get_entity(PARTITION, SWEEP)
+            except ResourceNotFoundError:  # nor may there be a table, and who asks may be allowed to read alone
+                return Progress()
+        return progress_from(entity, etag=str(entity.metadata["etag"]))
 
     def save_progress(self, progress: Progress) -> Progress:
         """Write how far a sweep has come, unless another one wrote since it was read; return it with its new ETag.

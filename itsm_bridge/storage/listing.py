@@ -1,7 +1,7 @@
 """Which rows are there for operators to look at?
 
-The commands `status`, `show`, `list`, `replay` and `forget` read here; nothing is written. The table filters and, where
-only counts are wanted, leaves the documents out.
+The commands `status`, `show`, `list`, `replay` and `forget` read here; nothing is written. What is open is found by the
+index. For the rest the table filters and, where only counts are wanted, leaves the documents out.
 """
 
 from collections import Counter
@@ -12,9 +12,10 @@ from enum import StrEnum
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 
-from itsm_bridge.errors import Damaged, NewerVersion
+from itsm_bridge.errors import Damaged, LeadsNowhere, NewerVersion
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.storage.account import answering
+from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.row_format import ASIDE, LEADS_TO, from_entity, is_key, partition_of
 
 
@@ -110,7 +111,7 @@ class Listing:
         Raises:
             Unavailable: the table did not answer.
         """
-        return self._query(_CONDITIONS[RowState.PARKED], {})
+        return self._open(RowState.PARKED)
 
     def unsettled(self) -> Iterator[Record]:
         """Yield the records that await work.
@@ -118,15 +119,29 @@ class Listing:
         Raises:
             Unavailable: the table did not answer.
         """
-        return self._query(_CONDITIONS[RowState.UNSETTLED], {})
+        return self._open(RowState.UNSETTLED)
 
-    def needing_work(self) -> Iterator[Record]:
-        """Yield the records that await work or on which an operator has to act, with one look at the table.
+    def _open(self, state: RowState) -> Iterator[Record]:
+        """Yield the records in a state that the index names, where it can be relied upon; else every row is looked at.
 
-        Raises:
-            Unavailable: the table did not answer.
+        The index decides which rows are read, and what they say themselves decides which are shown.
         """
-        return self._query(f"{_CONDITIONS[RowState.UNSETTLED]} or {_CONDITIONS[RowState.PARKED]}", {})
+        table = AlertTable(self._table)
+        index = table.index() if table.progress().vouches_for_index(datetime.now(UTC)) else None
+        if index is None or index.failure is not None:
+            yield from self._query(_CONDITIONS[state], {})
+            return
+        for outline in index.outlines:
+            if outline.is_parked if state is RowState.PARKED else outline.awaits_work:
+                try:
+                    record = table.read(outline.key)
+                except (Damaged, NewerVersion):
+                    self._unreadable.add(outline.key)
+                    continue
+                except LeadsNowhere:
+                    continue
+                if record is not None and record.key == outline.key and state_of_record(record) is state:
+                    yield record
 
     def changed(self, *, state: RowState | None = None, since: datetime | None = None) -> Iterator[Record]:
         """Yield the records in a state, or in any, that last changed at `since` or later, or ever; in no order.

@@ -25,6 +25,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from itsm_bridge.errors import Damaged, NewerVersion
 from itsm_bridge.reconcile.desired import Desired, Signal
+from itsm_bridge.reconcile.followed import Followed, FollowedAlert
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Note, Step, Work
@@ -54,6 +55,7 @@ _PIECE = 30_000
 #: for what is due.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
+_NOT_FOLLOWED = Followed()
 _SILENT = Signal(is_firing=False, at=None, digest="")
 
 #: How incidents begin and end where no rule of an operator says otherwise.
@@ -61,7 +63,7 @@ _NO_RULES = Lifecycle()
 
 _T = TypeVar("_T")
 
-_Part = Desired | Observed | Work | Signal | Note | Step | Lifecycle
+_Part = Desired | Observed | Work | Signal | Note | Step | Lifecycle | Followed | FollowedAlert
 
 #: What stands in JSON as it is.
 _PLAIN = frozenset({str, int, bool})
@@ -76,6 +78,7 @@ _DEFAULTS: Mapping[type, Mapping[str, object]] = {
     Signal: {
         name: getattr(_SILENT, name) for name in _KINDS[Signal] if name not in ("is_firing", "at", "digest", "unknown")
     },
+    FollowedAlert: {name: getattr(FollowedAlert(), name) for name in _KINDS[FollowedAlert] if name != "unknown"},
 }
 
 
@@ -175,6 +178,8 @@ def _to_document(record: Record) -> dict[str, Any]:
         "desired": _to_json(record.desired),
         "observed": _to_json(record.observed),
         "work": _to_json(record.work),
+        # Few rows have it.
+        **({"followed": _to_json(record.followed)} if record.followed != _NOT_FOLLOWED else {}),
     }
 
 
@@ -183,13 +188,14 @@ def _from_document(document: Mapping[str, Any], *, etag: str, indexed_as: str | 
         from itsm_bridge.storage import row_version_1  # noqa: PLC0415 - few rows are left of it, and imports are timed
 
         document = row_version_1.translated(document)
-    known = ("version", "key", "created_at", "desired", "observed", "work")
+    known = ("version", "key", "created_at", "desired", "observed", "work", "followed")
     return Record(
         key=_of(str, document["key"]),
         created_at=datetime.fromisoformat(document["created_at"]),
         desired=_from_json(Desired, document["desired"]),
         observed=_from_json(Observed, document["observed"]),
         work=_from_json(Work, document["work"]),
+        followed=_from_json(Followed, document["followed"]) if "followed" in document else _NOT_FOLLOWED,
         etag=etag,
         indexed_as=indexed_as,
         unknown={name: value for name, value in document.items() if name not in known},
@@ -213,7 +219,9 @@ def _to_json(value: object) -> object:
 
 def _goes_without_saying(part: _Part, name: str, value: object) -> bool:
     """Whether a field is at its default: a row of many alerts has no room for what says nothing."""
-    return isinstance(part, Signal | Lifecycle) and value == _DEFAULTS[type(part)].get(name, _NO_DEFAULT)
+    return isinstance(part, Signal | Lifecycle | FollowedAlert) and value == _DEFAULTS[type(part)].get(
+        name, _NO_DEFAULT
+    )
 
 
 def _scalar_to_json(value: datetime | timedelta | StrEnum) -> object:

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from local.servicenow import incident_page
+from local.servicenow.batch import is_for_batch, requests_in
 from local.servicenow.exchange import JSON, Request, Response
 from local.servicenow.faults import Fault, Faults, Wire
 from local.servicenow.glide import Glide
@@ -86,7 +87,7 @@ class Connection(BaseHTTPRequestHandler):
             with instance.traffic.recorded(request, fault):
                 raise Disconnected
         request = replace(request, body=self._body())
-        fault = instance.faults.take(request, is_read=True)
+        fault = instance.faults.take(request, is_read=True) or self._fault_inside(request)
         if not fault and request.method == "GET" and not request.path.startswith("/api/") and not request.table:
             self._send(incident_page.respond(instance.glide, request))
             return
@@ -95,6 +96,12 @@ class Connection(BaseHTTPRequestHandler):
             self._deliver(response, fault.wire if fault else Wire.WHOLE, recorder)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 # the base class's names
+
+    def _fault_inside(self, request: Request) -> Fault | None:
+        """Return the fault of the wire that a request inside of a batch brings upon all of it."""
+        take = self.server.instance.faults.take_inside
+        inside = filter(None, requests_in(request)) if is_for_batch(request) else ()
+        return next((fault for each in inside if (fault := take(each, on_the_wire=True))), None)
 
     def log_message(self, *_: object) -> None:
         """Say nothing: what was asked is in `ServiceNowStandIn.calls`."""

@@ -7,6 +7,7 @@
 3. `ORDERBY` and `ORDERBYDESC` are no conditions, although `^ORDERBY` begins like `^OR`.
 4. **A part that is invalid is ignored, and the rest runs.** If nothing is left, every row matches.
 5. A value that begins with `javascript:` is a script that the instance runs.
+6. `RELATIVEGE@minute@ago@15` means a time in the last 15 minutes, by the clock of the instance.
 
 Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/markdown/api-reference/rest-api-explorer/c_RESTAPI.md
 """
@@ -14,6 +15,7 @@ Source of truth: https://github.com/ServiceNow/ServiceNowDocs/blob/australia/mar
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 _CONDITION = re.compile(
     r"(?P<field>[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)"
@@ -24,6 +26,7 @@ _CONDITION = re.compile(
 )
 _ORDER = re.compile(r"ORDERBY(?P<descending>DESC)?(?P<field>[a-z][a-z0-9_.]*)")
 _SCRIPT = "javascript:"
+_AGO = re.compile(r"@(?P<unit>minute|hour)@ago@(?P<number>[0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +59,31 @@ class Query:
         )
 
 
-def parse_query(text: str, *, is_known: Callable[[str], bool], run: Callable[[str], str]) -> Query:
+def parse_query(
+    text: str,
+    *,
+    is_known: Callable[[str], bool],
+    run: Callable[[str], str],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Query:
     """Read an encoded query for a table that has the columns for which `is_known`; scripts are given to `run`."""
     query = Query()
     for alternative in text.partition("^EQ")[0].split("^NQ"):
         groups: list[list[Condition]] = []
         for part in filter(None, alternative.split("^")):
-            _read_part(part, query, groups, is_known=is_known, run=run)
+            _read_part(_with_moment(part, now), query, groups, is_known=is_known, run=run)
         query.alternatives.append([group for group in groups if group])
     return query
+
+
+def _with_moment(part: str, now: Callable[[], datetime]) -> str:
+    """Return a condition that counts back from now as one that names the moment."""
+    name, operator, ago = part.partition("RELATIVEGE")
+    found = _AGO.fullmatch(ago)
+    if not operator or found is None:
+        return part
+    moment = now() - timedelta(**{f"{found['unit']}s": int(found["number"])})
+    return f"{name}>={moment.strftime('%Y-%m-%d %H:%M:%S')}"
 
 
 def _read_part(

@@ -91,13 +91,16 @@ class Faults:
     ) -> Planned:
         """Let `fault` hit the next `times` requests that fit all that is given; None is all until it is removed.
 
-        Without `table`, requests to the Table API and for batches (`table="batch"`) are meant: not those for a token
-        (`table="oauth_token"`), nor those for the page. `everywhere` means these too, as when the instance sleeps.
+        Without `table`, requests to the Table API are meant: not those for a token (`table="oauth_token"`),
+        nor those for the page. Batches (`table="batch"`) are meant too unless a `method` is given, because theirs says
+        nothing of what is in them; what fits a request inside of a batch hits it there. `everywhere` means all of
+        these, as when the instance sleeps.
         """
 
         def is_meant(request: Request) -> bool:
+            others = {"oauth_token", "batch"} if method else {"oauth_token"}
             is_place = everywhere or (
-                request.table == table if table else request.path.startswith("/api/") and request.table != "oauth_token"
+                request.table == table if table else request.path.startswith("/api/") and request.table not in others
             )
             return is_place and method in (None, request.method) and (when is None or when(request))
 
@@ -127,8 +130,18 @@ class Faults:
 
         Before its body `is_read` only a fault that leaves the body unread can hit, afterwards every other one.
         """
+        return self._take(request, lambda fault: (fault.wire is not Wire.CLOSED_UNREAD) is is_read)
+
+    def take_inside(self, request: Request, *, on_the_wire: bool) -> Fault | None:
+        """Return the fault that hits a request inside of a batch, and count it as used.
+
+        On the wire there is but the batch, so that a fault of the wire hits all of it; any other hits this one request.
+        """
+        return self._take(request, lambda fault: (fault.wire is not Wire.WHOLE) is on_the_wire)
+
+    def _take(self, request: Request, is_ready: Callable[[Fault], bool]) -> Fault | None:
         with self._lock:
-            ready = (each for each in self._planned if (each.fault.wire is not Wire.CLOSED_UNREAD) is is_read)
+            ready = (each for each in self._planned if is_ready(each.fault))
             found = next((each for each in ready if each.is_meant(request)), None)
             if found is None:
                 return None

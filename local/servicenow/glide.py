@@ -358,7 +358,10 @@ class Glide:
     def select(self, name: str, encoded_query: str) -> list[Row]:
         """Return the rows themselves that match, in the order asked for, else by sys_id."""
         query = parse_query(
-            encoded_query, is_known=lambda path: self.resolve_column(name, path) is not None, run=self._run
+            encoded_query,
+            is_known=lambda path: self.resolve_column(name, path) is not None,
+            run=self._run,
+            now=self._now,
         )
         self.injections += query.scripts
         self.widened += query.ignored

@@ -57,7 +57,9 @@ class ServiceNowStandIn:
         self.crashes: list[BaseException] = []
         self.glide = Glide(switches=self.switches, now=now)
         self.traffic = Traffic(self.switches)
-        self.node = Node(glide=self.glide, switches=self.switches, credentials=self.credentials, now=now)
+        self.node = Node(
+            glide=self.glide, switches=self.switches, credentials=self.credentials, faults=self.faults, now=now
+        )
         self.glide.add_user(BETH)
         if has_demo_cmdb:
             demo_cmdb.fill(self.glide, by=BETH)

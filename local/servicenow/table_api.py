@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlencode
 
 from local.servicenow.batch import answer_batch, is_for_batch
 from local.servicenow.exchange import Headers, Request, Response, from_node, refusal
+from local.servicenow.faults import Faults
 from local.servicenow.glide import Glide, Refused, Row, Switches, User
 
 #: glide.rest.max_content_length, in bytes.
@@ -50,12 +51,19 @@ class Node:
     """One application node: it knows who asks and answers each request from the rows."""
 
     def __init__(
-        self, *, glide: Glide, switches: Switches, credentials: Credentials, now: Callable[[], datetime]
+        self,
+        *,
+        glide: Glide,
+        switches: Switches,
+        credentials: Credentials,
+        faults: Faults,
+        now: Callable[[], datetime],
     ) -> None:
         self.account = User(user_name=credentials.username, name="ITSM Bridge")
         self.credentials = credentials
         self._glide = glide
         self._switches = switches
+        self._faults = faults
         self._now = now
         #: Sessions that were handed out as a cookie.
         self._sessions: set[str] = set()
@@ -228,7 +236,15 @@ class Node:
         raise Refused(400, _NO_RESOURCE, None)
 
     def _answer_one(self, request: Request) -> Response:
-        """Answer one request of a batch as if it had come alone; a refusal is an answer too.
+        """Answer one request of a batch as if it had come alone, fault included; a refusal is an answer too."""
+        fault = self._faults.take_inside(request, on_the_wire=False)
+        if fault is None:
+            return self._true_answer(request)
+        true = self._true_answer(request) if fault.executed else None
+        return fault.answer(request, true) if fault.answer else self._true_answer(request)
+
+    def _true_answer(self, request: Request) -> Response:
+        """Answer one request of a batch.
 
         Whether each counts against a rate limit is not documented; here it does, as the Table API request that it is.
         """

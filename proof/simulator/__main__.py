@@ -1,11 +1,11 @@
-"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure]; --operators or --gives-up."""
+"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure], and what each of them has."""
 
 import argparse
 import sys
 import time
 from collections.abc import Iterator
 
-from proof.simulator.history import Ending, Options
+from proof.simulator.history import ACCIDENTS, Ending, Options
 from proof.simulator.playing import play
 from proof.simulator.ruled import GROUPS, LIFECYCLES
 
@@ -18,9 +18,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the seed of the first (default: %(default)s)")
     parser.add_argument("--until-failure", action="store_true", help="stop at the first that fails")
     parser.add_argument("--operators", choices=["", LIFECYCLES, GROUPS], help="what rules speak of in every history")
+    parser.add_argument("--rows", choices=sorted({*ACCIDENTS}), help="the accident that rows have in every history")
     parser.add_argument("--gives-up", action="store_true", help="let Azure Monitor give up in every history")
     asked = parser.parse_args()
-    options = Options(operators=asked.operators, gives_up=asked.gives_up or None)
+    options = Options(operators=asked.operators, rows=asked.rows, gives_up=asked.gives_up or None)
     if asked.seed is not None:
         ending = play(asked.seed, options)
         sys.stdout.write(f"{ending}\n")

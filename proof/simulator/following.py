@@ -32,6 +32,9 @@ from proof.simulator.processes import Process, _RemoteStorage, _RemoteStore, _Ti
 
 _T = TypeVar("_T")
 
+#: How long every process of the simulator keeps rows of alerts that are over.
+RETENTION = timedelta(days=90)
+
 #: Takes an alert in, in a process, with the sentence that says how it was found.
 Receive = Callable[[Process, Alert, str, Deadline], object]
 
@@ -175,6 +178,7 @@ class Following:
             rows=_rows_of(_RemoteStore(process)),  # type: ignore[arg-type] # the same method
             receive=lambda alert, how, deadline: self.receive(process, alert, how, deadline),
             groups=self.groups,
+            rows_kept_for=RETENTION,
             now=process.clock,
             troubles=Troubles(now=process.clock),
         )

@@ -17,6 +17,7 @@ from itsm_bridge.errors import Damaged, LeadsNowhere, NewerVersion, TemporaryErr
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET
 from itsm_bridge.reconcile.record import SETTLE_TIME, Record
+from itsm_bridge.reconcile.resync import COVER_AFTER
 from itsm_bridge.servicenow.incident import IncidentState
 from itsm_bridge.storage.row_format import VERSION
 from proof.simulator.azure import BEGIN, words_of
@@ -66,7 +67,8 @@ _RULES = (
 )
 #: Accidents of rows and their wake-ups, mostly none. A newer version of the program has the row for a while; all
 #: wake-ups are lost, and one row cannot be written for as long; or the index forgets all rows besides.
-_ROWS = (*[""] * 14, "damage", "older version", "newer version", "wake-ups lost", "index lost")
+ACCIDENTS = ("damage", "older version", "newer version", "wake-ups lost", "index lost")
+_ROWS = (*[""] * 14, *ACCIDENTS)
 _PROCESSES: Sequence[Sequence[frozenset[str]]] = (
     (ALL_WORK,),
     (ALL_WORK, ALL_WORK),
@@ -324,7 +326,20 @@ class History:
         )
         process.takes = takes
         process.mourn(lambda: self._replace(process))
+        self.schedule.after(COVER_AFTER, lambda: self._cover(process))
         return process
+
+    def _cover(self, process: Process) -> None:
+        """Let a process that has started look for what another one left behind."""
+
+        def cover() -> None:
+            try:
+                process.reconciler.cover()
+            except TemporaryError as error:
+                self.tell(f"{process.name}: the look for what a dead process left failed: {error}")
+
+        if not process.is_dead:
+            process.run(cover)
 
     def _replace(self, dead: Process) -> None:
         self.processes.remove(dead)

@@ -35,6 +35,7 @@ SOURCES = [
 BICEP_TYPES = (
     "Microsoft.AlertsManagement/actionRules",
     "Microsoft.Authorization/roleAssignments",
+    "Microsoft.Authorization/roleDefinitions",
     "Microsoft.Insights/components",
     "Microsoft.Insights/webtests",
     "Microsoft.Insights/workbooks",

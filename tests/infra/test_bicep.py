@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from itsm_bridge.settings import Settings
+from local.resource_manager.service import CHANGE, READ, READ_HISTORY
 from tests.infra.bicep import Expression, Parameter, Resource, Template, text_of
 from tests.infra.bicep_checks import TYPES, problems
 
@@ -182,6 +183,16 @@ def test_a_missing_or_misspelt_role_is_found(role: str) -> None:
 
     assert assigned_roles(missing) == set(ROLES.values()) - {ROLES[role]}
     assert assigned_roles(misspelt) != set(ROLES.values())
+
+
+def test_the_role_that_follows_alerts_has_the_actions_that_are_asked_for_and_no_others() -> None:
+    [role, _] = TEMPLATES["followed.bicep"].resources
+    [permission] = role.body["properties"]["permissions"]
+    always, where_changed = permission["actions"].text.split("?")
+
+    assert set(re.findall(r"'([^']+)'", always)) == {READ, READ_HISTORY}
+    assert re.findall(r"'([^']+)'", where_changed) == [CHANGE]
+    assert "mayChangeState: syncAlertState" in FILES["installation.bicep"]
 
 
 def test_the_app_waits_for_its_roles() -> None:

@@ -15,7 +15,13 @@ COMMON = ("name", "location", "tags")
 #: Variables that are lists or a map, because Terraform's users expect them.
 LISTS = {
     *("additional_audiences", "additional_tenant_ids", "action_group_names", "allowed_subscriptions"),
-    *("azure_action_group_ids", "operator_action_group_ids", "operator_addresses", "probe_locations"),
+    *(
+        "azure_action_group_ids",
+        "followed_subscriptions",
+        "operator_action_group_ids",
+        "operator_addresses",
+        "probe_locations",
+    ),
 }
 #: Set by the module itself or by its provider, where main.bicep needs to be told or asks its environment.
 TOLD_OTHERWISE = {"entra_client_id", "entra_object_id", "entra_identifier_uri", "entra_tenant_id", "entra_authority"}

@@ -9,6 +9,7 @@ import pytest
 
 from itsm_bridge import app
 from itsm_bridge.operate.health import FRESH
+from itsm_bridge.troubles import Trouble, Troubles
 from local.alerts import MetricAlert
 from local.breakages import Breaker
 from local.world import Answer, World
@@ -153,7 +154,20 @@ def test_a_bug_is_told() -> None:
     assert 'log.error("unexpected %s at %s' in (ROOT / "itsm_bridge" / "webhook.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("trouble", [each for each in Trouble if each.startswith("azure-")])
+def test_that_azures_own_list_cannot_be_followed_is_told(trouble: Trouble, caplog: pytest.LogCaptureFixture) -> None:
+    Troubles().count(trouble, "our identity lacks a role")
+    [record] = [each for each in caplog.records if each.name == "itsm_bridge.troubles"]
+    line = f"2026-11-28 16:00:00,000 WARNING itsm_bridge.troubles {record.getMessage()}"
+
+    tables = {"AppTraces": traces(line)}
+    found = kql.run(RULES["azure-list-not-followed"]["query"], tables, now=datetime.now(UTC))
+
+    # An answer that does not come is Azure's affair, and comes again.
+    assert [row["trouble"] for row in found] == ([] if trouble is Trouble.AZURE_AWAY else [str(trouble)])
+
+
 def test_each_rule_is_tried_here() -> None:
     assert RULES.keys() == {rule for _, rule, _ in TOLD} | {
-        *("alerts-waiting", "bridge-degraded", "rules-not-valid", "unexpected-error")
+        *("alerts-waiting", "azure-list-not-followed", "bridge-degraded", "rules-not-valid", "unexpected-error")
     }

@@ -252,6 +252,8 @@ SAME_BODIES: Mapping[str, str] = {
     "authentication": "azapi_update_resource.authentication",
     "secret": "azapi_resource_action.secret",
     "workbook": "azapi_resource.workbook",
+    "alertsRole": "azapi_resource.alerts_role",
+    "alertsAccess": "azapi_resource.alerts_access",
 }
 
 #: Leaves of Bicep whose literal is another one in Terraform, with both.

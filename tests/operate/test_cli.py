@@ -3,11 +3,13 @@
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from azure.data.tables import UpdateMode
 
 from itsm_bridge import __version__
 from itsm_bridge.app import stored
@@ -16,10 +18,13 @@ from itsm_bridge.errors import InvalidSettings
 from itsm_bridge.operate import alerts, cli, sources
 from itsm_bridge.operate.desk import Desk
 from itsm_bridge.operate.show import why
+from itsm_bridge.reconcile.pages import Progress
 from itsm_bridge.reconcile.ports import Content
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.work import Step
 from itsm_bridge.storage.alert_table import AlertTable
+from itsm_bridge.storage.index_rows import entry_key
+from itsm_bridge.storage.row_format import to_entity
 from local.azurite import Azurite
 from tests.builders import HOUR, KEY, MINUTE, NOW, changed, resolved, told, worked
 from tests.operate.rows import SETTINGS, messages, now, parked, run, settled, told_as_json, unsettled
@@ -61,6 +66,37 @@ class TestStatus:
         assert code == 1
         assert "parked 1" in text
         assert "Parked until somebody acts: ServiceNow says no" in text
+
+    def test_what_is_parked_is_found_by_the_index_once_a_sweep_vouches_for_it(
+        self, table: AlertTable, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A row that the index does not name, as an older version of the program writes it, shows which way it went."""
+        for key in (KEY, "b2" * 32):
+            table.insert(parked(key))
+        table._table.delete_entity("b2", entry_key("b2" * 32))
+        before = told_as_json(capsys, "status")[1]
+        first = table.save_progress(Progress(ran_at=now(), hasty_since=now()))
+        in_haste = told_as_json(capsys, "status")[1]
+        table.save_progress(replace(first, hasty_since=None))
+
+        by_index = told_as_json(capsys, "status")[1]
+
+        listed = [[row["key"] for row in content["parked"]] for content in (before, in_haste, by_index)]
+        assert listed == [[KEY, "b2" * 32], [KEY, "b2" * 32], [KEY]]
+        assert by_index["counts"]["parked"] == 2
+
+    def test_what_the_index_says_wrongly_is_not_shown(
+        self, table: AlertTable, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        table.insert(parked())
+        entity = {name: each for name, each in to_entity(settled()).items() if name != "indexed_as"}
+        table._table.upsert_entity(entity, mode=UpdateMode.REPLACE)
+        table.insert(parked("b2" * 32))
+        table.save_progress(Progress(ran_at=now()))
+
+        code, content = told_as_json(capsys, "status")
+
+        assert (code, [row["key"] for row in content["parked"]]) == (1, ["b2" * 32])
 
     def test_overdue_alerts_need_somebody(self, table: AlertTable, capsys: pytest.CaptureFixture[str]) -> None:
         table.insert(unsettled(wake_up_at=now() - HOUR))

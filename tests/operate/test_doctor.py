@@ -1,5 +1,6 @@
 """Each thing is broken in turn, and `doctor` names it, with the right remedy, and nothing else as broken."""
 
+import base64
 import io
 import json
 import threading
@@ -28,7 +29,7 @@ from local.breakages import BREAKAGES, Breaker
 from local.entra.authority import AZURE_MONITOR, Entra
 from local.entra.graph import TOKEN, GraphStandIn
 from local.http_server import Answer, HttpServer
-from local.servicenow import faults
+from local.servicenow import batch_faults, faults
 from local.servicenow.glide import SysIds
 from local.servicenow.instance import ServiceNowStandIn
 
@@ -479,6 +480,22 @@ class TestWarnings:
 
         assert named(found) == {}
         assert check in named(found, Status.WARNING)
+
+    def test_of_no_batches(self, parts: Parts) -> None:
+        with broken(parts, "no-batch"):
+            found = look(parts)
+
+        assert named(found) == {}
+        assert "there is no Batch API" in named(found, Status.OK)["servicenow.batch"].message
+
+    def test_of_batches_that_hide_what_is_shown_alone(self, parts: Parts) -> None:
+        nothing = base64.b64encode(b'{"result":[]}').decode()
+        parts.servicenow.faults.add(batch_faults.items(0, body=nothing), table="batch")
+
+        found = look(parts)
+
+        assert named(found) == {}
+        assert "does not show an item" in named(found, Status.WARNING)["servicenow.batch"].message
 
     def test_of_a_low_limit(self, parts: Parts) -> None:
         parts.servicenow.switches.requests_per_hour = 500

@@ -109,6 +109,14 @@ def test_a_call_alone_makes_no_incident_of_what_is_over() -> None:
     assert row.desired.firing_count == 0
 
 
+def test_a_beginning_that_a_call_brought_after_its_end_is_not_taken_for_missed() -> None:
+    row = after(resolved(), notification())
+
+    assert merge(row, found(notification()), NOW) is row
+    assert merge(row, notification(), NOW) is row
+    assert row.desired.revision == after(resolved()).desired.revision
+
+
 def test_a_rule_that_holds_alerts_back_wants_nothing_of_one_that_is_over() -> None:
     held = replace(found(notification()), lifecycle=Lifecycle(hold=HOUR))
 

@@ -23,6 +23,7 @@ from tests.builders import (
     notification,
     record,
     resolved,
+    signal,
     told,
     worked,
 )
@@ -70,19 +71,24 @@ def test_a_resolved_before_any_fired_is_remembered_without_a_word() -> None:
 
 def test_a_fired_that_is_older_than_the_resolved_says_nothing_new() -> None:
     row = first_record(resolved(), NOW)
+    after = merge(row, notification(), NOW)
 
-    assert merge(row, notification(), NOW) is row
+    # That it came is remembered, so that nobody takes it for missed.
+    assert after == changed(row, signals={"alert-1": replace(signal(row), began_late=True)})
+    assert merge(after, notification(), NOW) is after
 
 
 def test_a_fired_at_the_time_of_its_resolved_says_nothing_new() -> None:
-    row = first_record(resolved(at=NOW - MINUTE), NOW)
+    row = told(first_record(resolved(at=NOW - MINUTE), NOW), notification())
 
+    assert row.desired.firing_count == 0
     assert merge(row, notification(), NOW) is row
 
 
 def test_without_times_the_end_wins() -> None:
-    row = first_record(resolved(at=None), NOW)
+    row = told(first_record(resolved(at=None), NOW), notification())
 
+    assert row.desired.firing_count == 0
     assert merge(row, notification(at=None), NOW) is row
     assert merge(row, notification(), NOW) is row
 

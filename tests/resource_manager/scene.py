@@ -102,6 +102,7 @@ class Scene:
             table=self.table,
             token=lambda _: self.azure.identity.token,
             receive=self.webhook.recover,
+            retention=more.pop("retention", timedelta(days=90)),
             now=self.clock,
             troubles=self.troubles,
             **more,

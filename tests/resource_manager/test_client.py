@@ -144,7 +144,7 @@ def test_an_alert_is_asked_for_with_its_context_and_its_history_tells_who_was_ca
         ({"groups": [OTHER_GROUP], "suppressed": [ACTION_GROUP]}, Call.SUPPRESSED),
         ({"groups": [ACTION_GROUP], "suppressed": [OTHER_GROUP]}, Call.TRIGGERED),
         ({"groups": [], "failed": [ACTION_GROUP]}, Call.TRIGGERED),
-        ({"groups": []}, Call.NOT_OURS),
+        ({"groups": []}, Call.NOBODY),
     ],
 )
 def test_the_history_tells_what_became_of_our_action_group(
@@ -285,7 +285,6 @@ def test_being_asked_to_wait_is_told_with_the_time(
         (Answer(status=200, body=b"[]"), Malformed),
         (refusals.as_json({"value": {}}), Malformed),
         (refusals.as_json({"values": []}), Malformed),
-        (Answer(status=200, body=b"x" * 5_000_000), Unavailable),
         (refusals.error(400, "BadRequest", "no"), Refused),
         (refusals.error(401, "ExpiredAuthenticationToken", "no"), Refused),
     ],
@@ -348,6 +347,21 @@ def test_a_loop_of_links_ends(
         changed(client, deadline, clock)
 
     assert len(azure.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(status=200, body=b"x" * 5_000_000), refusals.as_json({"value": [[]] * 90_000})]
+)
+def test_what_is_too_large_is_asked_for_in_smaller_pages(
+    answer: Answer, azure: ResourceManagerStandIn, client: ResourceManager, clock: VirtualClock, deadline: Deadline
+) -> None:
+    for number in range(25):
+        fire(azure, number)
+        clock.now += timedelta(seconds=1)
+    azure.next_answers.append(answer)
+
+    assert len(changed(client, deadline, clock)) == 25
+    assert len(azure.requests) == 4
 
 
 def test_a_link_with_the_port_that_everybody_knows_leads_to_the_same_server() -> None:

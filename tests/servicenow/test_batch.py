@@ -377,7 +377,8 @@ class TestMemory:
 
         batches.failed(refused)
 
-        clock.now += 300
+        assert knowledge.says(Subject.ANSWERS_BATCHES) is False
+        clock.now += 3600
         assert not batches.may_be_sent
 
     def test_an_answer_between_two_refusals_forgives_the_first(self, batches: Batches, knowledge: Knowledge) -> None:
@@ -396,6 +397,22 @@ class TestMemory:
 
         batches.failed(verdict(status=429, retry_after=timedelta(hours=2)))
         clock.now += 3600
+        assert batches.may_be_sent
+
+    def test_an_instance_that_is_too_slow_for_batches_is_asked_for_one_ever_less_often(
+        self, batches: Batches, clock: Clock
+    ) -> None:
+        for minutes in (5, 10, 20, 40, 60, 60):
+            batches.failed(verdict(status=None))
+            batches.failed(verdict(status=None))  # it was under way at the same time
+            clock.now += 60 * minutes - 1
+            assert not batches.may_be_sent
+            clock.now += 1
+            assert batches.may_be_sent
+
+        batches.answered()
+        batches.failed(verdict(status=None))
+        clock.now += 300
         assert batches.may_be_sent
 
 

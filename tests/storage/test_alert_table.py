@@ -1,11 +1,10 @@
 import re
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,8 +17,7 @@ from itsm_bridge.settings import StorageSettings
 from itsm_bridge.storage.account import connect_queue, connect_table
 from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
-from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite
-from local.http_server import Answer, HttpServer
+from local.azurite import Azurite
 from proof.tap import Cut, Tap
 from tests.builders import HOUR, KEY, SECOND, changed, known_record, record, resolved, told
 
@@ -203,54 +201,6 @@ def test_an_index_in_a_table_that_does_not_answer_is_given_up_soon() -> None:
 
     assert (list(index.outlines), type(index.failure)) == ([], Unavailable)
     assert time.monotonic() - began < 60
-
-
-def _answer(*parts: str, end: bool = True) -> bytes:
-    """Return the answer to a transaction, as the service writes it."""
-    head = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
-    told = "--c\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
-    return (head + "".join(f"{told}{part}\r\n" for part in parts) + "--c--\r\n--b--\r\n" * end).encode()
-
-
-_DONE = 'HTTP/1.1 204 No Content\r\nETag: W/"1"\r\n\r\n'
-
-
-def _refused(status: int, code: str) -> str:
-    body = f'{{"odata.error":{{"code":"{code}","message":{{"lang":"en","value":"0:it says."}}}}}}'
-    return f"HTTP/1.1 {status} No\r\nContent-Type: application/json\r\n\r\n{body}\r\n"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error"),
-    [
-        (202, _answer(_DONE), Unavailable),
-        (202, _answer(_DONE, _DONE)[:150], Unavailable),
-        (202, _answer(_DONE.replace('ETag: W/"1"\r\n', ""), _DONE), Unavailable),
-        (202, _answer(_refused(503, "ServerBusy")), Unavailable),
-        (202, _answer(_refused(413, "RequestBodyTooLarge")), Unavailable),
-        (202, _answer(_refused(409, "TableBeingDeleted")), Unavailable),
-        (202, _answer(_refused(409, "EntityAlreadyExists")), Conflict),
-        (202, _answer(_refused(412, "UpdateConditionNotSatisfied")), Conflict),
-        (202, _answer(_refused(412, "ConditionNotMet")), Conflict),
-        (202, b"", Unavailable),
-        (202, b"<html>please sign in</html>", Unavailable),
-        (200, b"<html>please sign in</html>", Unavailable),
-        (413, b"", Unavailable),
-        (404, b"", Unavailable),
-        (403, b"", Unavailable),
-        (500, b"", Unavailable),
-    ],
-)
-def test_what_a_transaction_is_answered_counts_only_if_it_is_whole(status: int, body: bytes, error: type) -> None:
-    headers = {"Content-Type": "multipart/mixed; boundary=b"}
-    with HttpServer(0, lambda _: Answer(status=status, headers=headers, body=body)) as server, ExitStack() as stack:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        stack.callback(server.shutdown)
-        account = f"AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};TableEndpoint={server.url}/{ACCOUNT};"
-        store = AlertTable(connect_table(storage(f"DefaultEndpointsProtocol=http;{account}")))
-
-        with pytest.raises(error):
-            store.insert(record())
 
 
 def test_a_transaction_whose_answer_was_lost_is_whole(azurite: Azurite) -> None:

@@ -14,6 +14,7 @@ from azure.data.tables import TableClient
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.facts import Fact
+from itsm_bridge.servicenow.cmdb.lookup import Cmdb
 from itsm_bridge.servicenow.credentials import account_of, credentials_of
 from itsm_bridge.servicenow.incidents import Incidents
 from itsm_bridge.servicenow.knowledge import Knowledge
@@ -186,3 +187,29 @@ def test_a_process_that_has_just_started_knows_whether_a_creation_can_be_repeate
             time.sleep(0.01)
 
         assert process().honours_sys_id is honours
+
+
+def test_a_process_that_has_just_started_asks_for_no_batch_where_another_found_none(rows: TableClient) -> None:
+    with ServiceNowStandIn() as instance:
+        instance.switches.has_batch_api = False
+        settings = ServiceNowSettings(
+            **{**SETTINGS, "instance_url": instance.url, "client_id": "", "api_key": instance.credentials.api_key}
+        )
+        place = InstanceFactsTable(rows, instance_url=instance.url, account=partial(account_of, settings))
+
+        def process() -> Cmdb:
+            knowledge = Knowledge(place)
+            knowledge.look()
+            return Cmdb(TableApi(instance.url, credentials_of(settings), knowledge=knowledge))
+
+        def search(cmdb: Cmdb) -> None:
+            cmdb.find(["vm-nowhere"], deadline=Deadline.after(timedelta(seconds=10)))
+
+        search(process())
+        ends_at = time.monotonic() + 10
+        while not place.known():
+            assert time.monotonic() < ends_at
+            time.sleep(0.01)
+        search(process())
+
+        assert [call.table for call in instance.calls].count("batch") == 1

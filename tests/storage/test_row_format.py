@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from itsm_bridge.errors import Damaged, NewerVersion
+from itsm_bridge.reconcile.followed import Followed, FollowedAlert, Handling
 from itsm_bridge.reconcile.work import Note, Step
 from itsm_bridge.storage.row_format import VERSION, aside, from_entity, is_key, to_entity
 from tests.builders import HOUR, KEY, NOW, changed, known_record, notification, record, resolved, told, worked
@@ -46,6 +47,18 @@ def test_what_a_newer_version_wrote_is_kept_when_this_one_writes_the_row() -> No
     written = json.loads(to_entity(from_entity(entity, etag="e"))["document_0"])
 
     assert (written["fence"], written["desired"]["signals"]["alert-1"]["sequence"]) == (7, 12)
+
+
+def test_what_is_known_of_people_comes_back_and_takes_no_room_where_there_is_nothing() -> None:
+    step = Step(at=NOW, action="close", reason="incident ended by people; alert new", result="INC1")
+    followed = Followed(incident_id="a" * 32, given_to="beth").done(step)
+    for number in range(3):
+        alert = FollowedAlert(told=Handling.ENDED, state="Closed", unknown={"newer": number})
+        followed = followed.with_alert(f"guid-{number}", alert)
+    row = record().with_followed(followed)
+
+    assert from_entity(to_entity(row), etag="") == row
+    assert "followed" not in json.loads(to_entity(record())["document_0"])
 
 
 def test_a_row_that_needs_a_newer_version_is_left_alone() -> None:

@@ -6,6 +6,7 @@
       search    what is found as far as rows are known, and what is still to be asked?   pure
       grouping  which questions can one query answer?                                    pure
       expected  what will be looked for soon?
+      progress  what has one search asked and found out?
       match     what do the rows that came back say?                                     pure
       classes   where and how does a CMDB keep a resource?    pure: a table of Azure types
 

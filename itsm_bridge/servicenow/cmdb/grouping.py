@@ -10,9 +10,10 @@ the same. A query for several questions therefore asks for the number of rows th
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+from urllib.parse import quote
 
-from itsm_bridge.servicenow.batch import url_of
 from itsm_bridge.servicenow.cmdb.classes import SOURCES, Question
 from itsm_bridge.servicenow.cmdb.match import FIELDS, Rows, live_rows
 from itsm_bridge.servicenow.queries import Query
@@ -22,12 +23,15 @@ from itsm_bridge.servicenow.table_api import Page
 _MOST_ROWS: Final = 20
 
 #: Questions of one query.
-_MOST_QUESTIONS: Final = 25
+MOST_OF_A_QUERY: Final = 25
 
-#: Characters of an address. 2,000 pass every proxy. Inside of a batch no proxy sees it: there it is 8,000, below the
-#: 10,000 above which ServiceNow's own client takes to batches (https://github.com/ServiceNow/PySNC).
+#: Characters of an address. 2,000 pass every proxy. Inside of a batch no proxy sees it, and ServiceNow's own client
+#: takes to batches for whatever is over 10,000 (https://github.com/ServiceNow/PySNC): there it is as much as the
+#: questions of a query need.
 LONGEST_ADDRESS: Final = 2000
-LONGEST_INSIDE: Final = 8000
+LONGEST_INSIDE: Final = 24000
+#: Characters of an address that are no values.
+_REST: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +113,15 @@ def _place(question: Question) -> tuple[str, str]:
 
 
 def _fits(group: Sequence[Question], question: Question, longest: int) -> bool:
-    if _place(group[0]) != _place(question) or len(group) >= _MOST_QUESTIONS or question in group:
+    if _place(group[0]) != _place(question) or len(group) >= MOST_OF_A_QUERY or question in group:
         return False
-    return len(url_of(Group((*group, question)).query)) <= longest
+    return _REST + sum(map(_length, group)) + _length(question) <= longest
+
+
+@lru_cache(maxsize=4096)
+def _length(question: Question) -> int:
+    """Return how many characters the values take in an address, with the commas between them."""
+    return sum(len(quote(value, safe="")) + len("%2C") for value in question.values)
 
 
 def _rows_of(question: Question, page: Page) -> Rows | None:

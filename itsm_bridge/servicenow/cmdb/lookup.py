@@ -45,22 +45,21 @@ from typing import Final
 
 from cachetools import TLRUCache, TTLCache
 
-from itsm_bridge.deadline import Deadline
+from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, InvalidSettings, Rejected, Unavailable
 from itsm_bridge.servicenow.batch import MOST_READS
 from itsm_bridge.servicenow.cmdb.classes import Question
 from itsm_bridge.servicenow.cmdb.expected import Expected
-from itsm_bridge.servicenow.cmdb.grouping import LONGEST_ADDRESS, LONGEST_INSIDE, Group, grouped
+from itsm_bridge.servicenow.cmdb.grouping import LONGEST_ADDRESS, LONGEST_INSIDE, MOST_OF_A_QUERY, Group, grouped
 from itsm_bridge.servicenow.cmdb.match import CiMatch, Rows, first_of, key_of
-from itsm_bridge.servicenow.cmdb.search import ITEMS, search
+from itsm_bridge.servicenow.cmdb.progress import MOST_QUESTIONS, Progress
+from itsm_bridge.servicenow.cmdb.search import search
 from itsm_bridge.servicenow.queries import is_plain
 from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, NotTogether, UnknownField
-from itsm_bridge.servicenow.table_api import REQUEST_BUDGET, Page, TableApi
+from itsm_bridge.servicenow.table_api import Page, TableApi
 
 log = logging.getLogger(__name__)
 
-#: Questions of one call of `find`. An ARM id that is nowhere takes 3 to 5, each parent too.
-_MOST_QUESTIONS: Final = 20
 #: Characters of a value that is looked up; hardly any resource id is longer.
 _LONGEST: Final = 512
 
@@ -88,36 +87,6 @@ _REMARKS: Final[Mapping[type[BridgeError], str]] = {
 }
 
 _Place = tuple[str, str]
-
-
-class _Call:
-    """What one call of `find` has asked and found out."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        self.rows: dict[Question, Rows] = {}
-        self.errors: dict[Question, BridgeError] = {}
-        #: The questions that have to be asked alone.
-        self.alone: set[Question] = set()
-        #: Whether no more batches are to be sent.
-        self.is_one_by_one = False
-        self.has_asked = False
-        self._asked: set[Question] = set()
-
-    def allowed(self, unknown: Sequence[Question]) -> Sequence[Question]:
-        """Return those of the questions that may still be asked; items that an answer named always may."""
-        left = _MOST_QUESTIONS - len(self._asked)
-        new = [each for each in unknown if not _is_of_items(each) and each not in self._asked][: max(left, 0)]
-        return [each for each in unknown if _is_of_items(each) or each in self._asked or each in new]
-
-    def take(self, questions: Sequence[Question]) -> None:
-        """Count questions as asked."""
-        self.has_asked = True
-        self._asked |= {each for each in questions if not _is_of_items(each)}
-
-    def for_request(self) -> Deadline:
-        """Return the deadline of the next request, or by when another thread must have its answer."""
-        return self._deadline.for_request(REQUEST_BUDGET)
 
 
 class Cmdb:
@@ -176,26 +145,26 @@ class Cmdb:
         Raises:
             Unavailable: ServiceNow did not answer, or the time is up.
         """
-        call = _Call(deadline)
+        progress = Progress(deadline)
         with self._changed:
             self._expected.forget(resources)
         while True:
-            match, unknown = self._looked(resources, call)
+            match, unknown = self._looked(resources, progress)
             if not unknown:
                 return match
-            allowed = call.allowed(unknown)
+            allowed = progress.allowed(unknown)
             if not allowed or allowed[0] != unknown[0]:
-                return CiMatch(reason=f"No configuration item: none was found with {_MOST_QUESTIONS} questions.")
-            if unknown[0] in call.errors:
-                raise call.errors[unknown[0]]
-            self._ask(allowed, call)
+                return CiMatch(reason=f"No configuration item: none was found with {MOST_QUESTIONS} questions.")
+            if unknown[0] in progress.errors:
+                raise progress.errors[unknown[0]]
+            self._ask(allowed, progress)
 
-    def _looked(self, resources: Sequence[str], call: _Call) -> tuple[CiMatch, Sequence[Question]]:
+    def _looked(self, resources: Sequence[str], progress: Progress) -> tuple[CiMatch, Sequence[Question]]:
         """Return what is found as far as rows are known, and what is not known."""
         unknown: dict[Question, None] = {}
 
         def known(question: Question) -> Rows | None:
-            return self._known(question, call)
+            return self._known(question, progress)
 
         def find(resource: str) -> CiMatch | None:
             key = key_of(resource)
@@ -212,56 +181,63 @@ class Cmdb:
         match = first_of(resources, find)
         return match or CiMatch(reason=""), tuple(unknown)
 
-    def _known(self, question: Question, call: _Call) -> Rows | None:
+    def _known(self, question: Question, progress: Progress) -> Rows | None:
         """Return the rows of a question, or why it has none; None if it has to be asked."""
         if not all(is_plain(value) and len(value) <= _LONGEST for value in question.values):
             return Rows(remark="not asked: too long, or with characters that no query may hold")
-        if question in call.rows:
-            return call.rows[question]
+        if question in progress.rows:
+            return progress.rows[question]
         with self._changed:
             rows = self._rows.get(question)
             closed = self._closed.get((question.table, question.field)) if rows is None else None
         if rows is None and closed is not None:
             rows = Rows(remark=closed)
         if rows is not None:
-            # It counts until the end of this call, however long that takes.
-            call.rows[question] = rows
+            # It counts until the end of this search, however long that takes.
+            progress.rows[question] = rows
         return rows
 
     # Asking.
 
-    def _ask(self, wanted: Sequence[Question], call: _Call) -> None:
+    def _ask(self, wanted: Sequence[Question], progress: Progress) -> None:
         """Find out more: ask what no other thread asks, or wait for what it finds."""
-        is_together = self._table_api.answers_batches and not call.is_one_by_one
-        groups = self._claimed(wanted, call, is_together=is_together)
+        is_together = self._table_api.answers_batches and not progress.is_one_by_one
+        groups = self._claimed(wanted, progress, is_together=is_together)
         if not groups:
-            self._wait_for_others(wanted, call)
+            self._wait_for_others(wanted, progress)
             return
         try:
-            call.take([each for each in wanted if any(each in group.questions for group in groups)])
+            progress.take([each for each in wanted if any(each in group.questions for group in groups)])
             if is_together:
-                self._ask_together(groups, call)
+                self._ask_together(groups, progress)
             else:
-                self._ask_side_by_side(groups, call)
+                self._ask_side_by_side(groups, progress)
         finally:
             self._release(groups)
 
-    def _claimed(self, wanted: Sequence[Question], call: _Call, *, is_together: bool) -> Sequence[Group]:
+    def _claimed(self, wanted: Sequence[Question], progress: Progress, *, is_together: bool) -> Sequence[Group]:
         """Return the queries that this thread is to send now, and nobody else; none if it has to wait."""
         with self._changed:
             if not is_together and self._is_under_way(wanted[0]):
                 return ()
             mine = [each for each in wanted if not self._is_under_way(each) and each not in self._rows]
-            riders: Sequence[Question] = ()
-            if self._clock() >= self._riders_from:
-                places = {(each.table, each.field) for each in mine} - self._closed.keys()
-                riders = [each for each in self._expected.at(places) if self._may_ride(each)]
             longest = LONGEST_INSIDE if is_together else LONGEST_ADDRESS
-            groups = grouped(mine, alone=call.alone, riders=riders, longest=longest)
-            most = MOST_READS if is_together else max(1, self._table_api.free_turns) if call.has_asked else 1
+            groups = grouped(mine, alone=progress.alone, riders=self._riders(mine), longest=longest)
+            most = MOST_READS if is_together else max(1, self._table_api.free_turns) if progress.has_asked else 1
             groups = groups[:most]
             self._under_way |= {_folded(each) for group in groups for each in group.questions}
             return groups
+
+    def _riders(self, mine: Sequence[Question]) -> Iterator[Question]:
+        """Yield what waits where `mine` is asked, as much as fits into queries."""
+        if self._clock() < self._riders_from:
+            return
+        left = dict.fromkeys(((each.table, each.field) for each in mine), MOST_OF_A_QUERY)
+        for question in self._expected.at(left.keys() - self._closed.keys()):
+            place = question.table, question.field
+            if left[place] and self._may_ride(question):
+                left[place] -= 1
+                yield question
 
     def _may_ride(self, question: Question) -> bool:
         is_askable = all(is_plain(value) and len(value) <= _LONGEST for value in question.values)
@@ -275,77 +251,78 @@ class Cmdb:
             self._under_way -= {_folded(each) for group in groups for each in group.questions}
             self._changed.notify_all()
 
-    def _wait_for_others(self, wanted: Sequence[Question], call: _Call) -> None:
-        patience = call.for_request().left.total_seconds()
+    def _wait_for_others(self, wanted: Sequence[Question], progress: Progress) -> None:
+        patience = progress.for_request().left.total_seconds()
         with self._changed:
             asked = next((each for each in wanted if self._is_under_way(each)), None)
             if asked is not None and not self._changed.wait_for(lambda: not self._is_under_way(asked), patience):
                 raise Unavailable("another search for the same configuration item takes too long")
 
-    def _ask_together(self, groups: Sequence[Group], call: _Call) -> None:
+    def _ask_together(self, groups: Sequence[Group], progress: Progress) -> None:
         try:
-            pages = self._table_api.pages([group.query for group in groups], deadline=call.for_request())
+            pages = self._table_api.pages([group.query for group in groups], deadline=progress.for_request())
         except NotTogether:
-            call.is_one_by_one = True
+            progress.is_one_by_one = True
             return
-        except Unavailable:
-            self._let_nobody_ride(groups)
+        except Unavailable as error:
+            self._let_nobody_ride(groups, error)
             raise
         for group, page in zip(groups, pages, strict=True):
-            self._take(group, page, call)
+            self._take(group, page, progress)
 
-    def _ask_side_by_side(self, groups: Sequence[Group], call: _Call) -> None:
+    def _ask_side_by_side(self, groups: Sequence[Group], progress: Progress) -> None:
         first, *others = groups
-        with self._beside(others, call) as pages:
-            self._take(first, self._asked(first, call), call)
+        with self._beside(others, progress) as pages:
+            self._take(first, self._asked(first, progress), progress)
         for group, page in zip(others, pages, strict=True):
-            self._take(group, page, call)
+            self._take(group, page, progress)
 
     @contextmanager
-    def _beside(self, groups: Sequence[Group], call: _Call) -> Iterator[list[Page | BridgeError]]:
+    def _beside(self, groups: Sequence[Group], progress: Progress) -> Iterator[list[Page | BridgeError]]:
         """Ask in other threads while the block runs; the list is full after it."""
         pages: list[Page | BridgeError] = []
-        asking = [self._helpers.submit(copy_context().run, self._asked, group, call) for group in groups]
+        asking = [self._helpers.submit(copy_context().run, self._asked, group, progress) for group in groups]
         try:
             yield pages
         finally:
             pages += [each.result() for each in asking]
 
-    def _asked(self, group: Group, call: _Call) -> Page | BridgeError:
+    def _asked(self, group: Group, progress: Progress) -> Page | BridgeError:
         try:
-            return self._table_api.page(group.query, deadline=call.for_request())
+            return self._table_api.page(group.query, deadline=progress.for_request())
         except BridgeError as error:
             return error
 
     # Taking answers in.
 
-    def _take(self, group: Group, page: Page | BridgeError | None, call: _Call) -> None:
+    def _take(self, group: Group, page: Page | BridgeError | None, progress: Progress) -> None:
         """Remember what came of a query."""
         if isinstance(page, Page):
             answers = group.answers(page)
-            call.alone |= {question for question, rows in answers.items() if rows is None}
-            self._remember({question: rows for question, rows in answers.items() if rows is not None}, call)
+            progress.alone |= {question for question, rows in answers.items() if rows is None}
+            self._remember({question: rows for question, rows in answers.items() if rows is not None}, progress)
         elif isinstance(page, (UnknownField, NotAllowed, NoSuchTable)):
             self._close(group.place, _REMARKS[type(page)])
         elif isinstance(page, Rejected) and len(group.questions) == 1:
-            self._remember({group.questions[0]: Rows(remark="ServiceNow refuses the question")}, call)
+            self._remember({group.questions[0]: Rows(remark="ServiceNow refuses the question")}, progress)
         elif page is None or isinstance(page, Rejected):
             # Nothing is known of any of them. It may have been the batch, or the length of the list.
-            call.alone |= set(group.questions)
-            call.is_one_by_one = True
-            self._let_nobody_ride([group])
+            progress.alone |= set(group.questions)
+            progress.is_one_by_one = True
+            self._let_nobody_ride([group], page)
         else:
-            call.errors |= dict.fromkeys(group.questions, page)
-            self._let_nobody_ride([group])
+            progress.errors |= dict.fromkeys(group.questions, page)
+            self._let_nobody_ride([group], page)
 
-    def _remember(self, answers: Mapping[Question, Rows], call: _Call) -> None:
-        call.rows |= answers
+    def _remember(self, answers: Mapping[Question, Rows], progress: Progress) -> None:
+        progress.rows |= answers
         with self._changed:
             self._rows.update(answers)
 
-    def _let_nobody_ride(self, groups: Collection[Group]) -> None:
+    def _let_nobody_ride(self, groups: Collection[Group], error: BridgeError | None) -> None:
         """Ask for a while without what waits, if any of it was in a query that failed: it may be the reason."""
-        if any(len(group.questions) > 1 for group in groups):
+        # A query that had no turn was not even sent.
+        if not isinstance(error, TimeIsUp) and any(len(group.questions) > 1 for group in groups):
             with self._changed:
                 self._riders_from = self._clock() + _RIDERS_PAUSE
 
@@ -356,10 +333,6 @@ class Cmdb:
             self._closed[place] = remark
         if is_new:
             log.warning("configuration items are not looked up in %s by %s: %s", *place, remark)
-
-
-def _is_of_items(question: Question) -> bool:
-    return (question.table, question.field) == ITEMS
 
 
 def _folded(question: Question) -> Question:
