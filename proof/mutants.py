@@ -37,6 +37,8 @@ class Mutant:
     operators: str = ""
     #: The accident that rows have in every history; "" for the usual mixture.
     rows: str = ""
+    #: Whether Azure Monitor gives up in every history of the simulator.
+    gives_up: bool = False
 
 
 def _pytest(path: str) -> tuple[str, ...]:
@@ -465,6 +467,85 @@ MUTANTS: tuple[Mutant, ...] = (
         before="            revision=revision,\n",
         after="            revision=self.desired.revision,\n",
     ),
+    Mutant(
+        name="a look passes what could not be judged",
+        file="itsm_bridge/resource_manager/look.py",
+        before="            self.place = min((end, *held))\n",
+        after="            self.place = end\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="a look that Azure broke off passes what it did not see",
+        file="itsm_bridge/resource_manager/look.py",
+        before="            rests_for = error.retry_after if isinstance(error, Away) else None\n",
+        after="            rests_for, self.place = None, now\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="one row that cannot be written ends each look",
+        file="itsm_bridge/resource_manager/look.py",
+        before="        self._unreached += not isinstance(error, NewerVersion)\n",
+        after="        self._unreached = _MOST_UNREACHED\n",
+        suite=_pytest(
+            "tests/resource_manager/test_missed.py::test_a_row_of_a_newer_version_holds_nobody_else_up_and_is_gone_on_with_later"
+        ),
+    ),
+    Mutant(
+        name="what was suppressed is brought in",
+        file="itsm_bridge/resource_manager/history.py",
+        before="    if first:\n        return Call.SUPPRESSED\n",
+        after="    if first:\n        return Call.TRIGGERED\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="what was for others is brought in",
+        file="itsm_bridge/resource_manager/history.py",
+        before="        for group in each.action_groups.intersection(groups):\n",
+        after="        for group in each.action_groups:\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="what was found is told again when its call comes after all",
+        file="itsm_bridge/reconcile/merge.py",
+        before="    if _was_said(known, news) or is_found_twice(known, news):\n",
+        after="    if _was_said(known, news):\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="an end that was found is not told",
+        file="itsm_bridge/resource_manager/judging.py",
+        before="            return self._told(listed, deadline, ends=True) if is_over else _KNOWN\n",
+        after="            return _KNOWN\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="the end of an alert that came and went unseen is not told",
+        file="itsm_bridge/resource_manager/judging.py",
+        before="self._told(listed, deadline, begins=True, ends=is_over)",
+        after="self._told(listed, deadline, begins=True)",
+        gives_up=True,
+    ),
+    Mutant(
+        name="the beginning of an alert whose end alone came is not told",
+        file="itsm_bridge/reconcile/merge.py",
+        before="    if is_missed_beginning(known, news):\n",
+        after="    if False:\n",
+        gives_up=True,
+    ),
+    Mutant(
+        name="an incident does not say that its alert was found",
+        file="itsm_bridge/reconcile/merge.py",
+        before="if news.recovered and news.opens else ()",
+        after="if False else ()",
+        gives_up=True,
+    ),
+    Mutant(
+        name="looks do not overlap",
+        file="itsm_bridge/resource_manager/look.py",
+        before="OVERLAP: Final = timedelta(minutes=15)",
+        after="OVERLAP: Final = timedelta(0)",
+        gives_up=True,
+    ),
 )
 
 
@@ -485,14 +566,19 @@ def main() -> int:
     survivors = 0
     for mutant in MUTANTS:
         began = time.monotonic()
-        rules = ("--operators", mutant.operators) if mutant.operators else ()
-        rows = ("--rows", mutant.rows) if mutant.rows else ()
-        is_caught, by = _tried(mutant, mutant.suite or (*simulator, *rules, *rows))
+        is_caught, by = _tried(mutant, mutant.suite or (*simulator, *_drawn(mutant)))
         survivors += not is_caught
         print(f"{'caught' if is_caught else 'SURVIVED':<9} {time.monotonic() - began:5.0f} s  {mutant.name:<60} {by}")
         sys.stdout.flush()
     print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
     return 1 if survivors else 0
+
+
+def _drawn(mutant: Mutant) -> Sequence[str]:
+    """Return what the simulator draws in every history for a mutant."""
+    rules = ("--operators", mutant.operators) if mutant.operators else ()
+    rows = ("--rows", mutant.rows) if mutant.rows else ()
+    return (*rules, *rows, *(("--gives-up",) if mutant.gives_up else ()))
 
 
 def _tried(mutant: Mutant | None, suite: Sequence[str]) -> tuple[bool, str]:

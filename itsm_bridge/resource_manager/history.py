@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from itsm_bridge.azure_monitor.alert import MonitorCondition
 from itsm_bridge.azure_monitor.json_body import Section
 from itsm_bridge.azure_monitor.timestamps import parse_timestamp
 
@@ -83,32 +82,28 @@ def modifications(document: Section) -> Sequence[Modification]:
 
 
 def call_of(entries: Iterable[Modification], groups: Collection[str]) -> Call:
-    """Return what became of our action groups.
+    """Return what became of our action groups when the alert fired: the first entry about each of them says it.
+
+    Whom Azure called for the end says nothing of the beginning. But an alert may be over before anybody is called, so
+    that the order decides, and not the end.
 
     Args:
-        entries: The whole history of the alert.
+        entries: The whole history of the alert, the oldest first.
         groups: The ARM ids of our action groups, lower-cased.
     """
     about = [each for each in entries if each.event.lower() in _OF_ACTIONS]
-    ours = [each for each in about if not each.action_groups.isdisjoint(groups)]
+    first: dict[str, Modification] = {}
+    for each in about:
+        for group in each.action_groups.intersection(groups):
+            first.setdefault(group, each)
     # A group that Azure Monitor called and could not reach failed, which is just what is looked for.
     if not about:
         return Call.NOBODY
-    if any(each.is_a(TRIGGERED) or each.is_a(FAILED) for each in ours):
+    if any(each.is_a(TRIGGERED) or each.is_a(FAILED) for each in first.values()):
         return Call.TRIGGERED
-    if ours:
+    if first:
         return Call.SUPPRESSED
     return Call.UNKNOWN if any(not each.action_groups for each in about) else Call.NOT_OURS
-
-
-def before_end(entries: Sequence[Modification]) -> Sequence[Modification]:
-    """Return the entries up to the end of the alert: whom Azure called for its end says nothing of its beginning."""
-    ends = [place for place, each in enumerate(entries) if each.is_a(CONDITION_CHANGE) and _is_end(each)]
-    return entries[: ends[0]] if ends else entries
-
-
-def _is_end(entry: Modification) -> bool:
-    return entry.new_value.lower() == MonitorCondition.RESOLVED.lower()
 
 
 def _modification(entry: Section) -> Modification:

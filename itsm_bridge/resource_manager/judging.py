@@ -28,7 +28,7 @@ from itsm_bridge.deadline import Deadline
 from itsm_bridge.reconcile.found import knows_end_alone
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.resource_manager.answers import Gone
-from itsm_bridge.resource_manager.history import Call, Modification, before_end, call_of
+from itsm_bridge.resource_manager.history import Call, Modification, call_of
 from itsm_bridge.resource_manager.listed_alert import ListedAlert, addresses_of
 from itsm_bridge.resource_manager.translation import NotTranslatable, Translated, alert_of, is_of_health
 
@@ -78,8 +78,8 @@ class Judgement:
 
     @property
     def is_for_good(self) -> bool:
-        """Whether it stays so, whatever becomes of the alert."""
-        return self.verdict in (Verdict.NOT_OURS, Verdict.UNCLEAR)
+        """Whether it stays so, whatever becomes of the alert. Of one that is unclear, a late call may tell."""
+        return self.verdict is Verdict.NOT_OURS
 
 
 _KNOWN: Final = Judgement(verdict=Verdict.KNOWN)
@@ -181,7 +181,7 @@ class Judge:
     def _called(self, listed: ListedAlert, deadline: Deadline) -> Judgement | None:
         """Return why an alert that no row knows is none of ours; None if it was meant for us."""
         self.requests += 1
-        call = call_of(before_end(self._azure.history(listed.id, deadline=deadline)), self._groups)
+        call = call_of(self._azure.history(listed.id, deadline=deadline), self._groups)
         if call is Call.UNKNOWN:
             return _unclear("its history does not tell which action groups were called")
         if call is Call.NOBODY and self._now() - listed.modified_at < HISTORY_IS_COMPLETE_AFTER:

@@ -2,7 +2,8 @@
 
 `missed` makes a `Look` per subscription and run. It reads how far the last one came, judges what changed since, the
 oldest first, hands on what was missed, and writes down how far it came itself: never further than to what could not be
-judged. An error ends it there. One alert that again and again cannot be judged is waited for, told, and passed by.
+judged. An error of Azure ends it there. One alert that again and again cannot be judged is waited for, told, and passed
+by; one whose row cannot be read or written now is waited for while others go on.
 """
 
 import logging
@@ -14,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.deadline import Deadline, TimeIsUp
-from itsm_bridge.errors import BridgeError, Conflict, PermanentError, TemporaryError, place_of
+from itsm_bridge.errors import BridgeError, Conflict, NewerVersion, PermanentError, TemporaryError, place_of
 from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, TooManyChanges
 from itsm_bridge.resource_manager.client import MOST_PAGES, Changes, ResourceManager, Unreadable
 from itsm_bridge.resource_manager.cursor import as_it_is, cursor_of
@@ -37,6 +38,8 @@ MOST_REQUESTS: Final = 600
 LEAST_TURN: Final = timedelta(seconds=15)
 #: How long one alert may take to be handed on, and how much time must be left for that.
 _TAKING: Final = timedelta(seconds=5)
+#: How many rows may be out of reach before a look takes all of storage to be: each costs seconds.
+_MOST_UNREACHED: Final = 3
 #: What changed is looked at in pieces no shorter than this, because even those may take so many pages.
 _SHORTEST: Final = timedelta(minutes=1)
 _MOST_PAGES_OF_SHORTEST: Final = 100
@@ -138,6 +141,8 @@ class Look:
         self._etag = kept.etag
         cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
         self._cursor = cursor.beginning_at(parts.since) if parts.since else cursor
+        #: How many rows could not be reached.
+        self._unreached = 0
         #: Up to where all is judged. It never goes back: what is late is found again by the overlap.
         self.place = self._cursor.complete_until
 
@@ -216,8 +221,10 @@ class Look:
             self._do(item, judgement, deadline)
         except (Malformed, Gone) as error:
             return self._is_passed(item, f"alert {item.guid}: {error}")
-        except BridgeError:
+        except (Away, TimeIsUp, PermanentError):
             raise
+        except TemporaryError as error:
+            return self._is_reached(item, error)
         except Exception as error:  # noqa: BLE001 - one alert that nobody foresaw must not keep out all that follow
             return self._is_passed(item, f"alert {item.guid}: unexpected {type(error).__name__} at {place_of(error)}")
         self._report.judged += 1
@@ -257,6 +264,16 @@ class Look:
                 reason=judgement.reason,
             )
         )
+
+    def _is_reached(self, item: ListedAlert, error: TemporaryError) -> bool:
+        """Let an alert wait whose row cannot be read or written, for as long as that lasts; raises if too many wait."""
+        self._unreached += not isinstance(error, NewerVersion)
+        if self._unreached >= _MOST_UNREACHED:
+            raise error
+        log.warning("missed alerts: alert %s waits: %s", item.guid, error)
+        self._report.troubles.append(f"subscription {self._subscription}: alert {item.guid} waits: {error}")
+        self._report.is_complete = False
+        return False
 
     def _is_passed(self, item: ListedAlert | Unreadable, why: str) -> bool:
         """Wait for what cannot be judged now, or tell it and pass it by."""

@@ -12,6 +12,10 @@ its story. The loop under test is the real one; its storage, its ServiceNow and 
     history    draws what happens from one seed: arrivals, people, weather, deaths
     ruled      is a history in which operators have rules
     rulings    draws what their rules say of each alert, and when they are changed
+    gives_up   is a history in which Azure Monitor gives up, and its own list of alerts is followed
+    listing    draws which alerts that list has, and whom Azure called for them
+    azure_list is that list, as it is asked
+    following  lets a process follow it, and lets its answers fail
     processes  runs the app: several processes with real reconcilers, that die and come back
     faults     draws what goes wrong on the way to storage and ServiceNow
     memory     is the table, the queue and the instance, as the real adapters show them
@@ -21,6 +25,7 @@ its story. The loop under test is the real one; its storage, its ServiceNow and 
     promises   knows it where operators have rules
       joining  knows who must share an incident where that depends on time
       stories  knows what came of the words of one alert
+    recovery   knows it where Azure Monitor gives up
     schedule   runs one task at a time, by the virtual clock
     outage     plays long absences of ServiceNow under steady alerts
 """

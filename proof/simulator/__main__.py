@@ -1,4 +1,4 @@
-"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure]; --operators, --rows for each."""
+"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure], and what each of them has."""
 
 import argparse
 import sys
@@ -19,8 +19,9 @@ def main() -> int:
     parser.add_argument("--until-failure", action="store_true", help="stop at the first that fails")
     parser.add_argument("--operators", choices=["", LIFECYCLES, GROUPS], help="what rules speak of in every history")
     parser.add_argument("--rows", choices=sorted({*ACCIDENTS}), help="the accident that rows have in every history")
+    parser.add_argument("--gives-up", action="store_true", help="let Azure Monitor give up in every history")
     asked = parser.parse_args()
-    options = Options(operators=asked.operators, rows=asked.rows)
+    options = Options(operators=asked.operators, rows=asked.rows, gives_up=asked.gives_up or None)
     if asked.seed is not None:
         ending = play(asked.seed, options)
         sys.stdout.write(f"{ending}\n")

@@ -113,6 +113,8 @@ class Options:
     freeze: timedelta | None = None
     #: What operators' rules speak of: a draw of `ruled.operators_of`, or "".
     operators: str | None = None
+    #: Whether Azure Monitor gives up, and its own list of alerts is followed.
+    gives_up: bool | None = None
 
 
 class History:

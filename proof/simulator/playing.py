@@ -6,6 +6,7 @@ The command, the tests and `make torture` call `play`.
 import logging
 import random
 
+from proof.simulator.gives_up import GivesUp, gives_up
 from proof.simulator.history import Ending, History, Options
 from proof.simulator.ruled import Ruled, operators_of
 
@@ -25,5 +26,10 @@ def play(seed: int, options: Options | None = None) -> Ending:
 
 
 def _history(seed: int, options: Options) -> History:
+    if options.gives_up:
+        return GivesUp(seed, options)
     operators = operators_of(seed) if options.operators is None else options.operators
-    return Ruled(seed, options, operators) if operators else History(seed, options)
+    if operators:
+        return Ruled(seed, options, operators)
+    is_given_up = gives_up(seed) if options.gives_up is None else options.gives_up
+    return GivesUp(seed, options) if is_given_up else History(seed, options)

@@ -162,6 +162,16 @@ def test_the_history_tells_what_became_of_our_action_group(
     assert call_of(history, {ACTION_GROUP.lower()}) is expected
 
 
+def test_of_two_groups_of_ours_one_that_was_called_is_enough(
+    azure: ResourceManagerStandIn, client: ResourceManager, clock: VirtualClock, deadline: Deadline
+) -> None:
+    fire(azure, groups=[OTHER_GROUP], suppressed=[ACTION_GROUP])
+
+    history = client.history(first(client, deadline, clock).id, deadline=deadline)
+
+    assert call_of(history, {ACTION_GROUP.lower(), OTHER_GROUP.lower()}) is Call.TRIGGERED
+
+
 def test_a_history_without_details_leaves_it_open_whom_azure_called(
     azure: ResourceManagerStandIn, client: ResourceManager, clock: VirtualClock, deadline: Deadline
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from itsm_bridge.azure_monitor.json_body import Section
-from itsm_bridge.resource_manager.history import Call, before_end, call_of, modifications
+from itsm_bridge.resource_manager.history import Call, call_of, modifications
 from local.resource_manager.service import ACTION_GROUP
 
 OURS = {ACTION_GROUP.lower()}
@@ -32,7 +32,7 @@ def over(minute: int | None) -> dict[str, Any]:
 
 def called(*entries: Any) -> Call:
     found = modifications(Section({"properties": {"modifications": list(entries)}}))
-    return call_of(before_end(found), OURS)
+    return call_of(found, OURS)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,9 @@ def called(*entries: Any) -> Call:
         ([triggered(9), over(9), triggered(1), entry("AlertCreated", 1)], Call.TRIGGERED),
         ([triggered(9), over(8), suppressed(1), entry("AlertCreated", 1)], Call.SUPPRESSED),
         ([entry("AlertCreated", 1), suppressed(1), over(5), triggered(6)], Call.SUPPRESSED),
-        ([entry("AlertCreated", 1), over(5), triggered(6)], Call.NOBODY),
+        # It was over before anybody was called.
+        ([entry("AlertCreated", 1), over(1), triggered(2)], Call.TRIGGERED),
+        ([entry("AlertCreated", 1), over(5)], Call.NOBODY),
         # A state that is called as a condition is no end.
         ([entry("StateChange", 1, newValue="Resolved"), triggered(2)], Call.TRIGGERED),
         ([triggered(1, ACTION_GROUP.upper())], Call.TRIGGERED),

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from itsm_bridge.azure_monitor.correlation import key_of_alert_id
 from itsm_bridge.resource_manager import look, missed
 from itsm_bridge.resource_manager.look import RECOVERED
+from itsm_bridge.storage.row_format import VERSION
 from itsm_bridge.troubles import Trouble
 from local.alerts import SUBSCRIPTION
 from local.azurite import Azurite
@@ -23,6 +25,7 @@ from tests.resource_manager.scene import OPEN, RESOLVED, Scene, alert, scene
 MINUTE = timedelta(minutes=1)
 OTHER_GROUP = ACTION_GROUP.replace("itsm-bridge", "mail")
 OTHER_SUBSCRIPTION = "00000000-0000-0000-0000-000000000002"
+KEY_OF_1 = key_of_alert_id(alert(1).fired()["data"]["essentials"]["alertId"])
 
 
 @pytest.fixture
@@ -77,6 +80,15 @@ def test_an_alert_whose_end_alone_came_is_one_resolved_incident(azure: Scene) ->
     azure.pass_(MINUTE)
     azure.work()
     assert azure.states() == {}
+
+    azure.follow_and_work()
+
+    assert azure.states() == {"rule-1": [RESOLVED]}
+
+
+def test_an_alert_that_was_over_before_anybody_was_called_is_one_resolved_incident(azure: Scene) -> None:
+    azure.miss(alert().fired(), alert().resolved(), groups=[])
+    azure.azure.alerts[alert().guid].actions([ACTION_GROUP], at=azure.rig.now + timedelta(seconds=3))
 
     azure.follow_and_work()
 
@@ -318,6 +330,19 @@ def test_of_an_old_history_it_is_told_once_that_nobody_can_tell(azure: Scene) ->
     assert azure.troubles.take()[Trouble.AZURE_UNCLEAR].count == 1
 
 
+def test_the_end_of_an_alert_of_which_nobody_could_tell_counts_once_its_call_came(azure: Scene) -> None:
+    azure.azure.has_details = False
+    azure.miss(alert().fired())
+    azure.follow_and_work()
+    azure.call(alert().fired())
+    azure.pass_(MINUTE)
+    azure.miss(alert().resolved())
+
+    azure.follow_and_work()
+
+    assert azure.states() == {"rule-1": [RESOLVED]}
+
+
 def test_of_a_service_that_is_not_known_it_is_told_once_if_it_was_meant_for_us(azure: Scene) -> None:
     for number, group in ((1, ACTION_GROUP), (2, OTHER_GROUP)):
         azure.miss(alert(number).fired(monitoringService="SCOM"), groups=[group])
@@ -460,6 +485,25 @@ def test_an_item_that_is_no_alert_holds_nobody_up_and_is_passed_by_after_an_hour
     broken["essentials"] = essentials
     azure.follow_and_work()
     assert azure.states() == {f"rule-{number}": [OPEN] for number in (1, 3, 2)}
+
+
+def test_a_row_of_a_newer_version_holds_nobody_else_up_and_is_gone_on_with_later(azure: Scene) -> None:
+    azure.monitor.fires(alert(1).fired())
+    azure.pass_(MINUTE)
+    azure.work()
+    [row] = azure.table.query_entities(f"RowKey eq '{KEY_OF_1}'")
+    azure.table.update_entity({**row, "needs_version": VERSION + 1})
+    azure.miss(alert(1).resolved())
+    azure.pass_(MINUTE)
+    azure.miss(alert(2).fired())
+
+    for _ in range(22):
+        azure.follow_and_work()
+    assert azure.states() == {"rule-1": [OPEN], "rule-2": [OPEN]}
+
+    azure.table.update_entity(row)
+    azure.follow_and_work()
+    assert azure.states() == {"rule-1": [RESOLVED], "rule-2": [OPEN]}
 
 
 def test_an_item_that_stays_broken_is_told_and_the_looks_go_on(azure: Scene) -> None:
