@@ -161,7 +161,7 @@ class _Timer:
     def _reconciler(self, connection_string: str) -> Reconciler:
         return Reconciler(
             store=AlertTable(TableClient.from_connection_string(connection_string, TABLE)),
-            wakeups=WakeUpQueue(QueueClient.from_connection_string(connection_string, QUEUE)),
+            wakeups=WakeUpQueue(lambda: QueueClient.from_connection_string(connection_string, QUEUE)),
             target=ServiceNow(MemoryIncidents(MemoryInstance(now=_now))),  # type: ignore[arg-type] # never called
             circuit=Circuit(slots=4, now=_now),
             retry_horizon=_DAY,

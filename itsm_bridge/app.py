@@ -192,7 +192,7 @@ def stored(environ: Mapping[str, str]) -> Stored:
     return Stored(
         listing=Listing(table),
         store=AlertTable(table),
-        wakeups=WakeUpQueue(connect_queue(settings)),
+        wakeups=WakeUpQueue(functools.partial(connect_queue, settings)),
         troubles=TroubleTable(table),
     )
 
@@ -283,7 +283,7 @@ def _built(threads: int) -> Bridge:
         _choice(StoredRules(table), settings.rules_file), troubled=functools.partial(troubles.count, Trouble.RULES)
     )
     Recorder(troubles, functools.partial(_write_down, trouble_table))
-    wakeups = WakeUpQueue(connect_queue(settings.storage))
+    wakeups = WakeUpQueue(functools.partial(connect_queue, settings.storage))
     knowledge = Knowledge(
         InstanceFactsTable(table, instance_url=instance.instance_url, account=functools.partial(account_of, instance)),
         now=_now,
@@ -341,7 +341,7 @@ def _built(threads: int) -> Bridge:
         now=_now,
         standing=functools.partial(_known_down, trouble_table),
     )
-    _begin(store.check, wakeups.check, table_api.sign_in, rules.look, knowledge.look)
+    _begin(store.check, table_api.sign_in, rules.look, knowledge.look)
     return Bridge(
         webhook=webhook,
         reconciler=reconciler,

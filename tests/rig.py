@@ -82,7 +82,7 @@ class Place:
         table_api = self.sign_in()
         return {
             "store": AlertTable(TableClient.from_connection_string(self.connection_string, self.table)),
-            "wakeups": PromptWakeUps(self.open_queue()),
+            "wakeups": PromptWakeUps(self.open_queue),
             "incidents": Incidents(table_api),
             "cmdb": Cmdb(table_api),
             "references": References(table_api),

@@ -386,7 +386,7 @@ class TestTemporary:
 
                 # The keys are not to be had, and all the same the others were asked.
                 assert answer.status_code == 503
-                asked = ("table read", "queue look", "rules look", "facts look")
+                asked = ("table read", "rules look", "facts look")
                 assert world.wait_until(lambda: all(tap.counted[each] > 0 for each in asked))
                 assert world.wait_until(lambda: bool(world.servicenow.calls_to("oauth_token")))
                 assert tap.counted["table insert"] == 0

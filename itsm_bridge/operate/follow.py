@@ -99,7 +99,8 @@ def _looked(
     azure, states = client_of(means), None
     if wants_states:
         sides = BothSides(
-            touched=app.touched_by(servicenow_from(environ)), wakeups=WakeUpQueue(connect_queue(storage_from(environ)))
+            touched=app.touched_by(servicenow_from(environ)),
+            wakeups=WakeUpQueue(lambda: connect_queue(storage_from(environ))),
         )
         states = state_follower(means, azure, sides).run(Deadline.after(_BUDGET))
     missed = missed_alerts(means, azure).run(Deadline.after(_BUDGET)) if settings.action_groups else None

@@ -8,7 +8,7 @@ The app settings give a connection string, or an identity as the Functions host 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.core.exceptions import (
     AzureError,
@@ -19,10 +19,12 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.data.tables import TableClient
-from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from itsm_bridge.errors import Unavailable
 from itsm_bridge.settings import StorageSettings
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient
 
 _T = TypeVar("_T")
 
@@ -57,17 +59,22 @@ def connect_table(settings: StorageSettings) -> TableClient:
     return TableClient(settings.table_service_uri, TABLE, credential=_credential(settings), **_PATIENCE)
 
 
-def connect_queue(settings: StorageSettings) -> QueueClient:
-    """Return a client of the queue `alert-wakeups`; messages are base64, as `host.json` tells the Functions host."""
+def connect_queue(settings: StorageSettings) -> "QueueClient":
+    """Return a client of the queue `alert-wakeups`; messages are base64, as `host.json` tells the Functions host.
+
+    The first call imports the library, which takes longer than to settle an alert, and few alerts need the queue.
+    """
     return _connected_queue(settings, QUEUE)
 
 
-def connect_poison_queue(settings: StorageSettings) -> QueueClient:
+def connect_poison_queue(settings: StorageSettings) -> "QueueClient":
     """Return a client of the queue into which the Functions host puts messages that failed too often."""
     return _connected_queue(settings, f"{QUEUE}-poison")
 
 
-def _connected_queue(settings: StorageSettings, name: str) -> QueueClient:
+def _connected_queue(settings: StorageSettings, name: str) -> "QueueClient":
+    from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415 - see `connect_queue`
+
     options = {**_QUEUE_PATIENCE, "message_encode_policy": TextBase64EncodePolicy()}
     if settings.connection_string:
         return QueueClient.from_connection_string(settings.connection_string, name, **options)

@@ -8,14 +8,17 @@ The reconciler calls `WakeUpQueue` as its `WakeUps`. Messages are taken by the F
 import base64
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.queue import QueueClient
 
 from itsm_bridge.reconcile.ports import WakeUp
 from itsm_bridge.storage.account import answering, created_if_absent
 from itsm_bridge.storage.row_format import is_key
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient
 
 _T = TypeVar("_T")
 
@@ -27,8 +30,13 @@ _LONGEST_DELAY = timedelta(days=7)  # the queue refuses more
 class WakeUpQueue:
     """The queue, created when it is absent."""
 
-    def __init__(self, queue: QueueClient) -> None:
-        self._queue = queue
+    def __init__(self, connect: "Callable[[], QueueClient]") -> None:
+        """Connect when the queue is needed first, because most alerts need none and the library is slow to import."""
+        self._connect = connect
+
+    @cached_property
+    def _queue(self) -> "QueueClient":
+        return self._connect()
 
     def send(self, key: str, *, delay: timedelta) -> WakeUp:
         """Have `key` looked at after `delay`, in whole seconds.

@@ -99,7 +99,7 @@ def test_a_record_that_was_never_read_cannot_replace_a_row(store: AlertTable) ->
 def test_storage_that_hangs_is_unavailable_within_seconds() -> None:
     with Azurite() as own:
         store = AlertTable(connect_table(storage(own.connection_string)))
-        wakeups = WakeUpQueue(connect_queue(storage(own.connection_string)))
+        wakeups = WakeUpQueue(lambda: connect_queue(storage(own.connection_string)))
         wake_up = wakeups.send(KEY, delay=HOUR)
         row = store.insert(record())
         own.pause()
@@ -131,13 +131,13 @@ def test_storage_that_is_gone_is_unavailable_at_once(azurite: Azurite) -> None:
     with pytest.raises(Unavailable):
         AlertTable(connect_table(settings)).read(KEY)
     with pytest.raises(Unavailable):
-        WakeUpQueue(connect_queue(settings)).send(KEY, delay=SECOND)
+        WakeUpQueue(lambda: connect_queue(settings)).send(KEY, delay=SECOND)
     # The queue's library would wait 15 s and more before it tries again.
     assert time.monotonic() - began < 5
 
 
 def test_a_wake_up_that_is_gone_is_taken_back_without_error(azurite: Azurite) -> None:
-    wakeups = WakeUpQueue(connect_queue(storage(azurite.connection_string)))
+    wakeups = WakeUpQueue(lambda: connect_queue(storage(azurite.connection_string)))
     wake_up = wakeups.send(KEY, delay=HOUR)
 
     wakeups.take_back(wake_up)
@@ -147,7 +147,7 @@ def test_a_wake_up_that_is_gone_is_taken_back_without_error(azurite: Azurite) ->
 
 def test_a_wake_up_is_the_key_in_base64_and_comes_when_it_is_due(azurite: Azurite) -> None:
     queue = connect_queue(storage(azurite.connection_string))
-    wakeups = WakeUpQueue(queue)
+    wakeups = WakeUpQueue(lambda: queue)
     wakeups.check()
     queue.clear_messages()
     sent = wakeups.send(KEY, delay=-SECOND)

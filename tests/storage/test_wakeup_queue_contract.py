@@ -53,7 +53,7 @@ class AzuriteQueue:
         self._queue = queue
         self._begin = datetime.now(UTC)
         self._receipts: dict[str, str] = {}
-        self.wakeups = WakeUpQueue(queue)
+        self.wakeups = WakeUpQueue(lambda: queue)
 
     def take(self) -> list[tuple[str, str, int]]:
         taken = []
