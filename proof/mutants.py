@@ -470,7 +470,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a look passes what could not be judged",
         file="itsm_bridge/resource_manager/look.py",
-        before="            self.place = min((end, *held))\n",
+        before="            self.place = max(beginning, min((end, *held)))\n",
         after="            self.place = end\n",
         gives_up=True,
     ),
@@ -514,15 +514,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="an end that was found is not told",
         file="itsm_bridge/resource_manager/judging.py",
-        before="            return self._told(listed, deadline, ends=True) if is_over else _KNOWN\n",
+        before="            return self._told(listed, alert_id, deadline, ends=True) if is_over else _KNOWN\n",
         after="            return _KNOWN\n",
         gives_up=True,
     ),
     Mutant(
         name="the end of an alert that came and went unseen is not told",
         file="itsm_bridge/resource_manager/judging.py",
-        before="self._told(listed, deadline, begins=True, ends=is_over)",
-        after="self._told(listed, deadline, begins=True)",
+        before="self._told(listed, alert_id, deadline, begins=True, ends=is_over)",
+        after="self._told(listed, alert_id, deadline, begins=True)",
         gives_up=True,
     ),
     Mutant(

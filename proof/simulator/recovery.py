@@ -4,6 +4,7 @@
 
 1. Each word of an alert that our action group was triggered for counts, whether it was answered or not: the beginning
    always, and the end too. An alert of which nothing came, or its end alone, has an incident all the same, and one.
+   Only one whose beginning a call brought after its end has none, as ever.
 2. What was for other groups, and what was suppressed when it fired, is not brought in.
 3. Of an alert whose history tells no group, what was answered counts; if that is its beginning, and it was answered
    before the list knew the end, the end counts too.
@@ -66,7 +67,7 @@ class Recovery(Oracle):
             if case.fate is Fate.OTHERS and self._row(key) is not None:
                 self.fault(f"{key[:4]} was for others and has a row")
             if case.fate is Fate.OURS:
-                self._judge_number(key, story)
+                self._judge_number(case, story)
             if not story.did(*_FORGETTING):
                 self._judge_told(case, story)
         return self.faults
@@ -88,14 +89,23 @@ class Recovery(Oracle):
         # It was written down though its call was not answered, or its recovery was broken off, or it is lost.
         told.answered_at = told.answered_at or self._schedule.now
 
-    def _judge_number(self, key: str, story: Story) -> None:
-        row = self._row(key)
+    def _judge_number(self, case: Case, story: Story) -> None:
+        key, row = case.key, self._row(case.key)
         is_parked = row is not None and row.work.is_parked
         if story.acts or is_parked or self.instance.rules.state_at_birth(key) is not None:
             return
         rows = self.instance.of(key)
+        if not rows and self._began_late(case, story):
+            return
         if len(rows) != 1:
             self.fault(f"{'DOUBLED' if rows else 'LOST'}: {key[:4]} fired and has {len(rows)} incidents")
+
+    def _began_late(self, case: Case, story: Story) -> bool:
+        """Whether a call brought the beginning after the end had come, and the list had not brought it before that."""
+        found, called = self._comings(story, case)
+        ended = [coming.at for each in story.told if each.word is case.end for coming in each.comings]
+        late = [each.at for each in called if ended and each.at > min(ended)]
+        return bool(late) and not any(each.answered_at and each.answered_at < min(late) for each in found)
 
     def _judge_told(self, case: Case, story: Story) -> None:
         rows = self.instance.of(case.key)

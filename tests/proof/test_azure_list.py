@@ -63,6 +63,13 @@ def test_azure_monitor_gives_up_in_a_part_of_the_histories_and_the_list_brings_w
     assert len(seen) == 4
 
 
+def test_the_same_seed_tells_the_same_story_though_azure_monitor_gives_up() -> None:
+    told = [play(seed, Options(gives_up=True)).story for seed in (4001, 4001, 4002)]
+
+    assert told[0] == told[1]
+    assert told[1] != told[2]
+
+
 def test_without_the_option_a_history_is_what_it_was() -> None:
     usual = next(seed for seed in range(400) if not gives_up(seed) and not operators_of(seed))
 
