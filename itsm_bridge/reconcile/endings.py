@@ -20,11 +20,11 @@ from itsm_bridge.reconcile.backoff import FIRST_LOOK, backoff
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.orders import Change
 from itsm_bridge.reconcile.plan import UNSEEN, Action
-from itsm_bridge.reconcile.ports import LinkEnd, Store, WakeUps
+from itsm_bridge.reconcile.ports import LinkEnd, Store, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Work
-from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
+from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Endings:
         if doubt is not None and not attempts and error.retry_after is None:
             delay = delay or FIRST_LOOK
         delay = delay or backoff(attempts, error.retry_after)
-        wake_up, due = self._wakeups.send(attempt.row.key, delay=delay), now + delay
+        wake_up, due = self._wake(attempt.row.key, delay=delay), now + delay
         attempt.note(reason, now)
 
         def failed(work: Work) -> Work:
@@ -129,7 +129,7 @@ class Endings:
     def _rest(self, attempt: Attempt, *, until: datetime, why: str) -> Result:
         """Have the row looked at at `until`; nothing has failed."""
         now = self._now()
-        wake_up = self._wakeups.send(attempt.row.key, delay=until - now)
+        wake_up = self._wake(attempt.row.key, delay=until - now)
         attempt.note(why, now)
 
         def rests(row: Record) -> Record:
@@ -137,6 +137,10 @@ class Endings:
 
         self.write(attempt, rests)
         return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+
+    def _wake(self, key: str, *, delay: timedelta) -> WakeUp:
+        with self._telemetry.span("send wake-up", Role.PRODUCER):
+            return self._wakeups.send(key, delay=delay)
 
     def unlinked(self, attempt: Attempt, reason: str) -> Result:
         """Give up on the link alone: the incident says what the alert says, and no person has to act."""
