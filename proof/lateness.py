@@ -84,10 +84,11 @@ class Lateness(AbstractContextManager["Lateness"]):
 
     def _watch(self) -> None:
         while not self._over.wait(_EVERY):
-            self._look()
-        self._look()
+            self.look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look once."""
         states: dict[str, set[str]] = {}
         for row in self.world.servicenow.incidents:
             states.setdefault(row["correlation_id"], set()).add(row["state"])

@@ -249,6 +249,25 @@ class TestServiceNowInTrouble:
             assert world.wait_until(lambda: world.send(alert).outcome == "unchanged", within=IN_TIME)
             assert states(world, alert) == ["1"]
 
+    def test_what_a_worker_left_that_died_is_found_by_the_next_one_although_azure_repeats_nothing(
+        self, azurite: Azurite
+    ) -> None:
+        alert = MetricAlert().fired()
+        with World(azurite=azurite) as world:
+            # The instance keeps our sys_id, as an earlier alert showed: what is in doubt is repeated at once.
+            world.send(MetricAlert().fired())
+            world.servicenow.faults.add(faults.silence(executed=False), method="POST", table="incident", times=1)
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(world.send, alert)
+                assert world.wait_until(lambda: world.servicenow.in_flight == 1)
+                world.host.kill()
+                with pytest.raises(requests.ConnectionError):
+                    answer.result()
+            world.host.start()
+
+            # Without that look, `resync` would find it after five minutes.
+            assert world.wait_until(lambda: states(world, alert) == ["1"], within=timedelta(seconds=120))
+
 
 class TestRefusals:
     """400, 401, 403, 413."""

@@ -56,6 +56,8 @@ LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
 #: How long after its start a process looks for rows that a dead one left behind. Their leases last longer than this, so
 #: that nothing is lost by waiting, and processes that start together look once.
 COVER_AFTER: Final = timedelta(seconds=8)
+#: How far ahead it looks: further than any lease lasts.
+COVER_AHEAD: Final = timedelta(minutes=1)
 #: How many wake-ups that look sends at most; `resync` sees to the others.
 COVER_LIMIT: Final = 1000
 #: How much the clocks of two processes may differ, with room to spare: both are set by the platform.
@@ -196,8 +198,9 @@ class Resync:
         """
         if not self._store.begin_look(self._now(), unless_since=self._started_at + _CLOCKS_DIFFER):
             return
-        index = self._store.index()
-        uncovered = [outline for outline in index.outlines if outline.is_uncovered]
+        index, soon = self._store.index(), self._now() + COVER_AHEAD
+        # What is due later, as an alert on hold, has a wake-up that its row does not name, or `run` finds it in time.
+        uncovered = [each for each in index.outlines if each.is_uncovered and each.wake_up_at < soon]
         uncovered.sort(key=lambda outline: outline.wake_up_at)
         each_alone(uncovered[:COVER_LIMIT], self._cover)
         if uncovered:

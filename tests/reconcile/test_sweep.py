@@ -384,6 +384,13 @@ class TestCover:
 
         assert world.wakeups.sent[key(1)] == 1
 
+    def test_an_alert_on_hold_gets_no_second_wake_up_from_each_process_that_starts(self, world: World) -> None:
+        self.leave(world, 1, wake_up_at=NOW + HOUR)
+
+        world.reconciler.cover()
+
+        assert world.wakeups.sent[key(1)] == 0
+
     def test_what_cannot_be_read_of_the_index_is_told_and_the_rest_is_woken(self, world: World) -> None:
         self.leave(world, 1, wake_up_at=NOW)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from itsm_bridge.resource_manager.following_state import _place
 from itsm_bridge.resource_manager.state_cursor import StateCursor, state_cursor_of
 from tests.builders import MINUTE, NOW
 
@@ -57,3 +58,12 @@ def test_what_is_remembered_is_bounded() -> None:
     assert "s599" in cursor.alerts_until
     assert len(cursor.known_as) == 5
     assert len(json.dumps(cursor.document())) < 32_000
+
+
+def test_a_look_goes_on_where_it_stopped_whatever_the_clock_of_the_other_side_says() -> None:
+    theirs = NOW + timedelta(days=400)
+    begin, now = NOW - 10 * MINUTE, NOW
+
+    assert _place(begin, now, theirs, []) == now
+    assert _place(begin, now, theirs, [theirs + 5 * MINUTE, theirs + 3 * MINUTE]) == begin + 3 * MINUTE
+    assert _place(begin, now, None, []) == now

@@ -126,7 +126,7 @@ def test_an_instance_that_does_not_understand_how_long_ago_is_not_believed(
     incident(instance, 1)
     clock.now += HOUR
     incident(instance, 2)
-    monkeypatch.setattr("itsm_bridge.servicenow.table_api._CHANGED_LATELY", "RELATIVEXX@minute@ago@")
+    monkeypatch.setattr("itsm_bridge.servicenow.queries._CHANGED_LATELY", "RELATIVEXX@minute@ago@")
 
     with pytest.raises(OtherRows):
         ask(instance)
