@@ -49,7 +49,7 @@ EXPECTED: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
     ),
     "new, after 202": (
         {"POST incident": 1},
-        {"table insert": 1, "queue send": 1, "table read": 1, "table replace": 3, "queue delete": 1},
+        {"table insert": 1, "queue send": 1, "table replace": 3, "queue delete": 1},
     ),
 }
 #: Calls to ServiceNow that are aimed at.

@@ -44,7 +44,7 @@ from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.telemetry import NOTHING, Telemetry
-from itsm_bridge.threads import ensure_threads, is_worker, requests_at_once, webhooks_in_line
+from itsm_bridge.threads import ensure_threads, is_worker, keys_at_once, requests_at_once, webhooks_in_line
 from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
@@ -289,8 +289,8 @@ def _built(threads: int) -> Bridge:
         now=_now,
     )
     # The loop works on no more alerts at once than requests may be under way; the gate counts the requests of all.
-    slots = requests_at_once(instance.max_concurrency, threads=threads)
-    gate = Gate(slots)
+    requests = requests_at_once(instance.max_concurrency, threads=threads)
+    gate, slots = Gate(requests), keys_at_once(requests, threads=threads)
     table_api = TableApi(
         instance.instance_url,
         credentials_of(instance, troubles, gate=gate),
@@ -301,9 +301,9 @@ def _built(threads: int) -> Bridge:
     )
     incidents = Incidents(table_api, close_code=instance.close_code, troubles=troubles, knowledge=knowledge)
     # Not at import: the host drops log lines that belong to no call.
-    level = logging.INFO if slots == instance.max_concurrency else logging.WARNING
+    level = logging.INFO if requests == instance.max_concurrency else logging.WARNING
     text = "itsm-bridge %s: %d threads answer calls, %d requests at once go to ServiceNow"
-    log.log(level, text, __version__, threads, slots)
+    log.log(level, text, __version__, threads, requests)
     circuit = Circuit(
         slots=slots, line=webhooks_in_line(slots, threads=threads), now=_now, name="ServiceNow", telemetry=telemetry
     )

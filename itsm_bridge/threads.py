@@ -50,6 +50,14 @@ def requests_at_once(wanted: int, *, threads: int) -> int:
     return max(1, min(wanted, threads // _PART_THAT_WAITS))
 
 
+def keys_at_once(requests: int, *, threads: int) -> int:
+    """Return how many keys may be worked on at once, where so many requests may be in flight.
+
+    One key in three is at its row in storage meanwhile, so that no request that is allowed goes unused.
+    """
+    return min(requests + requests // 2, max(requests, threads // _PART_THAT_WAITS))
+
+
 def webhooks_in_line(slots: int, *, threads: int) -> int:
     """Return how many webhooks may wait for a slot, so that threads are left for wake-ups, health and short answers."""
     return max(0, threads - slots - max(_LEAST_LEFT, threads // _PART_THAT_IS_LEFT))

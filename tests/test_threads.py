@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.threads import ensure_threads, requests_at_once, webhooks_in_line
+from itsm_bridge.threads import ensure_threads, keys_at_once, requests_at_once, webhooks_in_line
 
 DEFAULT = ThreadPoolExecutor()._max_workers
 
@@ -61,3 +61,12 @@ def test_half_of_the_threads_at_most_wait_for_servicenow(wanted: int, threads: i
 )
 def test_webhooks_in_line_leave_threads_for_everything_else(slots: int, threads: int, expected: int) -> None:
     assert webhooks_in_line(slots, threads=threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("requests", "threads", "expected"), [(4, 16, 6), (8, 16, 8), (1, 16, 1), (2, 5, 2), (2, 16, 3)]
+)
+def test_more_keys_are_worked_on_than_requests_are_in_flight_where_threads_are_left(
+    requests: int, threads: int, expected: int
+) -> None:
+    assert keys_at_once(requests, threads=threads) == expected

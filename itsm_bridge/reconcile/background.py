@@ -27,6 +27,10 @@ MOST_WAITING = 2000
 class Background(Protocol):
     """Goes on with work after its caller went away."""
 
+    @property
+    def has_backlog(self) -> bool:
+        """Whether work waits that nobody has begun."""
+
     def begin(self, work: Callable[[], None]) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it."""
 
@@ -40,6 +44,11 @@ class Threads:
         self._started = 0
         self._lock = threading.Lock()
         self._waiting: Queue[Callable[[], None]] = Queue(MOST_WAITING)
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether work waits that no thread has begun."""
+        return not self._waiting.empty()
 
     def begin(self, work: Callable[[], None]) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it. Its errors are logged."""

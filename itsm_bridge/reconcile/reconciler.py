@@ -38,6 +38,7 @@ from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.resync import SLOT_PATIENCE, Resync, Waking
+from itsm_bridge.reconcile.slots import Place
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
@@ -144,8 +145,7 @@ class Reconciler:
             Unavailable: storage did not answer; nothing is promised.
             Conflict: other processes kept changing the row; nothing is promised.
         """
-        # What was found waits for nobody's answer: it leaves the line to calls.
-        with nullcontext(None) if news.recovered else self._circuit.place() as place:
+        with self._place_for(news) as place:
             holder = uuid.uuid4().hex if place is not None and self._circuit.admits_webhooks else ""
             lease_until = self._now() + deadline.left + LEASE_MARGIN
             with self._telemetry.span("remember", Role.CLIENT):
@@ -167,6 +167,12 @@ class Reconciler:
                     return self._given_back(row)
             with self._circuit.in_flight():
                 return self._worked(row, deadline)
+
+    def _place_for(self, news: News) -> AbstractContextManager[Place | None]:
+        """Return a place in the line of the webhooks, None for what goes to its end."""
+        # What was found waits for nobody's answer, and nothing passes the alerts that were answered 202.
+        has_backlog = self._background is not None and self._background.has_backlog
+        return nullcontext(None) if news.recovered or has_backlog else self._circuit.place()
 
     def _worked(self, row: Record, deadline: Deadline) -> Result:
         """Work on a row that this webhook has leased; what is not done within its time is left to a wake-up."""
@@ -204,23 +210,23 @@ class Reconciler:
             return Result(outcome=Outcome.ACCEPTED, record=row)
         wake_up = self._waking.wake(row.key, delay=HANDED_OVER)
         self._expect(row)
-        background.begin(partial(self._go_on, row.key, wake_up))
+        background.begin(partial(self._go_on, row, wake_up))
         return Result(outcome=Outcome.ACCEPTED, record=row)
 
-    def _go_on(self, key: str, wake_up: WakeUp) -> None:
-        """Reconcile a key whose webhook was answered 202; whatever comes of it, its wake-up is on its way."""
+    def _go_on(self, row: Record, wake_up: WakeUp) -> None:
+        """Reconcile a row whose webhook was answered 202; whatever comes of it, its wake-up is on its way."""
         if not self._circuit.admits_webhooks:
             return
         try:
-            row = self._store.read(key)
-            if row is None or not row.awaits_work or row.work.is_leased(self._now()):
-                return
             with self._span_of(row):
                 result = self._look_at(row, patience=HANDED_OVER)
             if result is not None and not result.record.awaits_work:
                 self._wakeups.take_back(wake_up)
-        except (TemporaryError, Damaged) as error:
-            log.warning("%s stays with its wake-up: %s", key, error)
+        except Conflict:
+            # Another notification or worker was there meanwhile, and goes on with it.
+            return
+        except TemporaryError as error:
+            log.warning("%s stays with its wake-up: %s", row.key, error)
 
     def _expect(self, row: Record) -> None:
         """Let the target know what will be looked for once it is this row's turn."""

@@ -104,6 +104,10 @@ class VirtualBackground:
         self._free = count
         self._waiting: deque[Callable[[], None]] = deque()
 
+    @property
+    def has_backlog(self) -> bool:
+        return bool(self._waiting)
+
     def begin(self, work: Callable[[], None]) -> bool:
         self._waiting.append(work)
         if self._free:

@@ -30,6 +30,10 @@ class Later:
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []
 
+    @property
+    def has_backlog(self) -> bool:
+        return bool(self.waiting)
+
     def begin(self, work: Callable[[], None]) -> bool:
         self.waiting.append(work)
         return True
@@ -118,6 +122,19 @@ def test_this_process_goes_on_with_what_was_answered_202_and_takes_the_wake_up_b
 
     assert (outcome, promised) == (Outcome.ACCEPTED, 1)
     assert ([row["state"] for row in world.instance.incidents], world.messages()) == (["1"], 0)
+
+
+def test_a_webhook_does_not_pass_the_alerts_that_were_answered_202(world: Rig) -> None:
+    later = Later()
+    reconciler = one_slot(world, line=1, background=later)
+    with world.circuit.slot(wait=SECOND):
+        world.receive(notification(), reconciler)
+
+    newer = world.receive(notification(key="a1" * 32), reconciler).outcome
+    later.go_on()
+
+    assert newer is Outcome.ACCEPTED
+    assert [row["correlation_id"] for row in world.instance.incidents] == [KEY, "a1" * 32]
 
 
 def test_the_wake_up_does_the_work_where_the_process_died(world: Rig) -> None:
