@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from itsm_bridge import __version__
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.entra.token import TokenVerifier
-from itsm_bridge.errors import BridgeError, InvalidSettings, Unavailable, place_of
+from itsm_bridge.errors import BridgeError, InvalidSettings, place_of
 from itsm_bridge.operate.health import Check, Health, servicenow_check
 from itsm_bridge.operate.recorder import Recorder
 from itsm_bridge.reconcile.background import Threads
@@ -65,8 +65,6 @@ _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "ur
 
 #: How long a look at Azure's own list of alerts may take; the next one comes two minutes after its beginning.
 FOLLOW_BUDGET: Final = timedelta(seconds=60)
-#: How long its look at incidents waits for one of the requests to ServiceNow.
-_PATIENCE: Final = timedelta(seconds=5)
 
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
@@ -288,7 +286,7 @@ def _built(threads: int) -> Bridge:
         InstanceFactsTable(table, instance_url=instance.instance_url, account=functools.partial(account_of, instance)),
         now=_now,
     )
-    # The loop works on no more alerts at once than requests may be under way; the gate counts the requests of all.
+    # The gate counts the requests of all who ask; the loop may work on a few keys more.
     requests = requests_at_once(instance.max_concurrency, threads=threads)
     gate, slots = Gate(requests), keys_at_once(requests, threads=threads)
     table_api = TableApi(
@@ -347,7 +345,7 @@ def _built(threads: int) -> Bridge:
         reconciler=reconciler,
         health=health,
         tell_backlog=lambda found: _tell_backlog(found, store, rules, troubles, telemetry),
-        follow=_follower(settings, table, webhook, wakeups=wakeups, touched=_touched(table_api, circuit)),
+        follow=_follower(settings, table, webhook, wakeups=wakeups, touched=_touched(table_api)),
     )
 
 
@@ -394,16 +392,13 @@ def touched_by(instance: ServiceNowSettings) -> "Callable[[timedelta, Deadline],
     return lambda within, deadline: people.touched(within, deadline=deadline)
 
 
-def _touched(table_api: TableApi, circuit: Circuit) -> "Callable[[timedelta, Deadline], Touched]":
-    """Return who tells which incidents changed, with one of the requests that may go to ServiceNow at once."""
+def _touched(table_api: TableApi) -> "Callable[[timedelta, Deadline], Touched]":
+    """Return who tells the app which incidents changed; what it needs is imported where states are followed."""
 
     def touched(within: timedelta, deadline: Deadline) -> "Touched":
-        from itsm_bridge.servicenow.people import People  # noqa: PLC0415 - where it is switched on alone
+        from itsm_bridge.servicenow.people import People  # noqa: PLC0415
 
-        with circuit.slot(wait=_PATIENCE) as has_slot:
-            if not has_slot:
-                raise Unavailable("all requests that may go to ServiceNow at once are in use")
-            return People(table_api).touched(within, deadline=deadline)
+        return People(table_api).touched(within, deadline=deadline)
 
     return touched
 
