@@ -160,7 +160,7 @@ class Reconciler:
             if not is_news:
                 return self._repeated(row, news)
             if place is None or not holder or row.work.lease_holder != holder:
-                return self._left_to_wake_up(row)
+                return self._left_to_wake_up(row, goes_on=not news.recovered)
             if not place.comes_up(within=timedelta(0)):
                 self._expect(row)
                 if not place.comes_up(within=min(LINE_PATIENCE, deadline.left - LEFT_FOR_WORK)):
@@ -198,14 +198,17 @@ class Reconciler:
             row = swap(self._store, row.key, released, row=row) or row
         return self._left_to_wake_up(row)
 
-    def _left_to_wake_up(self, row: Record) -> Result:
-        """Send a wake-up before the row is promised; it comes later if this process may go on with the row at once.
+    def _left_to_wake_up(self, row: Record, *, goes_on: bool = True) -> Result:
+        """Send a wake-up before the row is promised; it comes later if this process goes on with the row at once.
+
+        It may not go on with what was found in Azure's list, because nobody waits for that, and a command that looks
+        there ends soon.
 
         Raises:
             Unavailable: the queue did not answer; nothing is promised.
         """
         delay, background = self._next_look(row) - self._now(), self._background
-        if delay > timedelta(0) or background is None or not self._circuit.admits_webhooks:
+        if not goes_on or delay > timedelta(0) or background is None or not self._circuit.admits_webhooks:
             self._waking.wake(row.key, delay=delay)
             return Result(outcome=Outcome.ACCEPTED, record=row)
         wake_up = self._waking.wake(row.key, delay=HANDED_OVER)

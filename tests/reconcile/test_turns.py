@@ -215,3 +215,12 @@ def test_what_a_worker_left_that_died_over_a_wake_up_is_found_by_the_next_proces
 
     assert [row["state"] for row in world.instance.incidents] == ["1"]
     assert world.now - killed_at < timedelta(seconds=30)
+
+
+def test_what_was_found_in_azures_list_is_left_to_a_wake_up(world: Rig) -> None:
+    later = Later()
+    reconciler = one_slot(world, line=1, background=later)
+
+    outcome = world.receive(notification().found("It was found."), reconciler).outcome
+
+    assert (outcome, later.waiting, world.messages()) == (Outcome.ACCEPTED, [], 1)
