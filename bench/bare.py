@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 import requests
-from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceExistsError
-from azure.data.tables import TableClient, UpdateMode
+from azure.data.tables import TableClient
 
 from itsm_bridge.app import built_in_rules
 from itsm_bridge.azure_monitor.alert import parse_alert
@@ -31,6 +30,7 @@ from itsm_bridge.reconcile.record import Record
 from itsm_bridge.servicenow.fields import content_of, creation
 from itsm_bridge.storage.index_rows import entry_key, entry_of
 from itsm_bridge.storage.row_format import to_entity
+from itsm_bridge.storage.transaction import delete, insert, overwrite, submit, update
 from local.alerts import MetricAlert
 from local.servicenow.table_api import Credentials
 
@@ -76,15 +76,14 @@ class Bare:
         entity = {**self._entity, "PartitionKey": key[:2], "RowKey": key}
         entry = {**self._entry, "PartitionKey": key[:2], "RowKey": entry_key(key)}
         moments = [time.perf_counter()]
-        etag = self._table.submit_transaction([("create", entity), ("create", entry)])[0]["etag"]
+        etag = submit(self._table, [insert(entity), overwrite(entry)])[0]
         moments.append(time.perf_counter())
         self._post(key)
         moments.append(time.perf_counter())
-        condition = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-        self._table.submit_transaction([("update", entity, condition), ("delete", entry)])
+        submit(self._table, [update(entity, etag=etag), delete(entry)])
         moments.append(time.perf_counter())
-        insert, post, update = (after - before for before, after in itertools.pairwise(moments))
-        return insert, post, update
+        inserted, posted, updated = (after - before for before, after in itertools.pairwise(moments))
+        return inserted, posted, updated
 
     def _post(self, key: str) -> None:
         fields = {**self._fields, "correlation_id": key, "sys_id": key[:32]}
