@@ -1,4 +1,4 @@
-"""Whose turn is it to call the target?
+"""Whose turn is it?
 
 The circuit keeps one `Slots` per process: at most so many callers at once, and whoever came first is next. A webhook
 takes a place in the line only while few others wait, because each that waits holds a thread that Azure Monitor or a
@@ -48,6 +48,12 @@ class Slots:
         self._wait = wait
         self._line: deque[Place] = deque()
         self._lock = threading.Lock()
+
+    @property
+    def free(self) -> int:
+        """How many slots nobody has or waits for, at this moment."""
+        with self._lock:
+            return self._free
 
     @contextmanager
     def place(self, *, if_few_wait: bool = False) -> Iterator[Place | None]:

@@ -13,14 +13,12 @@ A node runs 4 API requests, lets 50 wait and refuses all others, so that every r
 https://github.com/ServiceNow/ServiceNowDocs/blob/australia/markdown/impact/io-semaphores-performance-metrics.md
 """
 
-import threading
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Final
 
 from itsm_bridge.deadline import LEAST_TIME, Deadline, TimeIsUp
+from itsm_bridge.reconcile.slots import Slots
 from itsm_bridge.transport import Received, Transport
 
 #: As many as `SERVICENOW_MAX_CONCURRENCY` may allow; commands, which ask one thing after the other, need no less.
@@ -38,16 +36,12 @@ class Gate:
         """
         if permits < 1:
             raise ValueError("a gate needs a permit")
-        self._free = permits
-        self._lock = threading.Lock()
-        #: Who waits, the longest first; a permit is handed over by setting the event.
-        self._waiting: deque[threading.Event] = deque()
+        self._turns = Slots(permits)
 
     @property
     def free(self) -> int:
         """How many permits nobody has or waits for, at this moment."""
-        with self._lock:
-            return self._free
+        return self._turns.free
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:
@@ -56,43 +50,10 @@ class Gate:
         Raises:
             TimeIsUp: there was none while time was left to send a request; nothing was sent.
         """
-        self._enter(deadline)
-        try:
+        with self._turns.place() as place:
+            if place is None or not place.comes_up(within=deadline.left - LEAST_TIME):
+                raise TimeIsUp("too many requests to ServiceNow are under way: no turn in time")
             yield
-        finally:
-            self._leave()
-
-    def _enter(self, deadline: Deadline) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            handed = threading.Event()
-            self._waiting.append(handed)
-        patience = max(deadline.left - LEAST_TIME, timedelta(0))
-        try:
-            is_ours = handed.wait(patience.total_seconds())
-        except BaseException:
-            self._withdraw(handed)
-            raise
-        if not is_ours:
-            self._withdraw(handed)
-            raise TimeIsUp("too many requests to ServiceNow are under way: no turn in time")
-
-    def _withdraw(self, handed: threading.Event) -> None:
-        """Wait no more; a permit that was handed over at this very moment goes on to the next."""
-        with self._lock:
-            if not handed.is_set():
-                self._waiting.remove(handed)
-                return
-        self._leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
 
 
 class Gated:

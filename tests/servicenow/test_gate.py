@@ -116,7 +116,7 @@ def test_the_first_to_come_is_the_first_to_be_served() -> None:
     with ThreadPoolExecutor(5) as threads, gate.turn(within()):
         for number in range(5):
             threads.submit(wait_and_note, number)
-            until(lambda: len(gate._waiting) == number + 1)  # noqa: B023 - called before the next number
+            until(lambda: len(gate._turns._line) == number + 1)  # noqa: B023 - called before the next number
 
     assert order == [0, 1, 2, 3, 4]
 
@@ -126,7 +126,7 @@ def test_a_permit_that_is_given_back_goes_to_who_waits_and_to_nobody_who_comes_l
     with ThreadPoolExecutor(1) as threads:
         with gate.turn(within()):
             got = threads.submit(lambda: gate.turn(within()).__enter__())
-            until(lambda: bool(gate._waiting))
+            until(lambda: bool(gate._turns._line))
         assert gate.free == 0
         got.result(PATIENCE)
 
