@@ -27,6 +27,8 @@ class Outline:
     is_settled: bool
     is_parked: bool
     is_waiting: bool
+    #: Whether a worker has it, or died over it.
+    is_leased: bool
     is_firing: bool
     #: The rule that keeps it from the target for a trial; "" if none does.
     shadowed_by: str
@@ -54,9 +56,9 @@ class Outline:
         return self.is_firing and bool(self.shadowed_by) and not self.awaits_work
 
     @property
-    def is_uncovered(self) -> bool:
-        """Whether it awaits work and no wake-up is known to be on its way, nor does it wait for `resync`."""
-        return self.awaits_work and not self.is_waiting and not self.wake_up_id
+    def is_in_hand(self) -> bool:
+        """Whether a worker has it, or died over it, and no wake-up is known to come if it did."""
+        return self.awaits_work and self.is_leased and not (self.is_waiting or self.wake_up_id)
 
     def is_overdue(self, worked_up_to: datetime) -> bool:
         """Whether its wake-up should have come by now, if those that were due until `worked_up_to` have come."""
@@ -86,6 +88,7 @@ def outline_of(record: Record) -> Outline:
         is_settled=record.is_settled,
         is_parked=work.is_parked,
         is_waiting=work.is_waiting,
+        is_leased=work.leased_until is not None,
         is_firing=desired.is_firing,
         shadowed_by=desired.shadowed_by,
         expires_at=desired.expires_at,

@@ -345,7 +345,7 @@ class Store(Protocol):
         """
 
     def begin_look(self, now: datetime, *, unless_since: datetime) -> bool:
-        """Note that somebody looks for uncovered rows from `now` on; return False if one began after `unless_since`.
+        """Note that somebody looks for rows in hand from `now` on; return False if one began after `unless_since`.
 
         Raises:
             Conflict: other processes keep beginning.

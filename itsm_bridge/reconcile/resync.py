@@ -56,8 +56,6 @@ LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
 #: How long after its start a process looks for rows that a dead one left behind. Their leases last longer than this, so
 #: that nothing is lost by waiting, and processes that start together look once.
 COVER_AFTER: Final = timedelta(seconds=8)
-#: How far ahead it looks: further than any lease lasts.
-COVER_AHEAD: Final = timedelta(minutes=1)
 #: How many wake-ups that look sends at most; `resync` sees to the others.
 COVER_LIMIT: Final = 1000
 #: How much the clocks of two processes may differ, with room to spare: both are set by the platform.
@@ -185,12 +183,13 @@ class Resync:
         return index.outlines
 
     def cover(self) -> None:
-        """Send a wake-up for each row that awaits work and has none coming: whoever took it in may have died.
+        """Send a wake-up for each row that a worker has taken in hand, because that worker may have died.
 
         A process calls it once, `COVER_AFTER` its start, because it may have been started in the place of one that
         died. The rows are left as they are, for a row that counts on no wake-up accepts any. Those that another process
         is at just now get one too; it comes after the lease and finds nothing to do. If another process began such a
-        look after this one was started, nothing is left to be found.
+        look after this one was started, nothing is left to be found. A row that nobody has in hand has a wake-up, but
+        for a process that died between the two; `run` finds that one.
 
         Raises:
             Unavailable: storage did not answer for some of them.
@@ -198,13 +197,11 @@ class Resync:
         """
         if not self._store.begin_look(self._now(), unless_since=self._started_at + _CLOCKS_DIFFER):
             return
-        index, soon = self._store.index(), self._now() + COVER_AHEAD
-        # What is due later, as an alert on hold, has a wake-up that its row does not name, or `run` finds it in time.
-        uncovered = [each for each in index.outlines if each.is_uncovered and each.wake_up_at < soon]
-        uncovered.sort(key=lambda outline: outline.wake_up_at)
-        each_alone(uncovered[:COVER_LIMIT], self._cover)
-        if uncovered:
-            log.info("%d alerts that counted on no wake-up get one", len(uncovered[:COVER_LIMIT]))
+        index = self._store.index()
+        in_hand = sorted((each for each in index.outlines if each.is_in_hand), key=lambda each: each.wake_up_at)
+        each_alone(in_hand[:COVER_LIMIT], self._cover)
+        if in_hand:
+            log.info("%d alerts that a worker has in hand get a wake-up", len(in_hand[:COVER_LIMIT]))
         if index.failure is not None:
             raise index.failure
 

@@ -9,7 +9,7 @@ A row names in its column `indexed_as` the entry that was written with it. So a 
 leaves it alone, and an entry or a row that an older version of the program left behind is recognised: such a version
 drops the column. No column of an entry has the name of a column of a row, because older versions query for those.
 
-Two rows of the partition `index` say how far sweeps have come, and when somebody last looked for uncovered rows.
+Two rows of the partition `index` say how far sweeps have come, and when somebody last looked for rows in hand.
 """
 
 import hashlib
@@ -114,7 +114,7 @@ def progress_from(entity: Mapping[str, Any], *, etag: str) -> Progress:
 
 
 def look_row(began_at: datetime) -> dict[str, Any]:
-    """Return the row that says when somebody last began to look for uncovered rows."""
+    """Return the row that says when somebody last began to look for rows in hand."""
     return {**_row(LOOK), "began_at": began_at}
 
 
@@ -149,7 +149,7 @@ def _time(entity: Mapping[str, Any], name: str) -> datetime:
 
 
 #: Of an outline in JSON, the fields by their kinds; `place` stands apart.
-_BOOLEANS: Final = ("awaits_work", "is_settled", "is_parked", "is_waiting", "is_firing")
+_BOOLEANS: Final = ("awaits_work", "is_settled", "is_parked", "is_waiting", "is_leased", "is_firing")
 _TEXTS: Final = ("shadowed_by", "wake_up_id")
 _MOMENTS: Final = ("told_at", "wake_up_at", "expires_at", "failing_since")
 _NEEDED_MOMENTS: Final = ("told_at", "wake_up_at")
@@ -160,6 +160,7 @@ _UNREADABLE: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_MOMENTS, None),
     **dict.fromkeys(_NEEDED_MOMENTS, _LONG_AGO.isoformat()),
     "awaits_work": True,
+    "is_leased": True,
     "place": [False, _LONG_AGO.isoformat()],
 }
 
