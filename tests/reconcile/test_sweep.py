@@ -329,6 +329,29 @@ def test_what_spoke_again_meanwhile_is_not_purged(sweeping: Sweeping) -> None:
     assert [row.key for row in sweeping.store.records] == [key(1)]
 
 
+@pytest.mark.parametrize("fires", [True, False])
+def test_what_spoke_again_before_its_row_was_read_is_not_purged(sweeping: Sweeping, fires: bool) -> None:
+    sweeping.store.insert(settled(1))
+    sweeping.world.now += timedelta(days=91)
+
+    words = [notification(key=key(1), at=sweeping.world.now, digest="anew")]
+
+    class Speaking(MemoryStore):
+        def read(self, key: str) -> Record | None:
+            row = super().read(key)
+            if row is not None and words:
+                again = told(row, words.pop())
+                again = again.settled(again) if fires else row
+                self.replace(changed(again, changed_at=sweeping.world.now))
+                return super().read(key)
+            return row
+
+    sweeping.store.__class__ = Speaking
+    sweeping.run()
+
+    assert [row.key for row in sweeping.store.records] == [key(1)]
+
+
 def outlines(store: MemoryStore) -> dict[str, Outline]:
     return {outline.key: outline for outline in store.index().outlines}
 
