@@ -16,6 +16,7 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         slots    whose turn is it to call the target?
         backoff  when is a failed attempt repeated?
       background who goes on with an alert after its webhook was answered?
+      waking     how is a row looked at later?
       resync     which rows would no wake-up reach any more?
         sweep    does the index name every open row, and which rows are kept for nothing?
         row_by_row  how are many rows changed, whatever becomes of one of them?

@@ -20,11 +20,12 @@ from itsm_bridge.reconcile.backoff import FIRST_LOOK, backoff
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.orders import Change
 from itsm_bridge.reconcile.plan import UNSEEN, Action
-from itsm_bridge.reconcile.ports import LinkEnd, Store, WakeUp, WakeUps
+from itsm_bridge.reconcile.ports import LinkEnd, Store
 from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
 from itsm_bridge.reconcile.swap import swap
+from itsm_bridge.reconcile.waking import Waking
 from itsm_bridge.reconcile.work import Work
-from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
+from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,14 @@ class Endings:
         self,
         *,
         store: Store,
-        wakeups: WakeUps,
+        waking: Waking,
         circuit: Circuit,
         retry_horizon: timedelta,
         now: Callable[[], datetime],
         telemetry: Telemetry = NOTHING,
     ) -> None:
         self._store = store
-        self._wakeups = wakeups
+        self._waking = waking
         self._circuit = circuit
         self._retry_horizon = retry_horizon
         self._now = now
@@ -91,7 +92,7 @@ class Endings:
         if doubt is not None and not attempts and error.retry_after is None:
             delay = delay or FIRST_LOOK
         delay = delay or backoff(attempts, error.retry_after)
-        wake_up, due = self._wake(attempt.row.key, delay=delay), now + delay
+        wake_up, due = self._waking.wake(attempt.row.key, delay=delay), now + delay
         attempt.note(reason, now)
 
         def failed(work: Work) -> Work:
@@ -129,7 +130,7 @@ class Endings:
     def _rest(self, attempt: Attempt, *, until: datetime, why: str) -> Result:
         """Have the row looked at at `until`; nothing has failed."""
         now = self._now()
-        wake_up = self._wake(attempt.row.key, delay=until - now)
+        wake_up = self._waking.wake(attempt.row.key, delay=until - now)
         attempt.note(why, now)
 
         def rests(row: Record) -> Record:
@@ -137,10 +138,6 @@ class Endings:
 
         self.write(attempt, rests)
         return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
-
-    def _wake(self, key: str, *, delay: timedelta) -> WakeUp:
-        with self._telemetry.span("send wake-up", Role.PRODUCER):
-            return self._wakeups.send(key, delay=delay)
 
     def unlinked(self, attempt: Attempt, reason: str) -> Result:
         """Give up on the link alone: the incident says what the alert says, and no person has to act."""

@@ -33,14 +33,17 @@ from itsm_bridge.reconcile.background import Background
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
+from itsm_bridge.reconcile.endings import Endings
 from itsm_bridge.reconcile.intake import Intake
 from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.reconcile.resync import SLOT_PATIENCE, Resync, Waking
+from itsm_bridge.reconcile.resync import Resync
 from itsm_bridge.reconcile.slots import Place
 from itsm_bridge.reconcile.swap import swap
+from itsm_bridge.reconcile.sweep import SLOT_PATIENCE
 from itsm_bridge.reconcile.together import Together
+from itsm_bridge.reconcile.waking import Waking
 from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 from itsm_bridge.reconcile.worker import Worker
 from itsm_bridge.rules.ruling import Ruling
@@ -102,16 +105,16 @@ class Reconciler:
         self._retry_horizon = retry_horizon
         self._now = now
         self._clock = clock
-        self._worker = Worker(
+        self._waking = Waking(store=store, wakeups=wakeups, circuit=circuit, now=now, telemetry=telemetry)
+        endings = Endings(
             store=store,
-            wakeups=wakeups,
-            target=target,
+            waking=self._waking,
             circuit=circuit,
             retry_horizon=retry_horizon,
             now=now,
             telemetry=telemetry,
         )
-        self._waking = Waking(store=store, wakeups=wakeups, circuit=circuit, now=now, telemetry=telemetry)
+        self._worker = Worker(target=target, circuit=circuit, endings=endings, now=now)
         self._resync = Resync(
             store=store,
             wakeups=wakeups,

@@ -2,8 +2,8 @@
 
 The timer calls `Resync.run` by way of the reconciler: it wakes the rows whose wake-up is lost and those that waited for
 the target, and ends what our clock ends. It reads the index of open rows once, and of the rows those alone that it acts
-on; `sweep` sees to it that the index names all of them, and purges what has long been settled. `Waking` sends the
-wake-ups, the reconciler's too. How one row is worked on is not known here: `look_at` does it.
+on; `sweep` sees to it that the index names all of them, and purges what has long been settled. How one row is worked
+on is not known here: `look_at` does it.
 
 While the target is away no wake-up is on its way: the row alone says that it waits, and `Resync` wakes it, because the
 platform scales by the number of messages in the queue, also of those that are not visible yet, and an outage must not
@@ -14,44 +14,32 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from itsm_bridge.deadline import Clock
-from itsm_bridge.errors import Conflict, TemporaryError
+from itsm_bridge.errors import TemporaryError
 from itsm_bridge.reconcile.attempt import Result
-from itsm_bridge.reconcile.backoff import FIRST_RETRY, LAST_RETRY
+from itsm_bridge.reconcile.backoff import FIRST_RETRY
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.merge import bring_in, expire
 from itsm_bridge.reconcile.outline import Outline
-from itsm_bridge.reconcile.ports import Store, WakeUp, WakeUps
+from itsm_bridge.reconcile.ports import Store, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.row_by_row import each_alone, each_as_outlined, read_outlined
-from itsm_bridge.reconcile.sweep import SLOT_PATIENCE, Sweep
+from itsm_bridge.reconcile.sweep import Sweep
+from itsm_bridge.reconcile.waking import LEAST_DELAY, WAKING_LIMIT, Waking, in_line, waits
 from itsm_bridge.reconcile.work import Work
 from itsm_bridge.reconcile.worker import Worker
-from itsm_bridge.telemetry import NOTHING, Metric, Role, Telemetry
-
-__all__ = ["COVER_AFTER", "COVER_LIMIT", "RESYNC_LIMIT", "SLOT_PATIENCE", "Resync", "Waking"]
+from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
 
 log = logging.getLogger(__name__)
-
-#: How soon a wake-up that a row counts on may come, because storage may take a few seconds to write the row.
-LEAST_DELAY = timedelta(seconds=5)
-
-#: How many rows one resync wakes at most: that fits into the time of a function.
-RESYNC_LIMIT = 1000
 
 #: How many of the rows that wait `resync` tries before it wakes the other rows, and to how many that waited beyond the
 #: retry horizon it gives their last attempt.
 SCOUTS = 3
 LAST_ATTEMPTS = 100
-#: Over how long the rows that waited together are woken.
-RETURN_WINDOW = timedelta(seconds=30)
-#: Longer than any pause of an outage, jitter included.
-LONGEST_PAUSE = LAST_RETRY + timedelta(minutes=2)
 
 #: How long after its start a process looks for rows that a dead one left behind. Their leases last longer than this, so
 #: that nothing is lost by waiting, and processes that start together look once.
@@ -60,66 +48,6 @@ COVER_AFTER: Final = timedelta(seconds=8)
 COVER_LIMIT: Final = 1000
 #: How much the clocks of two processes may differ, with room to spare: both are set by the platform.
 _CLOCKS_DIFFER: Final = timedelta(seconds=4)
-
-
-class Waking:
-    """Has rows looked at later; safe to share between threads."""
-
-    def __init__(
-        self,
-        *,
-        store: Store,
-        wakeups: WakeUps,
-        circuit: Circuit,
-        now: Callable[[], datetime],
-        telemetry: Telemetry = NOTHING,
-    ) -> None:
-        self._store = store
-        self._wakeups = wakeups
-        self._circuit = circuit
-        self._now = now
-        self._telemetry = telemetry
-
-    def wake(self, key: str, *, delay: timedelta) -> WakeUp:
-        """Have `key` looked at after `delay`; raises as `WakeUps.send`."""
-        with self._telemetry.span("send wake-up", Role.PRODUCER):
-            return self._wakeups.send(key, delay=delay)
-
-    def postpone(self, row: Record, delay: timedelta) -> None:
-        """Have the row looked at later, and let it count on that wake-up alone.
-
-        Raises:
-            Unavailable: storage did not answer; the row may count on the wake-up or not.
-        """
-        # If the message arrives before the row that names it is saved, it is discarded as unknown.
-        delay = max(delay, LEAST_DELAY)
-        wake_up = self.wake(row.key, delay=delay)
-        # A row that changed meanwhile has a wake-up of its own; ours is a stray then.
-        with suppress(Conflict):
-            work = row.work.awaiting(wake_up_at=self._now() + delay, wake_up_id=wake_up.message_id)
-            self._store.replace(row.with_work(work))
-
-    def wake_waiting(self) -> None:
-        """Wake the rows that waited for the target: first those that were never tried, the oldest of them first.
-
-        Raises:
-            Unavailable: storage did not answer; some may be woken.
-        """
-        self._circuit.takes_return()
-        now = self._now()
-        # A row that waits for the end of an outage must not wait for the end of its pause too. A row that waits longer
-        # does so because the target asked for it.
-        is_meant = _waits(due_before=now + LONGEST_PAUSE)
-        index = self._store.index()
-        waiting = sorted(filter(is_meant, index.outlines), key=_place)[:RESYNC_LIMIT]
-        delays = {outline.key: RETURN_WINDOW * place / len(waiting) for place, outline in enumerate(waiting)}
-        woken = each_as_outlined(
-            self._store, waiting, is_meant, lambda row: self.postpone(_woken(row, now), delays[row.key])
-        )
-        if woken:
-            log.warning("%d alerts that waited for %s are woken", woken, self._circuit.name)
-        if index.failure is not None:
-            raise index.failure
 
 
 class Resync:
@@ -217,7 +145,7 @@ class Resync:
         def is_overdue(outline: Outline) -> bool:
             return outline.is_overdue(worked_up_to)
 
-        overdue = sorted(filter(is_overdue, known.values()), key=lambda outline: outline.wake_up_at)[:RESYNC_LIMIT]
+        overdue = sorted(filter(is_overdue, known.values()), key=lambda outline: outline.wake_up_at)[:WAKING_LIMIT]
         postpone = partial(self._waking.postpone, delay=FIRST_RETRY)
         woken = each_as_outlined(self._store, overdue, is_overdue, postpone)
         if woken:
@@ -246,8 +174,8 @@ class Resync:
     def _try_waiting(self, known: Mapping[str, Outline]) -> None:
         """Try a few of the rows that wait for the target; wake the other rows if it works again."""
         now = self._now()
-        is_meant = _waits(due_before=now)
-        waiting = sorted(filter(is_meant, known.values()), key=_place)[:RESYNC_LIMIT]
+        is_meant = waits(due_before=now)
+        waiting = in_line(known.values(), is_meant)
         # A row that waited beyond the horizon gets its last attempt, or it would wait for ever.
         expired = [outline for outline in waiting if outline.failing_for(now) >= self._retry_horizon]
         others = [outline for outline in waiting if outline.failing_for(now) < self._retry_horizon]
@@ -275,7 +203,7 @@ class Resync:
         def is_meant(outline: Outline) -> bool:
             return outline.has_expired(now)
 
-        expired = list(filter(is_meant, known.values()))[:RESYNC_LIMIT]
+        expired = list(filter(is_meant, known.values()))[:WAKING_LIMIT]
         each_as_outlined(
             self._store, expired, is_meant, lambda row: self._waking.postpone(expire(row, now), LEAST_DELAY)
         )
@@ -291,23 +219,9 @@ class Resync:
         def is_over(outline: Outline) -> bool:
             return outline.is_on_trial and outline.shadowed_by not in trials
 
-        over = list(filter(is_over, on_trial))[:RESYNC_LIMIT]
+        over = list(filter(is_over, on_trial))[:WAKING_LIMIT]
         ended = each_as_outlined(
             self._store, over, is_over, lambda row: self._waking.postpone(bring_in(row, now), LEAST_DELAY)
         )
         if ended:
             log.warning("resync: the trial of %d alerts is over, and they become incidents", ended)
-
-
-def _waits(*, due_before: datetime) -> Callable[[Outline], bool]:
-    return lambda outline: outline.waits_until_before(due_before)
-
-
-def _place(outline: Outline) -> tuple[bool, datetime]:
-    # Those that were never attempted come first, the oldest first, then those that were attempted longest ago: a row
-    # that fails again and again may have a trouble of its own, and must not be the one that is tried for all.
-    return outline.place
-
-
-def _woken(row: Record, now: datetime) -> Record:
-    return row.with_work(replace(row.work, woken_at=now))

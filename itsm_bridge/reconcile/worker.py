@@ -21,9 +21,8 @@ from itsm_bridge.reconcile.attempt import Attempt, Outcome, Result
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.endings import Endings, in_words
 from itsm_bridge.reconcile.plan import UNSEEN, Action, decide
-from itsm_bridge.reconcile.ports import Incident, LinkEnd, Store, Target, WakeUps
+from itsm_bridge.reconcile.ports import Incident, LinkEnd, Target
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.telemetry import NOTHING, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -53,28 +52,11 @@ _STATES_REFUSED = frozenset({Action.RESOLVE, Action.REOPEN})
 class Worker:
     """Works off attempts; safe to share between threads."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        wakeups: WakeUps,
-        target: Target,
-        circuit: Circuit,
-        retry_horizon: timedelta,
-        now: Callable[[], datetime],
-        telemetry: Telemetry = NOTHING,
-    ) -> None:
+    def __init__(self, *, target: Target, circuit: Circuit, endings: Endings, now: Callable[[], datetime]) -> None:
         self._target = target
         self._circuit = circuit
+        self._endings = endings
         self._now = now
-        self._endings = Endings(
-            store=store,
-            wakeups=wakeups,
-            circuit=circuit,
-            retry_horizon=retry_horizon,
-            now=now,
-            telemetry=telemetry,
-        )
         self._steps: Mapping[Action, Callable[[Attempt, Record], None]] = {
             Action.OBSERVE: self._observe,
             Action.LINK: self._link,
