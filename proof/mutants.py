@@ -55,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="answered 202 without a wake-up: there was no slot",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="        wake_up = self._waking.wake(row.key, delay=HANDED_OVER)\n",
+        before="        wake_up = self._waking.wake(row.key, delay=HANDED_OVER + TURN * background.waiting)\n",
         after="        wake_up = WakeUp(message_id='', pop_receipt='')\n",
         suite=_pytest("tests/reconcile/test_turns.py"),
     ),

@@ -20,16 +20,21 @@ from itsm_bridge.errors import place_of
 
 log = logging.getLogger(__name__)
 
-#: How many alerts wait here at most: more take longer than the queue takes to wake them.
-MOST_WAITING = 2000
+#: How many alerts wait here at most: as many as are worked off before the wake-up of the last one comes. What finds no
+#: room is left to the queue, which other processes look into as well.
+MOST_WAITING = 300
 
 
 class Background(Protocol):
     """Goes on with work after its caller went away."""
 
     @property
-    def has_backlog(self) -> bool:
-        """Whether work waits that nobody has begun."""
+    def waiting(self) -> int:
+        """How much work waits that nobody has begun."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more work may wait."""
 
     def begin(self, work: Callable[[], None]) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it."""
@@ -46,9 +51,14 @@ class Threads:
         self._waiting: Queue[Callable[[], None]] = Queue(MOST_WAITING)
 
     @property
-    def has_backlog(self) -> bool:
-        """Whether work waits that no thread has begun."""
-        return not self._waiting.empty()
+    def waiting(self) -> int:
+        """How much work waits that no thread has begun."""
+        return self._waiting.qsize()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more work may wait."""
+        return self._waiting.full()
 
     def begin(self, work: Callable[[], None]) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it. Its errors are logged."""

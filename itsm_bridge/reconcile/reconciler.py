@@ -60,8 +60,10 @@ LEASE_MARGIN = timedelta(seconds=5)
 #: How long a webhook waits for its turn, and how much time must be left for the target then.
 LINE_PATIENCE = timedelta(seconds=1.5)
 LEFT_FOR_WORK = timedelta(seconds=1.2)
-#: When a wake-up comes for a row that this process goes on with: it finds the row settled, unless the process died.
+#: When a wake-up comes for a row that this process goes on with, and how much later for each row that waits before it:
+#: it finds the row settled, unless the process died.
 HANDED_OVER = timedelta(seconds=15)
+TURN = timedelta(seconds=0.1)
 #: A row does not wait out a longer pause with a message in the queue, because the platform counts messages that are not
 #: visible yet as work and would start instances for them.
 LONGEST_STAY = timedelta(minutes=1)
@@ -174,7 +176,7 @@ class Reconciler:
     def _place_for(self, news: News) -> AbstractContextManager[Place | None]:
         """Return a place in the line of the webhooks, None for what goes to its end."""
         # What was found waits for nobody's answer, and nothing passes the alerts that were answered 202.
-        has_backlog = self._background is not None and self._background.has_backlog
+        has_backlog = self._background is not None and self._background.waiting > 0
         return nullcontext(None) if news.recovered or has_backlog else self._circuit.place()
 
     def _worked(self, row: Record, deadline: Deadline) -> Result:
@@ -211,10 +213,11 @@ class Reconciler:
             Unavailable: the queue did not answer; nothing is promised.
         """
         delay, background = self._next_look(row) - self._now(), self._background
-        if not goes_on or delay > timedelta(0) or background is None or not self._circuit.admits_webhooks:
+        goes_on = goes_on and delay <= timedelta(0) and self._circuit.admits_webhooks
+        if not goes_on or background is None or background.is_full:
             self._waking.wake(row.key, delay=delay)
             return Result(outcome=Outcome.ACCEPTED, record=row)
-        wake_up = self._waking.wake(row.key, delay=HANDED_OVER)
+        wake_up = self._waking.wake(row.key, delay=HANDED_OVER + TURN * background.waiting)
         self._expect(row)
         background.begin(partial(self._go_on, row, wake_up))
         return Result(outcome=Outcome.ACCEPTED, record=row)

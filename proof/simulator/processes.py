@@ -99,14 +99,21 @@ class VirtualTurns:
 class VirtualBackground:
     """The threads of a process that go on with alerts, as tasks of the schedule; they die with their process."""
 
+    #: So little that histories find it full.
+    ROOM = 3
+
     def __init__(self, process: "Process", count: int) -> None:
         self._process = process
         self._free = count
         self._waiting: deque[Callable[[], None]] = deque()
 
     @property
-    def has_backlog(self) -> bool:
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= self.ROOM
 
     def begin(self, work: Callable[[], None]) -> bool:
         self._waiting.append(work)

@@ -10,7 +10,7 @@ from itsm_bridge.errors import Unavailable
 from itsm_bridge.reconcile.attempt import Outcome
 from itsm_bridge.reconcile.circuit import Circuit
 from itsm_bridge.reconcile.ports import WakeUp
-from itsm_bridge.reconcile.reconciler import HANDED_OVER, Reconciler
+from itsm_bridge.reconcile.reconciler import HANDED_OVER, TURN, Reconciler
 from itsm_bridge.reconcile.record import Record
 from local.azurite import Azurite
 from local.servicenow import faults
@@ -28,18 +28,19 @@ class Later:
     """Goes on with work when the test says so."""
 
     def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
+        self.begun: list[Callable[[], None]] = []
+        self.is_full = False
 
     @property
-    def has_backlog(self) -> bool:
-        return bool(self.waiting)
+    def waiting(self) -> int:
+        return len(self.begun)
 
     def begin(self, work: Callable[[], None]) -> bool:
-        self.waiting.append(work)
+        self.begun.append(work)
         return True
 
     def go_on(self) -> None:
-        for work in self.waiting:
+        for work in self.begun:
             work()
 
 
@@ -48,6 +49,17 @@ class QueueIsDown:
 
     def send(self, key: str, *, delay: timedelta) -> WakeUp:  # noqa: ARG002 - as the queue has it
         raise Unavailable("the queue did not answer")
+
+
+class Timetable:
+    """The queue, of which only the times are kept."""
+
+    def __init__(self) -> None:
+        self.delays: list[timedelta] = []
+
+    def send(self, key: str, *, delay: timedelta) -> WakeUp:
+        self.delays.append(delay)
+        return WakeUp(message_id=key, pop_receipt="")
 
 
 def never(event: threading.Event, span: timedelta) -> bool:  # noqa: ARG001 - as a circuit asks
@@ -150,6 +162,30 @@ def test_the_wake_up_does_the_work_where_the_process_died(world: Rig) -> None:
     assert [call.method for call in world.instance.calls] == ["POST"]
 
 
+def test_the_wake_up_of_an_alert_with_many_before_it_comes_after_their_turns(world: Rig) -> None:
+    later = Later()
+    queue = Timetable()
+    one_slot(world, line=0)
+    reconciler = reconciler_of({**world.parts, "background": later, "wakeups": queue}, world.clock, world.circuit)
+    with world.circuit.slot(wait=SECOND):
+        for number in range(30):
+            world.receive(notification(key=f"{number:064x}"), reconciler)
+
+    assert queue.delays == [HANDED_OVER + before * TURN for before in range(30)]
+
+
+def test_the_queue_has_an_alert_at_once_that_finds_no_room_in_this_process(world: Rig) -> None:
+    later = Later()
+    later.is_full = True
+    reconciler = one_slot(world, line=0, background=later)
+    with world.circuit.slot(wait=SECOND):
+        outcome = world.receive(notification(), reconciler).outcome
+    world.drain()
+
+    assert (outcome, later.begun) == (Outcome.ACCEPTED, [])
+    assert [row["state"] for row in world.instance.incidents] == ["1"]
+
+
 def test_an_alert_that_waits_is_not_gone_on_with_while_servicenow_is_away(world: Rig) -> None:
     later = Later()
     reconciler = one_slot(world, line=0, background=later)
@@ -223,4 +259,4 @@ def test_what_was_found_in_azures_list_is_left_to_a_wake_up(world: Rig) -> None:
 
     outcome = world.receive(notification().found("It was found."), reconciler).outcome
 
-    assert (outcome, later.waiting, world.messages()) == (Outcome.ACCEPTED, [], 1)
+    assert (outcome, later.begun, world.messages()) == (Outcome.ACCEPTED, [], 1)
