@@ -20,7 +20,8 @@
                    ├─▶ migration       what do ITSM actions do today, and what says the same?        (pure)
                    └─▶ resource_graph  which action groups and rules are there?                      (Azure)
 
-    below all of them: settings, transport, deadline, text, threads, troubles, telemetry, finding, facts, errors
+    below all of them: settings, transport, session, deadline, text, threads, troubles, telemetry, finding, facts,
+                       errors
 
 A folder per party that we talk to, one for the loop, one for operators.
 Imports point downwards; `pyproject.toml` holds the contract and `make check` enforces it.

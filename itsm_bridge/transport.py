@@ -33,6 +33,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
 from itsm_bridge.deadline import Deadline
+from itsm_bridge.session import Session
 
 #: Bytes. The answers that we ask for have a few KiB.
 LARGEST_BODY = 4 * 1024 * 1024
@@ -159,15 +160,9 @@ def _exchange(
         timeout=deadline.left.total_seconds() or None,
         allow_redirects=False,
         stream=True,
-        auth=_as_it_is,
     ) as response:
         content = response.raw.read(LARGEST_BODY + 1, decode_content=True)
         return Received(status=response.status_code, headers=response.headers, body=content)
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep `requests` from replacing the Authorization header by the content of a .netrc file."""
-    return request
 
 
 def _reason(error: BaseException) -> str:
@@ -178,7 +173,7 @@ def _reason(error: BaseException) -> str:
     return str(error) if is_of_system else type(error).__name__
 
 
-class _Session(requests.Session):
+class _Session(Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Find no redirect: `requests` would read its whole body, however long, to prepare for it."""
 

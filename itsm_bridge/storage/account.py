@@ -18,9 +18,13 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableClient
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from itsm_bridge.errors import Unavailable
+from itsm_bridge.session import Session
 from itsm_bridge.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -54,9 +58,10 @@ _QUEUE_PATIENCE: Mapping[str, Any] = {
 
 def connect_table(settings: StorageSettings) -> TableClient:
     """Return a client of the table `alerts`; nothing is sent yet."""
+    options = {**_PATIENCE, "transport": _transport()}
     if settings.connection_string:
-        return TableClient.from_connection_string(settings.connection_string, TABLE, **_PATIENCE)
-    return TableClient(settings.table_service_uri, TABLE, credential=_credential(settings), **_PATIENCE)
+        return TableClient.from_connection_string(settings.connection_string, TABLE, **options)
+    return TableClient(settings.table_service_uri, TABLE, credential=_credential(settings), **options)
 
 
 def connect_queue(settings: StorageSettings) -> "QueueClient":
@@ -75,10 +80,18 @@ def connect_poison_queue(settings: StorageSettings) -> "QueueClient":
 def _connected_queue(settings: StorageSettings, name: str) -> "QueueClient":
     from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415 - see `connect_queue`
 
-    options = {**_QUEUE_PATIENCE, "message_encode_policy": TextBase64EncodePolicy()}
+    options = {**_QUEUE_PATIENCE, "transport": _transport(), "message_encode_policy": TextBase64EncodePolicy()}
     if settings.connection_string:
         return QueueClient.from_connection_string(settings.connection_string, name, **options)
     return QueueClient(settings.queue_service_uri, name, credential=_credential(settings), **options)
+
+
+def _transport() -> RequestsTransport:
+    """Return connections that repeat nothing, as the libraries' own do: their pipelines repeat."""
+    session = Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(max_retries=Retry(total=False, redirect=False, raise_on_status=False)))
+    return RequestsTransport(session=session, **_PATIENCE)
 
 
 class NotPermitted(Unavailable):
