@@ -4,7 +4,7 @@
 Nothing is sent here.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from cachetools import TTLCache
@@ -38,11 +38,11 @@ class Expected:
         for resource in resources:
             self._questions.pop(key_of(resource), None)
 
-    def at(self, places: Collection[tuple[str, str]]) -> Sequence[Question]:
-        """Return what will be asked of these tables by these fields, what was expected first first."""
-        return [
+    def at(self, places: Collection[tuple[str, str]]) -> Iterator[Question]:
+        """Yield what will be asked of these tables by these fields, what was expected first first."""
+        return (
             question
-            for questions in list(self._questions.values())
+            for questions in self._questions.values()
             for question in questions
             if (question.table, question.field) in places
-        ]
+        )

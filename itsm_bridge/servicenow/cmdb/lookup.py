@@ -41,6 +41,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import lru_cache
 from typing import Final
 
 from cachetools import TLRUCache, TTLCache
@@ -183,7 +184,7 @@ class Cmdb:
 
     def _known(self, question: Question, progress: Progress) -> Rows | None:
         """Return the rows of a question, or why it has none; None if it has to be asked."""
-        if not all(is_plain(value) and len(value) <= _LONGEST for value in question.values):
+        if not _is_askable(question):
             return Rows(remark="not asked: too long, or with characters that no query may hold")
         if question in progress.rows:
             return progress.rows[question]
@@ -232,16 +233,17 @@ class Cmdb:
         """Yield what waits where `mine` is asked, as much as fits into queries."""
         if self._clock() < self._riders_from:
             return
-        left = dict.fromkeys(((each.table, each.field) for each in mine), MOST_OF_A_QUERY)
-        for question in self._expected.at(left.keys() - self._closed.keys()):
+        left = dict.fromkeys({(each.table, each.field) for each in mine} - self._closed.keys(), MOST_OF_A_QUERY)
+        for question in self._expected.at(left.keys()):
             place = question.table, question.field
             if left[place] and self._may_ride(question):
                 left[place] -= 1
                 yield question
+                if not any(left.values()):
+                    return
 
     def _may_ride(self, question: Question) -> bool:
-        is_askable = all(is_plain(value) and len(value) <= _LONGEST for value in question.values)
-        return is_askable and question not in self._rows and not self._is_under_way(question)
+        return question not in self._rows and not self._is_under_way(question) and _is_askable(question)
 
     def _is_under_way(self, question: Question) -> bool:
         return _folded(question) in self._under_way
@@ -335,6 +337,11 @@ class Cmdb:
             log.warning("configuration items are not looked up in %s by %s: %s", *place, remark)
 
 
+def _is_askable(question: Question) -> bool:
+    return all(is_plain(value) and len(value) <= _LONGEST for value in question.values)
+
+
+@lru_cache(maxsize=_MOST_ANSWERS)
 def _folded(question: Question) -> Question:
     """Return a question that is equal for every casing of its values: who asks one asks the others too."""
     return question._replace(values=tuple(sorted({value.casefold() for value in question.values})))
