@@ -34,6 +34,9 @@ _SMALL = 0.001
 
 def plain(text: str) -> str:
     """Return `text` without power, never longer. Applying it again changes nothing."""
+    # Nearly every text is of this kind, and an alert has dozens.
+    if text.isascii() and "[" not in text and "<" not in text and text.replace("\n", "").isprintable():
+        return text
     text = _INVISIBLE.sub("", _NEW_LINES.sub("\n", text).replace("\t", " "))
     text = _CODE.sub(r"(\1)", text)
     return _TAG_START.sub("\u2039", text)

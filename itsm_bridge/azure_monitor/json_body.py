@@ -109,8 +109,11 @@ class Section:
 
     def text(self, *names: str) -> str:
         """Return the first scalar under the names that says anything, as text; "" if none does."""
-        texts = (text_of(self.value(name)) for name in names)
-        return next((text for text in texts if text and not is_nothing(text)), "")
+        for name in names:
+            text = text_of(self.value(name))
+            if text and not is_nothing(text):
+                return text
+        return ""
 
     def section(self, name: str) -> "Section":
         """Return the object under `name`, also if it was sent as a string of JSON."""

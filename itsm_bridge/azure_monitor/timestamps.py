@@ -15,7 +15,9 @@ _UTC = re.compile(r"\s?(?:[Zz]|UTC)$")
 #: A zone right behind a date would be read as its time, one behind a space not at all.
 _ZONE = re.compile(r"^(?P<date>[0-9-]{10})\s?(?=[+-])|\s(?=[+-])")
 
-#: How the others are written, without their commas and points.
+#: How the others begin, so that no other text is held against their formats.
+_OTHER = re.compile(r"[0-9]{1,2}/|[A-Za-z]{3}\s+[0-9]")
+#: How they are written, without their commas and points.
 _FORMATS = (
     "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%Y %H:%M:%S %p",
@@ -46,7 +48,7 @@ def parse_timestamp(text: str) -> datetime | None:
 
 def utc_text(moment: datetime | None) -> str:
     """Return a moment for people, to the second; "" for None."""
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "" if moment is None else f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
 
 
 def precision_of(moment: datetime) -> timedelta:
@@ -98,7 +100,7 @@ def _moment(text: str) -> datetime | None:
     with suppress(ValueError):
         return datetime.fromisoformat(_ZONE.sub(_zone, _UTC.sub("", text)))
     words = text.replace(",", "").replace(".", "")
-    for form in _FORMATS:
+    for form in _FORMATS if _OTHER.match(words) else ():
         with suppress(ValueError):
             return datetime.strptime(words, form).replace(tzinfo=UTC)
     return None

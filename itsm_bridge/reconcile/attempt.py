@@ -46,6 +46,8 @@ class Attempt:
     """One lease: the row as last written, what was done since, and what was observed."""
 
     row: Record
+    #: The row as it will be once the changes are written.
+    record: Record
     changes: list[Change] = field(default_factory=list)
     observed: Observation
     deadline: Deadline
@@ -65,23 +67,27 @@ class Attempt:
     def of(cls, row: Record, *, deadline: Deadline) -> Self:
         """Return the attempt for a row that was just leased."""
         observed = UNSEEN if row.may_have_incident else None
-        return cls(row=row, observed=observed, deadline=deadline)
+        return cls(row=row, record=row, observed=observed, deadline=deadline)
 
-    @property
-    def record(self) -> Record:
-        """The row as it will be once the changes are written."""
-        row = self.row
-        for change in self.changes:
-            row = change(row)
-        return row
+    def change(self, *changes: Change) -> None:
+        """Change the row with the next write."""
+        for change in changes:
+            self.changes.append(change)
+            self.record = change(self.record)
 
     def rebase(self, row: Record) -> None:
         """Go on from `row` without the changes that it has already, by a write whose answer may have been lost."""
-        del self.changes[: self.marks.get(row.work.write_mark, 0)]
+        left = self.changes[self.marks.get(row.work.write_mark, 0) :]
         self.row, self.marks = row, {}
+        self.change_only(*left)
+
+    def change_only(self, *changes: Change) -> None:
+        """Change the row with the next write as `changes` say, and in nothing else."""
+        self.record, self.changes = self.row, []
+        self.change(*changes)
 
     def note(self, result: str, now: datetime) -> None:
         """Have the row remember the step that was taken and its result."""
         step = Step(at=now, action=self.decision.action, reason=self.decision.reason, result=result)
-        self.changes.append(lambda row: row.with_work(row.work.done(step)))
+        self.change(lambda row: row.with_work(row.work.done(step)))
         self.has_acted = True

@@ -59,7 +59,7 @@ class Endings:
             attempt.note("left as it is", self._now())
         if attempt.link_error and record.missing_link:
             attempt.decision = replace(attempt.decision, action=Action.LINK, link=record.missing_link)
-            attempt.changes.append(partial(Record.settled, planned=record, links_later=True))
+            attempt.change(partial(Record.settled, planned=record, links_later=True))
             return self.retry_later(attempt, attempt.link_error)
         self.write(attempt, partial(Record.settled, planned=record))
         if not attempt.row.is_settled:
@@ -143,7 +143,7 @@ class Endings:
         """Give up on the link alone: the incident says what the alert says, and no person has to act."""
         attempt.note(reason, self._now())
         names = attempt.record.missing_links
-        attempt.changes += [partial(Record.linked, name=name, end=LinkEnd(reason="")) for name in names]
+        attempt.change(*(partial(Record.linked, name=name, end=LinkEnd(reason="")) for name in names))
         planned = attempt.record
 
         def settled(row: Record) -> Record:
@@ -167,7 +167,7 @@ class Endings:
         reason = f"unexpected {type(error).__name__} at {place_of(error)}"
         log.error("%s: %s", attempt.row.key, reason)
         # The step that was under way may have had an effect, and a change not written yet may be what fails.
-        attempt.changes[:] = [partial(Record.doubted, now=self._now())]
+        attempt.change_only(partial(Record.doubted, now=self._now()))
         return self.retry_later(attempt, Unconfirmed(reason))
 
     def limited(self, attempt: Attempt, record: Record) -> Result:
@@ -206,7 +206,7 @@ class Endings:
             Unavailable: the table did not answer.
         """
         holder = attempt.row.work.lease_holder
-        attempt.changes.append(change)
+        attempt.change(change)
 
         def onto(row: Record | None) -> Record | None:
             if row is None or row.work.lease_holder != holder:

@@ -143,7 +143,7 @@ class Worker:
         if not isinstance(attempt.observed, Incident):
             raise Unavailable("there is no incident to follow; it is looked at again")
         now = self._now()
-        attempt.changes.append(partial(Record.succeeded, closed=attempt.observed, now=now))
+        attempt.change(partial(Record.succeeded, closed=attempt.observed, now=now))
         attempt.observed = None
         attempt.note("a new incident follows", now)
 
@@ -154,7 +154,7 @@ class Worker:
         self._circuit.succeeded(record.key, Kind.READ)
         attempt.observed = found
         if found is not None:
-            attempt.changes.append(partial(Record.seen, incident=found))
+            attempt.change(partial(Record.seen, incident=found))
         if not attempt.record.observed.in_doubt_until:
             attempt.unconfirmed_write = None
 
@@ -190,7 +190,7 @@ class Worker:
             end = self._link_end(attempt, record, name, deadline)
             if end is None:
                 continue
-            attempt.changes.append(partial(Record.linked, name=name, end=end))
+            attempt.change(partial(Record.linked, name=name, end=end))
             if end.detail:
                 attempt.note(end.detail, self._now())
 
@@ -225,7 +225,7 @@ class Worker:
         self._circuit.succeeded(record.key, Kind.WRITE)
         attempt.unconfirmed_write = None
         created_at = began if is_creation else None
-        attempt.changes.append(
+        attempt.change(
             partial(
                 Record.written,
                 incident=changed,
@@ -245,20 +245,20 @@ class Worker:
         """Look at an incident that another process changed, ended or created meanwhile."""
         if attempt.decision.action is Action.CREATE:
             # The incident is there, by this creation or an earlier one; its journal tells which of our notes it has.
-            attempt.changes.append(partial(Record.doubted, now=self._now()))
+            attempt.change(partial(Record.doubted, now=self._now()))
         attempt.note(str(error), self._now())
         attempt.observed = UNSEEN
 
     def _doubt(self, attempt: Attempt, record: Record, error: Unconfirmed) -> Result | None:
         """Remember a write of unknown outcome and look at the incident; a second such write ends the attempt."""
         now = self._now()
-        attempt.changes.append(partial(Record.doubted, now=now, wanted=record.desired.revision))
+        attempt.change(partial(Record.doubted, now=now, wanted=record.desired.revision))
         if attempt.decision.action is Action.CREATE:
-            attempt.changes += orders.after_unconfirmed_creation(
-                record,
-                is_refusal=error.is_refusal,
-                creation_is_repeatable=self._target.creation_is_repeatable,
-                now=now,
+            repeatable = self._target.creation_is_repeatable
+            attempt.change(
+                *orders.after_unconfirmed_creation(
+                    record, is_refusal=error.is_refusal, creation_is_repeatable=repeatable, now=now
+                )
             )
         if attempt.unconfirmed_write is not None:
             return self._endings.retry_later(attempt, error)

@@ -10,7 +10,8 @@ The content of a record is decided in `reconcile`.
       index_table  which rows are open, and how far are sweeps?
         index_rows how is that laid out in rows?             pure; layout 1
       group_rows   which alerts are kept together?
-      row_format   how is a record laid out in a row?          pure; version 3
+      row_format   how is a record laid out in a row?          pure; version 4
+        part_format     how does a part of a record stand in JSON?  pure
         row_version_1   how does a row of version 1 read?      pure
     stored_rules   which rules were pushed, and which before them?
     listing        which rows are there for operators to look at?

@@ -17,19 +17,18 @@ Versions of the program may run side by side while one is deployed, and a deploy
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from itsm_bridge.errors import Damaged, NewerVersion
-from itsm_bridge.reconcile.desired import Desired, Signal
-from itsm_bridge.reconcile.followed import Followed, FollowedAlert
+from itsm_bridge.reconcile.desired import Desired
+from itsm_bridge.reconcile.followed import Followed
 from itsm_bridge.reconcile.observed import Observed
 from itsm_bridge.reconcile.record import Record
-from itsm_bridge.reconcile.work import Note, Step, Work
+from itsm_bridge.reconcile.work import Work
 from itsm_bridge.rules.ruling import Lifecycle
+from itsm_bridge.storage.part_format import exactly, form_of
 
 #: The layout that this program understands, and the one that a program must understand to write a row of ours: where
 #: rules say how an incident begins and ends, a program that knows no rules must leave its row alone, and one that knows
@@ -56,30 +55,11 @@ _PIECE = 30_000
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _NOT_FOLLOWED = Followed()
-_SILENT = Signal(is_firing=False, at=None, digest="")
-
 #: How incidents begin and end where no rule of an operator says otherwise.
 _NO_RULES = Lifecycle()
 
-_T = TypeVar("_T")
-
-_Part = Desired | Observed | Work | Signal | Note | Step | Lifecycle | Followed | FollowedAlert
-
-#: What stands in JSON as it is.
-_PLAIN = frozenset({str, int, bool})
-
-#: The fields of each part, and what they hold.
-_KINDS: Mapping[object, Mapping[str, Any]] = {part: get_type_hints(part) for part in get_args(_Part)}
-
-#: Of the parts that a row may hold many times, the fields that have a default.
-_NO_DEFAULT = object()
-_DEFAULTS: Mapping[type, Mapping[str, object]] = {
-    Lifecycle: {name: getattr(Lifecycle(), name) for name in _KINDS[Lifecycle]},
-    Signal: {
-        name: getattr(_SILENT, name) for name in _KINDS[Signal] if name not in ("is_firing", "at", "digest", "unknown")
-    },
-    FollowedAlert: {name: getattr(FollowedAlert(), name) for name in _KINDS[FollowedAlert] if name != "unknown"},
-}
+_text = exactly(str)
+_MOMENT, _DESIRED, _OBSERVED, _WORK, _FOLLOWED = map(form_of, (datetime, Desired, Observed, Work, Followed))
 
 
 def is_key(text: str) -> bool:
@@ -95,7 +75,7 @@ def partition_of(key: str) -> str:
 def to_entity(record: Record) -> dict[str, Any]:
     """Return the row of `record`."""
     work = record.work
-    document = json.dumps(_to_document(record), separators=(",", ":"))
+    document = json.dumps(_to_document(record), separators=(",", ":"), check_circular=False)
     pieces = {
         f"document_{start // _PIECE}": document[start : start + _PIECE] for start in range(0, len(document), _PIECE)
     }
@@ -174,12 +154,12 @@ def _to_document(record: Record) -> dict[str, Any]:
         **record.unknown,
         "version": VERSION,
         "key": record.key,
-        "created_at": _to_json(record.created_at),
-        "desired": _to_json(record.desired),
-        "observed": _to_json(record.observed),
-        "work": _to_json(record.work),
+        "created_at": _MOMENT.write(record.created_at),
+        "desired": _DESIRED.write(record.desired),
+        "observed": _OBSERVED.write(record.observed),
+        "work": _WORK.write(record.work),
         # Few rows have it.
-        **({"followed": _to_json(record.followed)} if record.followed != _NOT_FOLLOWED else {}),
+        **({"followed": _FOLLOWED.write(record.followed)} if record.followed != _NOT_FOLLOWED else {}),
     }
 
 
@@ -190,87 +170,13 @@ def _from_document(document: Mapping[str, Any], *, etag: str, indexed_as: str | 
         document = row_version_1.translated(document)
     known = ("version", "key", "created_at", "desired", "observed", "work", "followed")
     return Record(
-        key=_of(str, document["key"]),
-        created_at=datetime.fromisoformat(document["created_at"]),
-        desired=_from_json(Desired, document["desired"]),
-        observed=_from_json(Observed, document["observed"]),
-        work=_from_json(Work, document["work"]),
-        followed=_from_json(Followed, document["followed"]) if "followed" in document else _NOT_FOLLOWED,
+        key=_text(document["key"]),
+        created_at=_MOMENT.read(document["created_at"]),
+        desired=_DESIRED.read(document["desired"]),
+        observed=_OBSERVED.read(document["observed"]),
+        work=_WORK.read(document["work"]),
+        followed=_FOLLOWED.read(document["followed"]) if "followed" in document else _NOT_FOLLOWED,
         etag=etag,
         indexed_as=indexed_as,
         unknown={name: value for name, value in document.items() if name not in known},
     )
-
-
-def _to_json(value: object) -> object:
-    """Return a part of a record as JSON can hold it."""
-    if value is None or type(value) in _PLAIN:
-        return value
-    if isinstance(value, datetime | timedelta | StrEnum):
-        return _scalar_to_json(value)
-    if isinstance(value, _Part):
-        held = {name: getattr(value, name) for name in _KINDS[type(value)] if name != "unknown"}
-        told = {name: _to_json(each) for name, each in held.items() if not _goes_without_saying(value, name, each)}
-        return {**getattr(value, "unknown", {}), **told}
-    if isinstance(value, Mapping):
-        return {name: _to_json(each) for name, each in value.items()}
-    return [_to_json(each) for each in value] if isinstance(value, tuple) else value
-
-
-def _goes_without_saying(part: _Part, name: str, value: object) -> bool:
-    """Whether a field is at its default: a row of many alerts has no room for what says nothing."""
-    return isinstance(part, Signal | Lifecycle | FollowedAlert) and value == _DEFAULTS[type(part)].get(
-        name, _NO_DEFAULT
-    )
-
-
-def _scalar_to_json(value: datetime | timedelta | StrEnum) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return round(value.total_seconds()) if isinstance(value, timedelta) else value.value
-
-
-def _scalar_from_json(kind: Callable[..., object], value: object) -> object:
-    if kind is datetime:
-        return datetime.fromisoformat(_of(str, value))
-    return timedelta(seconds=_of(int, value)) if kind is timedelta else kind(_of(str, value))
-
-
-def _from_json(kind: Callable[..., _T], content: Mapping[str, object]) -> _T:
-    """Return a part of a record, with the fields that it lacks at their defaults and those it has too many kept.
-
-    Raises:
-        TypeError: a field holds a value that it never may, over which a worker would stumble.
-    """
-    kinds = _KINDS[kind]
-    known = {name: _checked(kinds[name], content[name]) for name in kinds if name in content and name != "unknown"}
-    if "unknown" in kinds:
-        known["unknown"] = {name: value for name, value in content.items() if name not in kinds}
-    return kind(**known)
-
-
-def _checked(kind: Any, value: object) -> object:  # noqa: ANN401 - type hints have no common type
-    """Return the value of a field of this kind, made of its JSON."""
-    if type(value) is kind and kind in _PLAIN:
-        return value
-    if isinstance(kind, UnionType):
-        kind = next(each for each in get_args(kind) if each is not type(None))
-        return None if value is None else _checked(kind, value)
-    if isinstance(kind, type) and issubclass(kind, datetime | timedelta | StrEnum):
-        return _scalar_from_json(kind, value)
-    if get_origin(kind) is tuple:
-        return tuple(_checked(get_args(kind)[0], each) for each in _of(list[object], value))
-    if get_origin(kind) is Mapping:
-        return {name: _checked(get_args(kind)[1], each) for name, each in _of(dict[str, object], value).items()}
-    return _from_json(kind, _of(dict[str, object], value)) if issubclass(kind, _Part) else _of(kind, value)
-
-
-def _of(kind: type[_T], value: object) -> _T:
-    """Return `value`, of exactly this kind: True is no number.
-
-    Raises:
-        TypeError: it is of another kind.
-    """
-    if type(value) is not (get_origin(kind) or kind):
-        raise TypeError(f"{type(value).__name__} in place of {kind}")
-    return value

@@ -101,6 +101,10 @@ def with_claims_of_another(entra: Entra) -> str:
     return f"{header}.{entra.mint().split('.')[1]}.{signature}"
 
 
+def beginning_with(entra: Entra, header: bytes) -> str:
+    return f"{base64url(header)}.{entra.mint().partition('.')[2]}"
+
+
 ACCEPTED: dict[str, Callable[[Entra], str]] = {
     "version 1": lambda entra: entra.mint(version=1),
     "version 2": lambda entra: entra.mint(version=2),
@@ -147,15 +151,21 @@ REFUSED: dict[str, tuple[Callable[[Entra], str], type[BridgeError], str]] = {
     "the right kid, the wrong key": (lambda e: e.mint(evil=True), InvalidToken, "signature is wrong"),
     "claims of another token": (with_claims_of_another, InvalidToken, "signature is wrong"),
     "an unknown kid": (lambda e: e.mint(header={"kid": "unknown"}), InvalidToken, "not published"),
-    "a kid that is a list": (lambda e: e.mint(header={"kid": []}), InvalidToken, "cannot be read"),
+    "a kid that is a list": (lambda e: e.mint(header={"kid": []}), InvalidToken, "a named key"),
     "x5t alone": (
         lambda e: sign({"alg": "RS256", "x5t": e.keys[-1].kid}, decoded(e.mint())[1], e.keys[-1]),
         InvalidToken,
         "a named key",
     ),
-    "a critical extension": (lambda e: e.mint(header={"crit": ["exp"], "exp": 1}), InvalidToken, "cannot be read"),
+    "a critical extension": (lambda e: e.mint(header={"crit": ["exp"], "exp": 1}), InvalidToken, "is malformed"),
     "garbage": (lambda _: "garbage", InvalidToken, "cannot be read"),
     "garbage in three parts": (lambda _: "a.b.c", InvalidToken, "cannot be read"),
+    "a header that is no object": (lambda e: beginning_with(e, b"[]"), InvalidToken, "cannot be read"),
+    "a header nested too deep": (lambda e: beginning_with(e, b"[" * 9000), InvalidToken, "cannot be read"),
+    "a header of half characters": (lambda e: beginning_with(e, b"\xff"), InvalidToken, "cannot be read"),
+    "no signature": (lambda e: e.mint().rpartition(".")[0], InvalidToken, "is malformed"),
+    "a part too many": (lambda e: f"{e.mint()}.x", InvalidToken, "is malformed"),
+    "a character too many": (lambda e: e.mint().replace(".", ".%", 1), InvalidToken, "is malformed|cannot be read"),
     "another caller": (lambda e: e.mint(azp=OTHER_CALLER), Forbidden, "not an allowed caller"),
     "no caller": (lambda e: e.mint(without=["azp"]), Forbidden, "not an allowed caller"),
     "appid in a v2 token": (

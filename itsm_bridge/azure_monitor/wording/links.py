@@ -10,6 +10,7 @@ https://learn.microsoft.com/azure/china/resources-developer-guide (hosts of the 
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from urllib.parse import quote
 
 from itsm_bridge.azure_monitor.affected import is_arm_id
@@ -37,7 +38,7 @@ _PUBLIC = "portal.azure.com"
 _GOVERNMENT = "portal.azure.us"
 _CHINA = "portal.azure.cn"
 
-#: The portal by the domains of Azure that its cloud alone has.
+#: The portal by the domains of Azure that its cloud alone has, each the last two labels of a host.
 _BY_DOMAIN: Mapping[str, str] = {
     "azure.com": _PUBLIC,
     "loganalytics.io": _PUBLIC,
@@ -102,21 +103,22 @@ def _portal_of(alert: Alert) -> str:
     # A rule's author names what is in `properties` of other alerts, so only that of the activity log counts.
     properties = context.section("properties") if context.has("eventSource", "operationName") else Section(None)
     sections = (context, *context.section("condition").sections("allOf")[:1], properties)
-    links = (alert.investigation_link, *(section.text(name) for section in sections for name in _LINKS))
+    # Mostly the first link tells it, and the others need not be read.
+    links = chain([alert.investigation_link], (section.text(name) for section in sections for name in _LINKS))
     essentials = Section(alert.document).section("data").section("essentials")
     impacted = [
         region for service in properties.sections("impactedServices") for region in service.sections("ImpactedRegions")
     ]
-    regions = (
-        *(section.text(name) for section in (essentials, context, properties) for name in _REGIONS),
-        *(region.text("RegionName") for region in impacted),
+    regions = chain(
+        (section.text(name) for section in (essentials, context, properties) for name in _REGIONS),
+        (region.text("RegionName") for region in impacted),
     )
     return _first(map(_portal_of_link, links)) or _first(map(_portal_of_region, regions)) or _PUBLIC
 
 
 def _portal_of_link(link: str) -> str:
     host = match[1].lower() if (match := _HOST.match(link)) else ""
-    return _first(portal for domain, portal in _BY_DOMAIN.items() if f".{host}".endswith(f".{domain}"))
+    return _BY_DOMAIN.get(".".join(host.split(".")[-2:]), "")
 
 
 def _portal_of_region(region: str) -> str:
