@@ -42,11 +42,30 @@ _NOW_AND_THEN = datetime(9999, 1, 1, tzinfo=UTC)
 _SEARCH_LIMIT = 20
 
 
+class _Stored:
+    """One version of a row, which is taken apart once: a record is frozen, so whoever reads it may have the same."""
+
+    def __init__(self, entity: dict[str, Any], etag: str) -> None:
+        self.entity = entity
+        self.etag = etag
+        self._record: Record | None = None
+
+    def record(self) -> Record:
+        """Return it as the real adapter reads it.
+
+        Raises:
+            Damaged, NewerVersion: it cannot be read.
+        """
+        if self._record is None:
+            self._record = from_entity(self.entity, etag=self.etag)
+        return self._record
+
+
 class MemoryStore:
     """The table `alerts`."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[dict[str, Any], str]] = {}
+        self._rows: dict[str, _Stored] = {}
         self._etags = count(1)
         self._gatherings: dict[str, Gathering] = {}
         #: By the own key of an alert, the group that its row leads to.
@@ -71,7 +90,7 @@ class MemoryStore:
                 raise LeadsNowhere(group)
             key = group
         found = self._rows.get(key)
-        return from_entity(found[0], etag=found[1]) if found else None
+        return found.record() if found else None
 
     def lead(self, key: str, *, to: str) -> str:
         if key in self._rows:
@@ -111,8 +130,7 @@ class MemoryStore:
     def heal(self, key: str) -> bool:
         if key not in self._rows:
             return self._entries.pop(key, None) is not None
-        entity, etag = self._rows[key]
-        record = _readable(entity, etag)
+        record = _readable(self._rows[key])
         if record is None:
             return False
         wanted, there = mark_of(entry_of(record)), mark_of(self._entries.get(key))
@@ -122,7 +140,7 @@ class MemoryStore:
         return True
 
     def pages(self, place: Place) -> Iterator[Page]:
-        rows = [entity for entity, _ in self._rows.values()]
+        rows = [stored.entity for stored in self._rows.values()]
         leads = [leading_row(key, to=group, now=_NOW_AND_THEN) for key, group in self.leads.items()]
         left = sorted(
             (each for each in (*rows, *leads, *self._entries.values()) if _place_of(each) > place), key=_place_of
@@ -155,27 +173,25 @@ class MemoryStore:
         found = self._rows.get(record.key)
         if found is None:
             raise Conflict(f"the row {record.key} is gone")
-        entity, etag = found
         with suppress(Damaged):
-            from_entity(entity, etag=etag)
+            found.record()
             raise Conflict(f"the row {record.key} can be read")
-        self.aside.append(aside(entity, etag=etag))
+        self.aside.append(aside(found.entity, etag=found.etag))
         return self._commit(record)
 
     # Here a bug, a person or another version of the program changes a row.
 
     def change_document(self, key: str, change: Callable[[str], str], **columns: Any) -> None:
         """Change the text of a row, and columns of it."""
-        self.change_row(key, document_0=change(self._rows[key][0]["document_0"]), **columns)
+        self.change_row(key, document_0=change(self._rows[key].entity["document_0"]), **columns)
 
     def change_row(self, key: str, **columns: Any) -> None:
         """Change columns of a row."""
-        entity, _ = self._rows[key]
-        self._rows[key] = ({**entity, **columns}, f'W/"{next(self._etags)}"')
+        self._rows[key] = _Stored({**self._rows[key].entity, **columns}, f'W/"{next(self._etags)}"')
 
     def change_as_older(self, key: str, change: Callable[[str], str]) -> None:
         """Write a row as a version of the program does that knows no index."""
-        entity, _ = self._rows[key]
+        entity = self._rows[key].entity
         known = {name: value for name, value in entity.items() if name != "indexed_as"}
         self.put({**known, "document_0": change(entity["document_0"]), "needs_version": 1})
 
@@ -185,7 +201,7 @@ class MemoryStore:
         if row_key.startswith(OPEN):
             self._entries[row_key.removeprefix(OPEN)] = dict(entity)
         else:
-            self._rows[row_key] = (dict(entity), f'W/"{next(self._etags)}"')
+            self._rows[row_key] = _Stored(dict(entity), f'W/"{next(self._etags)}"')
 
     def lose_row(self, key: str) -> None:
         """Let a row be gone, and the index not know it."""
@@ -198,8 +214,7 @@ class MemoryStore:
     @property
     def records(self) -> list[Record]:
         """All rows, by key."""
-        pairs = [pair for _, pair in sorted(self._rows.items())]
-        return [record for entity, etag in pairs if (record := _readable(entity, etag))]
+        return [record for _, stored in sorted(self._rows.items()) if (record := _readable(stored))]
 
     def _commit(self, after: Record) -> Record:
         if after.key in self.unwritable:
@@ -208,7 +223,7 @@ class MemoryStore:
         entry = entry_of(after)
         row = replace(after, indexed_as=mark_of(entry))
         # Row and entry change together, as in a transaction.
-        self._rows[row.key] = (to_entity(row), etag)
+        self._rows[row.key] = _Stored(to_entity(row), etag)
         if entry is not None and row.indexed_as != after.indexed_as:
             self._entries[row.key] = entry
         elif entry is None and after.indexed_as != "":
@@ -220,9 +235,9 @@ def _place_of(entity: Mapping[str, Any]) -> Place:
     return Place(entity["PartitionKey"], entity["RowKey"])
 
 
-def _readable(entity: Mapping[str, Any], etag: str) -> Record | None:
+def _readable(stored: _Stored) -> Record | None:
     with suppress(Damaged, NewerVersion):
-        return from_entity(entity, etag=etag)
+        return stored.record()
     return None
 
 

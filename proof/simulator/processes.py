@@ -234,12 +234,14 @@ class Process:
 
         As on a host that is suspended, or behind a connection that hangs: by then another worker has the lease.
         """
-        cloud = self.cloud
+        cloud, freeze = self.cloud, self.cloud.freeze
+        if not freeze:
+            return
         with suppress(Damaged, NewerVersion):
             known = cloud.store.read(record.key)
-            if not cloud.freeze or known is None or known.observed.generation >= record.observed.generation:
+            if known is None or known.observed.generation >= record.observed.generation:
                 return
-            freeze, cloud.freeze = cloud.freeze, None
+            cloud.freeze = None
             cloud.tell(f"{self.name} stands still for {freeze.total_seconds():.0f} s before it writes a successor")
             cloud.schedule.sleep(freeze)
 

@@ -1,7 +1,9 @@
 """Which task runs when? One at a time, in the order of the virtual clock, the same for the same seed.
 
-The history schedules what is to come, and the processes sleep here. Work is ordinary blocking code in threads of its
-own; a thread runs only while it holds the baton, and gives it back when it sleeps or ends. Nothing waits for real time.
+The history schedules what is to come, and the processes sleep here. Work is ordinary blocking code in threads, of which
+one alone runs at any moment. Whichever sleeps or ends lets happen what is due next, and hands over only when that is
+the turn of another one: most that sleep are the next to wake up, and go on without a switch of threads. Nothing waits
+for real time.
 """
 
 import heapq
@@ -19,24 +21,11 @@ class Task:
     """One piece of blocking work."""
 
     def __init__(self, schedule: "Schedule", work: Callable[[], None], is_dead: Callable[[], bool]) -> None:
-        self._schedule = schedule
+        self.schedule = schedule
         self._work = work
         self._is_dead = is_dead
-        self._turn = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.error: BaseException | None = None
-
-    def resume(self) -> None:
-        """Hand over the baton and wait until it comes back."""
-        self._schedule.current = self
-        if not self._thread.ident:
-            self._thread.start()
-        else:
-            self._turn.release()
-        self._schedule.baton.acquire()
-        self._schedule.current = None
-        if self.error is not None:
-            raise self.error
+        #: What runs it; None before it starts.
+        self.thread: _Thread | None = None
 
     def sleep(self, span: timedelta) -> None:
         """Let `span` pass.
@@ -45,9 +34,7 @@ class Task:
             Killed: the process died meanwhile.
         """
         self.check()
-        self._schedule.after(span, self.resume)
-        self._schedule.baton.release()
-        self._turn.acquire()
+        self.schedule.wait(self, span)
         self.check()
 
     def check(self) -> None:
@@ -59,16 +46,24 @@ class Task:
         if self._is_dead():
             raise Killed
 
-    def _run(self) -> None:
+    def run(self) -> "Task | None":
+        """Do the work and let happen what is due after it; return whose turn it is then, None if that of `run`."""
+        self.schedule.current = self
         try:
             self.check()
             self._work()
         except Killed:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised again where the history is played
-            self.error = error
-        finally:
-            self._schedule.baton.release()
+            self.schedule.error = error
+        return self.schedule.go_on()
+
+    def hand_over(self) -> None:
+        """Let it go on, or begin, in its own thread."""
+        if self.thread is None:
+            self.thread = _IDLE.pop() if _IDLE else _Thread()
+            self.thread.task = self
+        self.thread.turn.release()
 
 
 class Schedule:
@@ -77,9 +72,12 @@ class Schedule:
     def __init__(self, begin: datetime) -> None:
         self.now = begin
         self.begin = begin
-        self.baton = threading.Semaphore(0)
         self.current: Task | None = None
-        self._coming: list[tuple[datetime, int, Callable[[], None]]] = []
+        #: What ends the history: it is raised by `run`.
+        self.error: BaseException | None = None
+        self._turn = _shut()
+        self._until = begin
+        self._coming: list[tuple[datetime, int, Task | Callable[[], None]]] = []
         self._numbers = count()
 
     @property
@@ -87,13 +85,13 @@ class Schedule:
         """Seconds since the beginning."""
         return (self.now - self.begin).total_seconds()
 
-    def after(self, span: timedelta, call: Callable[[], None]) -> None:
-        """Call `call` after `span`."""
+    def after(self, span: timedelta, call: Task | Callable[[], None]) -> None:
+        """Call `call` after `span`; or let a task go on."""
         heapq.heappush(self._coming, (self.now + span, next(self._numbers), call))
 
     def start(self, work: Callable[[], None], *, is_dead: Callable[[], bool] = lambda: False) -> None:
         """Run blocking `work` from now on; it ends early when `is_dead`."""
-        self.after(timedelta(0), Task(self, work, is_dead).resume)
+        self.after(timedelta(0), Task(self, work, is_dead))
 
     def sleep(self, span: timedelta) -> None:
         """Let `span` pass for the running task."""
@@ -102,9 +100,90 @@ class Schedule:
 
     def run(self, *, until: datetime) -> bool:
         """Let happen what is due until then; return whether anything is left."""
-        while self._coming and self._coming[0][0] <= until:
-            self.now, _, call = heapq.heappop(self._coming)
-            call()
+        self._until = until
+        following = self.go_on()
+        if following is not None:
+            following.hand_over()
+            self._await_turn()
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
         if self._coming:
             self.now = until
         return bool(self._coming)
+
+    def wait(self, task: Task, span: timedelta) -> None:
+        """Let `span` pass for this task, which runs."""
+        self.after(span, task)
+        following = self.go_on()
+        if following is not task:
+            self.give(following)
+            assert task.thread is not None
+            task.thread.turn.acquire()
+        self.current = task
+
+    def go_on(self) -> Task | None:
+        """Let happen what is due, in whichever thread runs; return whose turn it is then, None if that of `run`."""
+        self.current = None
+        try:
+            while self.error is None and self._coming and self._coming[0][0] <= self._until:
+                self.now, _, coming = heapq.heappop(self._coming)
+                if isinstance(coming, Task):
+                    return coming
+                coming()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the history is played
+            self.error = error
+        return None
+
+    def give(self, following: Task | None) -> None:
+        """Hand over to a task, or to whoever called `run`."""
+        if following is None:
+            self._turn.release()
+        else:
+            following.hand_over()
+
+    def _await_turn(self) -> None:
+        try:
+            self._turn.acquire()
+        except BaseException:
+            # A test took too long, or somebody pressed Ctrl-C: whichever thread runs now is the last one.
+            self._until = self.begin - timedelta(days=1)
+            raise
+
+
+class _Thread:
+    """A thread that runs tasks, one after the other: to start one takes longer than most tasks do."""
+
+    def __init__(self) -> None:
+        self.turn = _shut()
+        self.task: Task | None = None
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self.turn.acquire()
+            self._work()
+
+    def _work(self) -> None:
+        """Run the task that it was given, and each that begins when the one before it has ended."""
+        task, self.task = self.task, None
+        assert task is not None
+        schedule = task.schedule
+        following = task.run()
+        while following is not None and following.thread is None:
+            following.thread = self
+            following = following.run()
+        # Whoever goes on may want a thread.
+        _IDLE.append(self)
+        schedule.give(following)
+
+
+#: The threads that have no task; only what runs takes one or puts one back.
+_IDLE: list[_Thread] = []
+
+
+def _shut() -> threading.Lock:
+    """Return a lock that lets through once for each time that it is released."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
