@@ -113,9 +113,9 @@ def progress_from(entity: Mapping[str, Any], *, etag: str) -> Progress:
     return Progress(place=Place(str(entity.get("partition", "")), str(entity.get("row", ""))), etag=etag, **times)
 
 
-def look_row(began_at: datetime) -> dict[str, Any]:
-    """Return the row that says when somebody last began to look for rows in hand."""
-    return {**_row(LOOK), "began_at": began_at}
+def look_row(began_at: datetime, name: str) -> dict[str, Any]:
+    """Return the row that says when somebody last began to look for rows in hand; `name` is that of this look."""
+    return {**_row(LOOK), "began_at": began_at, "name": name}
 
 
 _TIMES: Final = ("ran_at", "round_began_at", "hasty_since")

@@ -10,6 +10,7 @@ read the whole table (https://learn.microsoft.com/azure/storage/tables/table-sto
 page is read with one query instead.
 """
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -121,13 +122,17 @@ class IndexTable(GroupRows):
             Conflict: other processes keep beginning.
             Unavailable: the table did not answer; it may or may not be noted.
         """
+        name = uuid.uuid4().hex
         for _ in range(_ATTEMPTS):
             known = self._entity(PARTITION, LOOK)
+            if known and known.get("name") == name:
+                # Our own write took effect, and its answer was lost: the library repeated it and was refused.
+                return True
             began_at = known.get("began_at") if known else None
             if isinstance(began_at, datetime) and began_at > unless_since:
                 return False
             try:
-                self._written(look_row(now), etag=str(known.metadata["etag"]) if known else "")
+                self._written(look_row(now, name), etag=str(known.metadata["etag"]) if known else "")
             except Conflict:
                 continue
             return True

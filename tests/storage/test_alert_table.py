@@ -19,7 +19,7 @@ from itsm_bridge.storage.alert_table import AlertTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from local.azurite import Azurite
 from proof.tap import Cut, Tap
-from tests.builders import HOUR, KEY, SECOND, changed, known_record, record, resolved, told
+from tests.builders import HOUR, KEY, NOW, SECOND, changed, known_record, record, resolved, told
 
 OTHER_KEY = "a1" * 32
 
@@ -188,6 +188,24 @@ def test_of_a_part_of_the_table_that_is_in_trouble_the_rest_is_shown(store: Aler
 
     assert [outline.key for outline in index.outlines] == [KEY]
     assert isinstance(index.failure, Unavailable)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_look_whose_first_answer_was_lost_is_known_to_be_its_own(store: AlertTable, is_first: bool) -> None:
+    """The library repeats the request, and the repetition is refused because the first one took effect."""
+    store.insert(record())
+    if not is_first:
+        store.begin_look(NOW - HOUR, unless_since=NOW - HOUR)
+    method = "create_entity" if is_first else "update_entity"
+    write = getattr(store._table, method)
+
+    def twice(*args: Any, **options: Any) -> Any:
+        write(*args, **options)
+        return write(*args, **options)
+
+    setattr(store._table, method, twice)  # the wire, not our code
+
+    assert store.begin_look(NOW, unless_since=NOW - SECOND)
 
 
 def test_an_index_in_a_table_that_does_not_answer_is_given_up_soon() -> None:
