@@ -23,9 +23,10 @@ from typing import Final
 from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, PermanentError, place_of
 from itsm_bridge.reconcile.followed import TouchedIncident
-from itsm_bridge.resource_manager.answers import Away, Throttled, TooManyChanges
+from itsm_bridge.resource_manager.answers import Away, MissingRole, Throttled, TooManyChanges
 from itsm_bridge.resource_manager.asking import Asking, EnoughForNow
 from itsm_bridge.resource_manager.client import MOST_PAGES, Changes
+from itsm_bridge.resource_manager.listed_alert import ListedAlert
 from itsm_bridge.resource_manager.state_cursor import StateCursor, state_cursor_of
 from itsm_bridge.resource_manager.state_parts import StateParts, StateReport
 from itsm_bridge.resource_manager.telling_alerts import TellingAlerts
@@ -176,19 +177,33 @@ class _Run:
         now, since = self._parts.now(), self._begun(self.cursor.alerts_until.get(subscription))
         place = since or now
         changes, until = self._changes(subscription, place - ALERTS_OVERLAP, now)
+        failed: list[datetime] = []
         try:
             # Of a subscription that is followed since now, nothing that is older counts.
             for alert in changes.alerts if since else ():
                 place = max(place, alert.modified_at)
-                try:
-                    self._incidents.hear(alert)
-                except (EnoughForNow, BridgeError):
-                    raise
-                except Exception as error:  # noqa: BLE001 - as with incidents
-                    self._unforeseen(error, alert.guid)
+                if not self._is_heard(alert):
+                    failed.append(alert.modified_at)
             place = until
         finally:
-            self.cursor = self.cursor.with_alerts(subscription, min(place, until))
+            # What fails for long is passed by.
+            held = max(min(failed, default=until), since or until, now - HELD_FOR)
+            self.cursor = self.cursor.with_alerts(subscription, min(place, until, held))
+
+    def _is_heard(self, alert: ListedAlert) -> bool:
+        """Tell the incident of an alert what people did to it; return whether that is done with."""
+        try:
+            self._incidents.hear(alert)
+        except (EnoughForNow, Throttled, MissingRole, TimeIsUp):
+            # The others would fare no better.
+            raise
+        except BridgeError as error:
+            self._tell(error, f"alert {alert.guid}: ")
+            return False
+        except Exception as error:  # noqa: BLE001 - as with incidents
+            self._unforeseen(error, alert.guid)
+            return False
+        return True
 
     def _changes(self, subscription: str, since: datetime, until: datetime) -> tuple[Changes, datetime]:
         """Return what changed, up to `until` or to an earlier moment if that would be too much for one look."""

@@ -80,6 +80,8 @@ class ResourceManagerStandIn:
         self.denied: set[str] = set()
         #: Target resources that were deleted, lower-cased.
         self.deleted: set[str] = set()
+        #: What is answered to whatever is asked about single alerts of which Azure cannot tell, by GUID, lower-cased.
+        self.broken: dict[str, Answer] = {}
         #: Answers that are given to the next requests before any other.
         self.next_answers: deque[Answer] = deque()
         #: Changes each good answer to the list before it is sent.
@@ -184,6 +186,8 @@ class ResourceManagerStandIn:
         alert = self._alert(match["scope"], match["guid"]) if match else None
         if match is None or alert is None:
             return not_found()
+        if alert.guid in self.broken:
+            return self.broken[alert.guid]
         return self._of_alert(request, alert, (match["what"] or "").lower(), query)
 
     def _of_alert(self, request: Request, alert: StoredAlert, what: str, query: Mapping[str, str]) -> Answer:

@@ -18,7 +18,8 @@ from itsm_bridge.reconcile.outline import outline_of
 from itsm_bridge.storage.progress_table import ProgressTable
 from local.alerts import SUBSCRIPTION, MetricAlert, samples
 from local.azurite import Azurite
-from local.resource_manager.refusals import error
+from local.http_server import Answer
+from local.resource_manager.refusals import error, html
 from local.resource_manager.service import CHANGE
 from local.servicenow.glide import User
 from tests.builders import MINUTE, SECOND
@@ -561,6 +562,27 @@ class TestWhatGoesWrong:
         scene.sync()
 
         assert scene.changes(fired) == [(US, "Acknowledged")]
+
+    @pytest.mark.parametrize("answer", [error(500, "InternalServerError"), error(400, "BadRequest"), html()])
+    def test_an_alert_of_which_azure_cannot_tell_holds_up_no_other_and_is_told_when_it_can(
+        self, answer: Answer, scene: BothSidesScene
+    ) -> None:
+        one, other = alert(1), alert(2)
+        incidents = [scene.fired(one), scene.fired(other)]
+        scene.azure.broken[one.guid] = answer
+        for each in (one, other):
+            scene.pass_(SECOND)
+            scene.azure.set_state(each.guid, "Closed", by=KIM)
+
+        report = scene.sync()
+
+        assert (len(report.troubles), report.is_complete) == (1, False)
+        assert [len(scene.notes(each)) for each in incidents] == [0, 1]
+        scene.pass_(timedelta(hours=1))
+        scene.sync()
+        scene.azure.broken.clear()
+        scene.sync()
+        assert [len(scene.notes(each)) for each in incidents] == [1, 1]
 
     def test_an_answer_that_is_no_list_keeps_the_look_where_it_was(self, scene: BothSidesScene) -> None:
         fired = alert()
