@@ -64,9 +64,10 @@ def load(body: bytes) -> Mapping[str, Any]:
     text = body.decode(json.detect_encoding(body), errors="replace").strip(_PADDING)
     if not text:
         raise InvalidAlert("The body is empty. Send the alert as a JSON object.")
-    if _is_beyond_alerts(text) and text.startswith("{") and text.endswith("}"):
+    is_beyond = _is_beyond_alerts(text)
+    if is_beyond and text.startswith("{") and text.endswith("}"):
         return {"body": text}
-    value = None if _is_beyond_alerts(text) else _parsed(text)
+    value = None if is_beyond else _parsed(text)
     if not isinstance(value, dict):
         raise InvalidAlert("The body is not a JSON object. Send the alert as Azure Monitor made it.")
     return value
