@@ -81,20 +81,22 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 def text_of(value: object) -> str:
     """Return a scalar as text, "" for anything else."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value[:_LONGEST].strip() if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return value[:_LONGEST].strip()
+    return str(value).lower() if isinstance(value, bool) else ""
 
 
 class Section:
     """One JSON object, read by names of any case. Without an object it is empty."""
 
-    __slots__ = ("_by_name", "entries")
+    __slots__ = ("_by_name", "_sections", "entries")
 
     def __init__(self, value: object) -> None:
         #: The object as it was sent.
         self.entries: Mapping[str, Any] = value if isinstance(value, dict) else {}
         self._by_name = {name.lower(): entry for name, entry in self.entries.items()}
+        #: The objects in it that were asked for: some are asked for again and again.
+        self._sections: dict[str, Section] = {}
 
     def __bool__(self) -> bool:
         """Whether it holds anything."""
@@ -118,7 +120,9 @@ class Section:
 
     def section(self, name: str) -> "Section":
         """Return the object under `name`, also if it was sent as a string of JSON."""
-        return Section(unpacked_value(self.value(name)))
+        if name not in self._sections:
+            self._sections[name] = Section(unpacked_value(self.value(name)))
+        return self._sections[name]
 
     def sections(self, name: str) -> tuple["Section", ...]:
         """Return the objects in the list under `name`; a lone object counts as a list of one."""
