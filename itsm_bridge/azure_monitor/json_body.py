@@ -113,7 +113,7 @@ class Section:
     def text(self, *names: str) -> str:
         """Return the first scalar under the names that says anything, as text; "" if none does."""
         for name in names:
-            text = text_of(self.value(name))
+            text = text_of(self._by_name.get(name.lower()))
             if text and not is_nothing(text):
                 return text
         return ""
