@@ -12,7 +12,7 @@ Source of truth: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-c
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -124,9 +124,8 @@ def parse_alert(body: bytes) -> Alert:
     common = _common_part(content)
     older = legacy.translated(content) if common is None else None
     data = Section(common or older or {"alertContext": content.entries})
-    alert = _alert_of(data, is_known=common is not None or older is not None, is_legacy=common is None)
-    is_test = wrapped is not None or alert.subscription_id == TEST_SUBSCRIPTION
-    return replace(alert, is_test=is_test, document=document)
+    kind = Kind.UNKNOWN if common is None and older is None else kind_of(data.section("alertContext"))
+    return _alert_of(data, kind, document, is_legacy=common is None, is_wrapped=wrapped is not None)
 
 
 def kind_of(context: Section) -> Kind:
@@ -134,10 +133,10 @@ def kind_of(context: Section) -> Kind:
     return next((kind for kind, is_such in _SHAPES.items() if is_such(context)), Kind.UNKNOWN)
 
 
-def _alert_of(data: Section, *, is_known: bool, is_legacy: bool) -> Alert:
+def _alert_of(data: Section, kind: Kind, document: Mapping[str, Any], *, is_legacy: bool, is_wrapped: bool) -> Alert:
     essentials, context = data.section("essentials"), data.section("alertContext")
     alert_id, target_ids = essentials.text("alertId"), essentials.texts("alertTargetIDs")
-    kind = kind_of(context) if is_known else Kind.UNKNOWN
+    subscription = _subscription(alert_id, *target_ids)
     severity = _severity(essentials.text("severity"))
     return Alert(
         alert_id=alert_id,
@@ -158,9 +157,9 @@ def _alert_of(data: Section, *, is_known: bool, is_legacy: bool) -> Alert:
         investigation_link=essentials.text("investigationLink"),
         kind=kind,
         is_legacy=is_legacy,
-        subscription_id=_subscription(alert_id, *target_ids),
-        is_test=False,
-        document={},
+        subscription_id=subscription,
+        is_test=is_wrapped or subscription == TEST_SUBSCRIPTION,
+        document=document,
     )
 
 

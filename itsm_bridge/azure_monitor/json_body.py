@@ -64,9 +64,10 @@ def load(body: bytes) -> Mapping[str, Any]:
     text = body.decode(json.detect_encoding(body), errors="replace").strip(_PADDING)
     if not text:
         raise InvalidAlert("The body is empty. Send the alert as a JSON object.")
-    if _is_beyond_alerts(text) and text.startswith("{") and text.endswith("}"):
+    is_beyond = _is_beyond_alerts(text)
+    if is_beyond and text.startswith("{") and text.endswith("}"):
         return {"body": text}
-    value = None if _is_beyond_alerts(text) else _parsed(text)
+    value = None if is_beyond else _parsed(text)
     if not isinstance(value, dict):
         raise InvalidAlert("The body is not a JSON object. Send the alert as Azure Monitor made it.")
     return value
@@ -80,20 +81,22 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 def text_of(value: object) -> str:
     """Return a scalar as text, "" for anything else."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value[:_LONGEST].strip() if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return value[:_LONGEST].strip()
+    return str(value).lower() if isinstance(value, bool) else ""
 
 
 class Section:
     """One JSON object, read by names of any case. Without an object it is empty."""
 
-    __slots__ = ("_by_name", "entries")
+    __slots__ = ("_by_name", "_sections", "entries")
 
     def __init__(self, value: object) -> None:
         #: The object as it was sent.
         self.entries: Mapping[str, Any] = value if isinstance(value, dict) else {}
         self._by_name = {name.lower(): entry for name, entry in self.entries.items()}
+        #: The objects in it that were asked for: some are asked for again and again.
+        self._sections: dict[str, Section] = {}
 
     def __bool__(self) -> bool:
         """Whether it holds anything."""
@@ -110,14 +113,16 @@ class Section:
     def text(self, *names: str) -> str:
         """Return the first scalar under the names that says anything, as text; "" if none does."""
         for name in names:
-            text = text_of(self.value(name))
+            text = text_of(self._by_name.get(name.lower()))
             if text and not is_nothing(text):
                 return text
         return ""
 
     def section(self, name: str) -> "Section":
         """Return the object under `name`, also if it was sent as a string of JSON."""
-        return Section(unpacked_value(self.value(name)))
+        if name not in self._sections:
+            self._sections[name] = Section(unpacked_value(self.value(name)))
+        return self._sections[name]
 
     def sections(self, name: str) -> tuple["Section", ...]:
         """Return the objects in the list under `name`; a lone object counts as a list of one."""

@@ -45,14 +45,20 @@ def crowded(desired: Desired) -> Desired:
 
 def _characters(signal: Signal) -> int:
     texts = [*signal.fields.values(), *signal.facts.values(), signal.closing, *signal.said]
-    return sum(len(json.dumps(text)) for text in texts)
+    # Between two texts, and around all of them, stand two characters each.
+    return len(json.dumps(texts)) - 2 * len(texts)
 
 
 def _shortened(signal: Signal) -> Signal:
+    fields, said = _short(signal.fields), signal.said[-_SAID_KEPT:]
+    is_more = signal.fields_at_creation or signal.facts or signal.links or signal.closing
+    if not is_more and (fields, said) == (signal.fields, signal.said):
+        # So are all but the newest, each time.
+        return signal
     return replace(
         signal,
-        said=signal.said[-_SAID_KEPT:],
-        fields=_short(signal.fields),
+        said=said,
+        fields=fields,
         fields_at_creation={},
         facts={},
         links={},

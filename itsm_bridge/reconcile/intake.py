@@ -68,6 +68,8 @@ class _Telling:
 
     def traced(self, row: Record) -> Record:
         """Return the row with the trace in which it was told the news."""
+        if row.work.traceparent == self.traceparent:
+            return row
         return row.with_work(replace(row.work, traceparent=self.traceparent))
 
     def leased(self, row: Record) -> Record:

@@ -42,7 +42,7 @@ def form_of(kind: Any) -> Form:  # noqa: ANN401 - type hints have no common type
     if get_origin(kind) is tuple:
         return _tuple(form_of(get_args(kind)[0]))
     if get_origin(kind) is Mapping:
-        return _mapping(form_of(get_args(kind)[1]))
+        return Form(dict, _texts) if get_args(kind)[1] is str else _mapping(form_of(get_args(kind)[1]))
     return _part(kind) if is_dataclass(kind) else _scalar(kind)
 
 
@@ -57,11 +57,19 @@ def exactly(kind: type[_T]) -> Callable[[object], _T]:
     return checked
 
 
+_number, _list, _object = exactly(int), exactly(list), exactly(dict)
+
+
+def _texts(value: object) -> dict[str, str]:
+    """Return a JSON object that holds texts alone, as most do; raises TypeError for any other."""
+    texts: dict[str, str] = _object(value)
+    if not {*map(type, texts.values())} <= {str}:
+        raise TypeError("another type in place of a text")
+    return texts
+
+
 def _as_it_is(value: _T) -> _T:
     return value
-
-
-_number, _list, _object = exactly(int), exactly(list), exactly(dict)
 
 
 def _scalar(kind: type) -> Form:
@@ -91,7 +99,7 @@ def _tuple(form: Form) -> Form:
 def _mapping(form: Form) -> Form:
     write, read = form
     return Form(
-        dict if write is _as_it_is else lambda values: {name: write(each) for name, each in values.items()},
+        lambda values: {name: write(each) for name, each in values.items()},
         lambda values: {name: read(each) for name, each in _object(values).items()},
     )
 

@@ -54,18 +54,21 @@ class _Part(NamedTuple):
 
 def description_of(alert: Alert, wording: Wording, *, limit: int, is_cut: bool) -> str:
     """Return the description, at most `limit` characters long; `is_cut` if the title does not hold the headline."""
-    helping = [line for line in property_lines(alert) if _HELPING.search(line.label)]
+    properties = property_lines(alert)
+    helping = [line for line in properties if _HELPING.search(line.label)]
     found = affected_by(alert)
+    named = {resource.lower() for resource in (*found.resources, *found.scopes)}
     parts = [
         *_text(0, "test notice", TEST_NOTICE if alert.is_test else "", Rank.VITAL),
         *_text(1, "headline", wording.headline if is_cut or not _has_more(alert, wording) else "", Rank.VITAL),
         *_text(2, "description of the rule", "" if _is_told(alert, wording) else alert.description.strip()),
         *_text(3, "text of the event", wording.story),
         *_lines(4, helping),
-        *_lines(5, (*(line for line in wording.lines if not _names(line, found)), *_places(found))),
+        # A line that says no more than the lines of the resources do is left out.
+        *_lines(5, (*(line for line in wording.lines if line.text.lower() not in named), *_places(found))),
         *_lines(6, _common_lines(alert)),
         *_lines(7, links_of(alert, wording), can_be_cut=False),
-        *_lines(8, [line for line in property_lines(alert) if line not in helping]),
+        *_lines(8, [line for line in properties if line not in helping]),
     ]
     return _joined(_fitting(parts, limit)) or clip(wording.headline, limit)
 
@@ -73,7 +76,7 @@ def description_of(alert: Alert, wording: Wording, *, limit: int, is_cut: bool) 
 def property_lines(alert: Alert) -> tuple[Line, ...]:
     """Return the custom properties by name, as their author wrote them."""
     properties = sorted(alert.custom_properties.items())[:_SHOWN_PROPERTIES]
-    return lines_of([(one_line(name), one_line(text)) for name, text in properties], rank=Rank.EXTRA)
+    return lines_of(properties, rank=Rank.EXTRA)
 
 
 def _is_told(alert: Alert, wording: Wording) -> bool:
@@ -83,11 +86,6 @@ def _is_told(alert: Alert, wording: Wording) -> bool:
 def _has_more(alert: Alert, wording: Wording) -> bool:
     """Whether the description begins with anything without the headline."""
     return bool(alert.description.strip() or wording.story or wording.lines)
-
-
-def _names(line: Line, found: Affected) -> bool:
-    """Whether a line says no more than the lines of the resources do."""
-    return line.text.lower() in {resource.lower() for resource in (*found.resources, *found.scopes)}
 
 
 def _places(found: Affected) -> tuple[Line, ...]:

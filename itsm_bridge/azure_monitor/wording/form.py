@@ -138,6 +138,9 @@ def _with_place(what: str, place: str) -> str:
 
 
 def _mentions(text: str, name: str) -> bool:
+    if text.isascii() and name.isascii() and name.lower() not in text.lower():
+        # Mostly so, and a pattern for each name is dear.
+        return False
     return bool(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text, re.IGNORECASE))
 
 
