@@ -1,8 +1,8 @@
 # `make help` lists what there is. Everything is installed into this folder: .venv and local/node_modules.
 .DEFAULT_GOAL := help
 PYTHON_BIN := .venv/bin
-# Two workers, a file of tests to one of them: hosts and Azurite start once per file.
-PARALLEL := -n 2 --dist loadfile
+# Workers as `tests/conftest.py` counts them, a file of tests to one of them: hosts and Azurite start once per file.
+PARALLEL := -n auto --dist loadfile
 # Where it is set, each process compiles all of our modules anew: tests start hundreds of them.
 unexport PYTHONDONTWRITEBYTECODE
 

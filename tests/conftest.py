@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         and _STARTS.search(collection_path.read_text(encoding="utf-8"))
     )
     return True if is_left_out else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker for each core, and one more for each two: half of the time a world is waited for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, cores + cores // 2)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,6 +4,7 @@ The tests of the simulation play these histories and ask them for figures.
 """
 
 import hashlib
+import heapq
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -55,6 +56,8 @@ class Outage(History):
         self._step = step
         self._span = span
         self._troubled = troubled
+        #: When messages can be seen, the oldest of each moment first; some are gone, or hidden anew.
+        self._visible: list[tuple[datetime, int, str]] = []
         #: By the minute while ServiceNow is away: how many messages the queue holds, and whether any can be seen.
         self.lengths: list[tuple[int, bool]] = []
         super().__init__(0, replace(_QUIET, processes=processes, slots=slots))
@@ -105,10 +108,19 @@ class Outage(History):
         messages = self.wakeups.messages.values()
         self.lengths.append((len(messages), any(each.visible_at <= self.schedule.now for each in messages)))
 
+    def _expect_message(self, message: Message) -> None:
+        heapq.heappush(self._visible, (message.visible_at, int(message.message_id[1:]), message.message_id))
+        super()._expect_message(message)
+
     def _next(self, message_id: str) -> Message | None:  # noqa: ARG002 - whichever is due, the first goes first
         """Return the message that has been visible for longest: as a queue does unless something is in the way."""
-        visible = [each for each in self.wakeups.messages.values() if each.visible_at <= self.schedule.now]
-        return min(visible, key=lambda each: each.visible_at, default=None)
+        while self._visible and self._visible[0][0] <= self.schedule.now:
+            visible_at, _, first = self._visible[0]
+            message = self.wakeups.messages.get(first)
+            if message is not None and message.visible_at == visible_at:
+                return message
+            heapq.heappop(self._visible)
+        return None
 
     def lateness_of(self, alert: News) -> timedelta:
         """Return how long after its alert the incident was created."""

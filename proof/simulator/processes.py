@@ -85,15 +85,11 @@ class Cloud:
 class VirtualTurns:
     """How a caller waits for its turn, by the virtual clock."""
 
-    def __init__(self, sleep: Callable[[timedelta], None]) -> None:
-        self._sleep = sleep
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
 
     def wait(self, event: threading.Event, span: timedelta) -> bool:
-        step = timedelta(seconds=0.1)
-        while not event.is_set() and span > timedelta(0):
-            self._sleep(min(step, span))
-            span -= step
-        return event.is_set()
+        return self._schedule.sleep_until(event.is_set, step=timedelta(seconds=0.1), span=span)
 
 
 class VirtualBackground:
@@ -131,18 +127,15 @@ class VirtualBackground:
 class VirtualTogether(Together):
     """The turns of webhooks, waited for by the virtual clock."""
 
-    def __init__(self, store: Store, *, sleep: Callable[[timedelta], None]) -> None:
+    def __init__(self, store: Store, schedule: Schedule) -> None:
         super().__init__(store)
-        self._sleep = sleep
+        self._schedule = schedule
 
     def _wait_for_turn(self, turn: threading.Lock, wait: timedelta) -> bool:
-        step = timedelta(seconds=0.01)
-        while not turn.acquire(blocking=False):
-            if wait <= timedelta(0):
-                return False
-            self._sleep(min(step, wait))
-            wait -= step
-        return True
+        def is_ours() -> bool:
+            return turn.acquire(blocking=False)
+
+        return self._schedule.sleep_until(is_ours, step=timedelta(seconds=0.01), span=wait)
 
 
 #: The targets that a process may have.
@@ -177,12 +170,12 @@ class Process:
         self.in_flight = 0
         self._choices_known = False
         self._on_death: list[Callable[[], None]] = []
-        turns = VirtualTurns(cloud.schedule.sleep)
+        turns = VirtualTurns(cloud.schedule)
         self.circuit = Circuit(slots=slots, line=cloud.rng_of_lines.choice([0, 2, 8]), now=self.clock, wait=turns.wait)
         store = _RemoteStore(self)
         self.reconciler = Reconciler(
             store=store,
-            together=VirtualTogether(store, sleep=cloud.schedule.sleep),
+            together=VirtualTogether(store, cloud.schedule),
             wakeups=_RemoteWakeUps(self),
             background=VirtualBackground(self, slots) if cloud.rng_of_lines.random() < 0.8 else None,
             target=_target(target, self),

@@ -26,6 +26,8 @@ class Task:
         self._is_dead = is_dead
         #: What runs it; None before it starts.
         self.thread: _Thread | None = None
+        #: Called when its sleep is over: for how long it sleeps on, None if it does not.
+        self.sleeps_on: Callable[[], timedelta | None] = _wakes_up
 
     def sleep(self, span: timedelta) -> None:
         """Let `span` pass.
@@ -36,6 +38,35 @@ class Task:
         self.check()
         self.schedule.wait(self, span)
         self.check()
+
+    def sleep_until(self, is_so: Callable[[], bool], *, step: timedelta, span: timedelta) -> bool:
+        """Let time pass until `is_so`, which is asked every `step`, or until `span` is over; return whether it is so.
+
+        Raises:
+            Killed: the process died meanwhile.
+        """
+        left, is_over = span, False
+
+        def sleeps_on() -> timedelta | None:
+            nonlocal left, is_over
+            if self._is_dead():
+                return None
+            is_over = is_so()
+            if is_over or left <= timedelta(0):
+                return None
+            sleep = min(step, left)
+            left -= step
+            return sleep
+
+        self.check()
+        first = sleeps_on()
+        if first is not None:
+            # Whoever runs asks for it meanwhile, because its own thread would have to be waited for each time.
+            self.sleeps_on = sleeps_on
+            self.schedule.wait(self, first)
+            self.sleeps_on = _wakes_up
+            self.check()
+        return is_over
 
     def check(self) -> None:
         """Go on only if the process lives.
@@ -98,6 +129,11 @@ class Schedule:
         assert self.current is not None
         self.current.sleep(span)
 
+    def sleep_until(self, is_so: Callable[[], bool], *, step: timedelta, span: timedelta) -> bool:
+        """Let time pass for the running task until `is_so`, or until `span` is over; return whether it is so."""
+        assert self.current is not None
+        return self.current.sleep_until(is_so, step=step, span=span)
+
     def run(self, *, until: datetime) -> bool:
         """Let happen what is due until then; return whether anything is left."""
         self._until = until
@@ -128,9 +164,12 @@ class Schedule:
         try:
             while self.error is None and self._coming and self._coming[0][0] <= self._until:
                 self.now, _, coming = heapq.heappop(self._coming)
-                if isinstance(coming, Task):
+                if not isinstance(coming, Task):
+                    coming()
+                elif (more := coming.sleeps_on()) is None:
                     return coming
-                coming()
+                else:
+                    self.after(more, coming)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the history is played
             self.error = error
         return None
@@ -180,6 +219,10 @@ class _Thread:
 
 #: The threads that have no task; only what runs takes one or puts one back.
 _IDLE: list[_Thread] = []
+
+
+def _wakes_up() -> timedelta | None:
+    return None
 
 
 def _shut() -> threading.Lock:

@@ -155,3 +155,50 @@ def test_a_task_begins_another_and_both_go_on() -> None:
     diary.run()
 
     assert diary.lines == [(1, "child"), (1.5, "parent"), (2, "child")]
+
+
+def test_what_is_waited_for_is_asked_for_at_each_step_and_at_the_end() -> None:
+    diary, asked, signs = Diary(), list[float](), set[str]()
+
+    def is_so() -> bool:
+        asked.append(diary.schedule.elapsed)
+        return bool(signs)
+
+    def work() -> None:
+        for _ in range(2):
+            came = diary.schedule.sleep_until(is_so, step=2 * SECOND, span=3 * SECOND)
+            diary.write(f"came: {came}")
+
+    diary.schedule.start(work)
+    diary.schedule.after(4.5 * SECOND, lambda: signs.add("came"))
+    diary.run()
+
+    assert asked == [0, 2, 3, 3, 5]
+    assert diary.lines == [(3, "came: False"), (5, "came: True")]
+
+
+def test_what_is_there_already_is_not_waited_for() -> None:
+    diary = Diary()
+    diary.schedule.start(lambda: diary.write(str(diary.schedule.sleep_until(lambda: True, step=SECOND, span=HOUR))))
+
+    diary.run()
+
+    assert diary.lines == [(0, "True")]
+
+
+def test_a_task_whose_process_dies_while_it_waits_ends_and_asks_no_more() -> None:
+    diary, dead, asked = Diary(), set[str](), list[float]()
+
+    def is_so() -> bool:
+        asked.append(diary.schedule.elapsed)
+        return False
+
+    def work() -> None:
+        diary.schedule.sleep_until(is_so, step=SECOND, span=HOUR)
+        diary.write("goes on")
+
+    diary.schedule.start(work, is_dead=lambda: bool(dead))
+    diary.schedule.after(1.5 * SECOND, lambda: dead.add("process"))
+
+    assert not diary.run()
+    assert (asked, diary.lines) == ([0, 1], [])
