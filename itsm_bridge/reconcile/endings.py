@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from itsm_bridge.azure_monitor.timestamps import utc_text
 from itsm_bridge.errors import Conflict, TemporaryError, Unavailable, Unconfirmed, place_of
@@ -24,10 +25,12 @@ from itsm_bridge.reconcile.ports import LinkEnd, Store
 from itsm_bridge.reconcile.record import MOST_CREATIONS, Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.waking import Waking
-from itsm_bridge.reconcile.work import Work
 from itsm_bridge.telemetry import NOTHING, Metric, Telemetry
 
 log = logging.getLogger(__name__)
+
+#: How much sooner than asked for a wake-up may come, because the queue counts whole seconds.
+WHOLE_SECOND: Final = timedelta(seconds=1)
 
 
 class Endings:
@@ -92,13 +95,9 @@ class Endings:
         if doubt is not None and not attempts and error.retry_after is None:
             delay = delay or FIRST_LOOK
         delay = delay or backoff(attempts, error.retry_after)
-        wake_up, due = self._waking.wake(attempt.row.key, delay=delay), now + delay
+        due, counting = now + delay, self._woken(attempt, delay)
         attempt.note(reason, now)
-
-        def failed(work: Work) -> Work:
-            return work.failed(reason=reason, now=now).awaiting(wake_up_at=due, wake_up_id=wake_up.message_id)
-
-        self.write(attempt, lambda row: row.with_work(failed(row.work)))
+        self.write(attempt, lambda row: counting(row.with_work(row.work.failed(reason=reason, now=now))))
         row = attempt.row
         self._telemetry.tell(Metric.RETRIES)
         log.warning("%s: attempt %d failed, next at %s: %s", row.key, row.work.attempts, due.isoformat(), reason)
@@ -119,8 +118,7 @@ class Endings:
         """
         now, reason = self._now(), "a write of unknown outcome may still take effect"
         until = record.observed.in_doubt_until or now
-        # The queue counts whole seconds.
-        left = until - now + timedelta(seconds=1)
+        left = until - now + WHOLE_SECOND
         if record.observed.incident_id and attempt.unconfirmed_write is None:
             return self._rest(attempt, until=now + left, why=f"{reason}, until {utc_text(until)}")
         if not record.observed.incident_id:
@@ -130,14 +128,25 @@ class Endings:
     def _rest(self, attempt: Attempt, *, until: datetime, why: str) -> Result:
         """Have the row looked at at `until`; nothing has failed."""
         now = self._now()
-        wake_up = self._waking.wake(attempt.row.key, delay=until - now)
+        counting = self._woken(attempt, until - now)
         attempt.note(why, now)
-
-        def rests(row: Record) -> Record:
-            return row.with_work(row.work.released().awaiting(wake_up_at=until, wake_up_id=wake_up.message_id))
-
-        self.write(attempt, rests)
+        self.write(attempt, lambda row: counting(row.with_work(row.work.released())))
         return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+
+    def _woken(self, attempt: Attempt, delay: timedelta) -> Change:
+        """Send a wake-up that comes after `delay`; return how the row counts on it.
+
+        It counts on any other as well where news came meanwhile, because they have one of their own that comes sooner,
+        and where this process stood still until the wake-up may have come, because it found the row leased then.
+        """
+        revision, due = attempt.record.desired.revision, self._now() + delay
+        wake_up = self._waking.wake(attempt.row.key, delay=delay)
+
+        def counting(row: Record) -> Record:
+            is_next = row.desired.revision == revision and self._now() + WHOLE_SECOND < due
+            return row.with_work(row.work.awaiting(wake_up_at=due, wake_up_id=wake_up.message_id if is_next else ""))
+
+        return counting
 
     def unlinked(self, attempt: Attempt, reason: str) -> Result:
         """Give up on the link alone: the incident says what the alert says, and no person has to act."""

@@ -16,6 +16,9 @@ from itsm_bridge.reconcile.work import WAKE_UP_GRACE
 #: How long after its time a row may stay without work for which no wake-up is known to be on its way: whoever took it
 #: in was to finish it within that time.
 UNCOVERED_GRACE = timedelta(minutes=1)
+#: How long after its wake-up was due a row is in the hand of a worker that lives: longer than that waits for a slot and
+#: for storage, with room for clocks that differ.
+TAKEN_UP_WITHIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,10 @@ class Outline:
         """Whether its wake-up should have come by now, if those that were due until `worked_up_to` have come."""
         grace = WAKE_UP_GRACE if self.wake_up_id else UNCOVERED_GRACE
         return self.awaits_work and not self.is_waiting and self.wake_up_at < worked_up_to - grace
+
+    def is_left(self, worked_up_to: datetime) -> bool:
+        """Whether its wake-up is likely to have gone with a worker that died before it had a lease."""
+        return self.awaits_work and self.wake_up_id != "" and self.wake_up_at < worked_up_to - TAKEN_UP_WITHIN
 
     def waits_until_before(self, moment: datetime) -> bool:
         """Whether it waits for the target, without a wake-up, until before `moment`."""

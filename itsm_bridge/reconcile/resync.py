@@ -116,8 +116,11 @@ class Resync:
         A process calls it once, `COVER_AFTER` its start, because it may have been started in the place of one that
         died. The rows are left as they are, for a row that counts on no wake-up accepts any. Those that another process
         is at just now get one too; it comes after the lease and finds nothing to do. If another process began such a
-        look after this one was started, nothing is left to be found. A row that nobody has in hand has a wake-up, but
-        for a process that died between the two; `run` finds that one.
+        look after this one was started, nothing is left to be found.
+
+        A worker may also have died over a wake-up before it had the lease, and the platform hides the message for ten
+        minutes then: a row that counts on it counts on another from now on. Any other row that nobody has in hand has a
+        wake-up which it does not name, but for a process that died between the two; `run` finds that one.
 
         Raises:
             Unavailable: storage did not answer for some of them.
@@ -128,8 +131,9 @@ class Resync:
         index = self._store.index()
         in_hand = sorted((each for each in index.outlines if each.is_in_hand), key=lambda each: each.wake_up_at)
         each_alone(in_hand[:COVER_LIMIT], self._cover)
-        if in_hand:
-            log.info("%d alerts that a worker has in hand get a wake-up", len(in_hand[:COVER_LIMIT]))
+        left = self._wake_left({outline.key: outline for outline in index.outlines})
+        if in_hand or left:
+            log.info("%d alerts that a worker has in hand get a wake-up", len(in_hand[:COVER_LIMIT]) + left)
         if index.failure is not None:
             raise index.failure
 
@@ -137,19 +141,30 @@ class Resync:
         delay = max(outline.wake_up_at - self._now(), timedelta(0)) + timedelta(seconds=1)
         self._waking.wake(outline.key, delay=delay)
 
+    def _wake_left(self, known: Mapping[str, Outline]) -> int:
+        """Give another wake-up to the rows whose own is in the hand of a worker that died; return how many."""
+        if not any(outline.is_left(self._now()) for outline in known.values()):
+            return 0
+        worked_up_to = self._worked_up_to(known)
+        return self._wake(known, lambda outline: outline.is_left(worked_up_to), delay=LEAST_DELAY)
+
     def _wake_overdue(self, known: Mapping[str, Outline]) -> None:
         """Give another wake-up to the rows whose wake-up is lost, because later ones have come already."""
         worked_up_to = self._worked_up_to(known)
         self._telemetry.tell(Metric.QUEUE_AGE, (self._now() - worked_up_to).total_seconds())
 
-        def is_overdue(outline: Outline) -> bool:
-            return outline.is_overdue(worked_up_to)
-
-        overdue = sorted(filter(is_overdue, known.values()), key=lambda outline: outline.wake_up_at)[:WAKING_LIMIT]
-        postpone = partial(self._waking.postpone, delay=FIRST_RETRY)
-        woken = each_as_outlined(self._store, overdue, is_overdue, postpone)
+        woken = self._wake(known, lambda outline: outline.is_overdue(worked_up_to), delay=FIRST_RETRY)
         if woken:
             log.warning("resync: %d alerts had an overdue wake-up and got another", woken)
+
+    def _wake(self, known: Mapping[str, Outline], is_meant: Callable[[Outline], bool], *, delay: timedelta) -> int:
+        """Let the rows that are meant count on another wake-up, those first whose own was due first; return how many.
+
+        Raises:
+            Unavailable: storage did not answer.
+        """
+        meant = sorted(filter(is_meant, known.values()), key=lambda outline: outline.wake_up_at)[:WAKING_LIMIT]
+        return each_as_outlined(self._store, meant, is_meant, partial(self._waking.postpone, delay=delay))
 
     def _worked_up_to(self, known: Mapping[str, Outline]) -> datetime:
         """Return up to which time the wake-ups that were due have come; in a long line they are late and not lost.

@@ -355,6 +355,40 @@ def test_a_wake_up_does_not_overtake_the_row_that_is_to_count_on_it() -> None:
     assert world.states == [1]
 
 
+def test_a_row_does_not_count_on_a_wake_up_that_came_while_its_worker_stood_still() -> None:
+    world = World()
+    world.circuit.pause(SECOND)
+    world.receive(notification())
+    world.now += 2 * SECOND
+
+    def stands_still(call: Callable[[], Any]) -> Any:
+        """The wake-up of the next attempt comes, finds the row leased, and comes back at the end of the lease."""
+        world.pass_time(20 * SECOND)
+        return call()
+
+    world.disturb("create", unavailable)
+    world.disturb("replace", lambda call: call(), stands_still)
+    world.pass_time(MINUTE)
+
+    assert world.states == [1]
+
+
+def test_news_that_come_while_an_attempt_fails_do_not_wait_for_the_next_one() -> None:
+    world = World()
+
+    def ends_meanwhile(_: Callable[[], Any]) -> Any:
+        world.receive(resolved())
+        raise Unavailable("down")
+
+    world.disturb("create", *[unavailable] * 5, ends_meanwhile)
+    world.receive(notification())
+    while world.disturbed["create"]:
+        world.pass_time(SECOND)
+    world.pass_time(MINUTE)
+
+    assert world.states == [6]
+
+
 def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
     world = World()
     world.receive(notification(signal=""))

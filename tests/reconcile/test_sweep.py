@@ -418,6 +418,29 @@ class TestCover:
 
         assert world.wakeups.sent[key(1)] == 0
 
+    def test_a_row_whose_wake_up_went_with_a_worker_that_had_no_lease_yet_counts_on_another(self, world: World) -> None:
+        """The worker died while it waited for its turn, and the host hides its message for ten minutes."""
+        wake_up = world.wakeups.send(key(1), delay=timedelta(0))
+        world.store.insert(changed(record(), key=key(1), wake_up_at=NOW, wake_up_id=wake_up.message_id))
+        world.wakeups.take(wake_up.message_id, lease=10 * MINUTE)
+        world.now += 12 * SECOND
+
+        world.reconciler.cover()
+        world.now += 5 * SECOND
+        ((_, found),) = world.wakeups.peek()
+        world.reconciler.reconcile(key(1), wake_up_id=found)
+
+        assert [row.state for row in world.instance.of(key(1))] == [1]
+
+    def test_a_row_whose_wake_up_stands_in_a_long_line_counts_on_it(self, world: World) -> None:
+        wake_up = world.wakeups.send(key(1), delay=timedelta(0))
+        world.store.insert(changed(record(), key=key(1), wake_up_at=NOW, wake_up_id=wake_up.message_id))
+        world.now += MINUTE
+
+        world.reconciler.cover()
+
+        assert world.wakeups.sent[key(1)] == 1
+
     def test_what_cannot_be_read_of_the_index_is_told_and_the_rest_is_woken(self, world: World) -> None:
         self.leave(world, 1, wake_up_at=NOW)
 
