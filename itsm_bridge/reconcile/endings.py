@@ -63,7 +63,10 @@ class Endings:
         if attempt.link_error and record.missing_link:
             attempt.decision = replace(attempt.decision, action=Action.LINK, link=record.missing_link)
             attempt.change(partial(Record.settled, planned=record, links_later=True))
-            return self.retry_later(attempt, attempt.link_error)
+            # The links wait as long as the target asked for; whatever else it has to be told may not be limited.
+            wait = attempt.link_error.retry_after
+            delay = backoff(attempt.record.work.attempts, wait) if wait else None
+            return self.retry_later(attempt, Unavailable(str(attempt.link_error)), delay=delay)
         self.write(attempt, partial(Record.settled, planned=record))
         if not attempt.row.is_settled:
             # People may have changed the incident meanwhile, too.

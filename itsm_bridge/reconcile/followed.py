@@ -42,10 +42,16 @@ class TouchedIncident:
     #: Whether it is just created and nobody but the bridge touched it: who has it was given it by a rule.
     is_as_created: bool
     is_open: bool
-    #: Whether its state says that somebody works on it, and it was not the bridge or a rule that began so.
+    #: Whether its state says that somebody works on it, it was not the bridge that began so, and it was changed since
+    #: it was created.
     is_in_work: bool
     #: The person who has it; "" if nobody does.
     assignee: str
+    #: Its state, in the target's own words.
+    state: str
+    #: That state if nothing was changed since it was created and it says that somebody works on it: a rule of the
+    #: target begins so.
+    begun_in: str = ""
     #: Whether the bridge ended it, and when it was ended; None if it is open, or the target does not say.
     is_ended_by_us: bool = False
     ended_at: datetime | None = None
@@ -53,12 +59,17 @@ class TouchedIncident:
     is_reopened_by_us: bool = False
     reopened_at: datetime | None = None
 
-    def handling(self, *, not_people: Collection[str]) -> Handling:
-        """Return how far people are with it; to be given to one of `not_people` is nobody's doing."""
+    def handling(self, *, not_people: Collection[str], begun_in: str = "") -> Handling:
+        """Return how far people are with it.
+
+        To be given to one of `not_people` is nobody's doing, nor is the state `begun_in`, in which a rule of the target
+        created it, until it is reopened.
+        """
         if not self.is_open:
             return Handling.ENDED_BY_US if self.is_ended_by_us else Handling.ENDED
         is_given = bool(self.assignee) and self.assignee not in not_people and not self.is_as_created
-        return Handling.TAKEN if is_given or self.is_in_work else Handling.UNTOUCHED
+        is_as_begun = self.state == begun_in and self.reopened_at is None
+        return Handling.TAKEN if is_given or (self.is_in_work and not is_as_begun) else Handling.UNTOUCHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,8 @@ class Followed:
     incident_id: str = ""
     #: Who had the incident when it was created: the target gave it to them, and nobody took it.
     given_to: str = ""
+    #: The state in which it was created, if that says that somebody works on it: the target gave it that.
+    begun_in: str = ""
     #: By the GUID at the end of the alertId, lower-cased; the one that changed last is the last.
     alerts: Mapping[str, FollowedAlert] = field(default_factory=dict)
     #: When a person's word was last owed to the incident, our clock, aware UTC.
@@ -95,7 +108,7 @@ class Followed:
         if incident_id == self.incident_id:
             return self
         alerts = {guid: replace(each, told=Handling.UNTOUCHED) for guid, each in self.alerts.items()}
-        return replace(self, incident_id=incident_id, given_to="", alerts=alerts)
+        return replace(self, incident_id=incident_id, given_to="", begun_in="", alerts=alerts)
 
     def alert(self, guid: str) -> FollowedAlert:
         """Return what is known of an alert, which may be nothing."""

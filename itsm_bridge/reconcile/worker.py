@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 #: How much of an attempt the search for a link may take, and in how many attempts it is begun.
 LINKING_BUDGET = timedelta(seconds=1.2)
 LINKING_ATTEMPTS = 5
+#: How long an incident waits for its links if the target asks to wait. A limit of an hour may hold for reads alone.
+LONGEST_WAIT_FOR_LINKS = timedelta(minutes=1)
 
 #: How long the purge may look at one incident; no alert waits for it.
 LOOK_BUDGET = timedelta(seconds=10)
@@ -200,7 +202,7 @@ class Worker:
             try:
                 return self._target.find_link(name, record.desired.links[name], deadline=deadline)
             except Unavailable as error:
-                if error.retry_after is not None:
+                if error.retry_after is not None and error.retry_after <= LONGEST_WAIT_FOR_LINKS:
                     raise
                 attempt.link_error = error
         if record.work.attempts < LINKING_ATTEMPTS:

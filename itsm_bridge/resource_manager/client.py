@@ -6,8 +6,11 @@ token for that endpoint, and ends at its deadline.
 1. Changed alerts are asked for newest first, from the last 30 days, and the reading stops at the first page that ends
    with one that is older than what is wanted. Whether Azure's time range speaks of the beginning of an alert or of its
    last change is documented nowhere, and so the answer is complete either way.
-2. A link to the next page may lead nowhere but to the same endpoint, because the token goes there.
-3. Whatever the answer is, it becomes alerts, or an error of `errors` with one sentence. Nothing of a body is quoted but
+2. An alert that changes while pages are read leaves a range that has an end, and what stands behind it moves up, past
+   the page that is asked for next. So a look that reaches up to about now asks for a range without an end: there it
+   moves to the front, and hides nothing.
+3. A link to the next page may lead nowhere but to the same endpoint, because the token goes there.
+4. Whatever the answer is, it becomes alerts, or an error of `errors` with one sentence. Nothing of a body is quoted but
    Azure's error code.
 
 Source of truth: https://learn.microsoft.com/rest/api/monitor/alertsmanagement/alerts
@@ -49,6 +52,8 @@ _SHORT_PAGE: Final = 50
 _LONG_PAGE: Final = 250
 _LEAST_PAGE: Final = 10
 _SHORT_LOOK: Final = timedelta(hours=1)
+#: How long ago a look may end that asks for all that is newer, too.
+_OPEN_END: Final = timedelta(minutes=3)
 #: How many pages one look may take.
 MOST_PAGES: Final = 10
 #: Characters of a comment.
@@ -158,7 +163,7 @@ class ResourceManager:
             return Changes((), ())
         query = {
             "api-version": API_VERSION,
-            "customTimeRange": f"{_moment(self._now() - KEPT_FOR)}/{_moment(until)}",
+            **self._range(until),
             "sortBy": "lastModifiedDateTime",
             "sortOrder": "desc",
             **({"monitorCondition": monitor_condition} if monitor_condition else {}),
@@ -219,6 +224,12 @@ class ResourceManager:
             raise Unconfirmed(f"the state of alert {alert.guid} was sent, and the answer is {error}") from error
 
     # Requests.
+
+    def _range(self, until: datetime) -> Mapping[str, str]:
+        now = self._now()
+        if now - until <= _OPEN_END:
+            return {"timeRange": "30d"}
+        return {"customTimeRange": f"{_moment(now - KEPT_FOR)}/{_moment(until)}"}
 
     def _items(self, url: str, oldest: datetime, most: int, deadline: Deadline) -> Iterator[object]:
         """Yield the items, newest first, up to the end of the page that ends with one that is older than `oldest`."""

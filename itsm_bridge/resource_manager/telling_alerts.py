@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from itsm_bridge.errors import BridgeError
-from itsm_bridge.reconcile.followed import FollowedAlert, TouchedIncident
+from itsm_bridge.reconcile.followed import Followed, FollowedAlert, TouchedIncident
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.work import Step
@@ -53,7 +53,8 @@ class TellingAlerts:
             return
         known = row.followed.of_incident(incident.id)
         given_to = known.given_to or (incident.assignee if incident.is_as_created else "")
-        handling = incident.handling(not_people={given_to, *_given_by_us(row)})
+        begun_in = known.begun_in or incident.begun_in
+        handling = incident.handling(not_people={given_to, *_given_by_us(row)}, begun_in=begun_in)
         told: dict[str, FollowedAlert] = {}
         steps: list[Step] = []
         failures: list[BridgeError] = []
@@ -72,7 +73,8 @@ class TellingAlerts:
                     # The other alerts of the incident follow all the same.
                     failures.append(error)
         finally:
-            self._remember(row, incident, given_to, told, steps)
+            begun = replace(known, given_to=given_to, begun_in=begun_in)
+            self._remember(row, incident, begun, told, steps)
         if failures:
             raise failures[0]
 
@@ -122,17 +124,18 @@ class TellingAlerts:
         self,
         row: Record,
         incident: TouchedIncident,
-        given_to: str,
+        begun: Followed,
         told: Mapping[str, FollowedAlert],
         steps: list[Step],
     ) -> None:
-        if self._parts.is_dry or not (told or given_to):
+        if self._parts.is_dry or not (told or begun.given_to or begun.begun_in):
             return
 
         def changed(current: Record | None) -> Record | None:
             if current is None or current.observed.incident_id != incident.id:
                 return None
-            followed = replace(current.followed.of_incident(incident.id), given_to=given_to)
+            now = current.followed.of_incident(incident.id)
+            followed = replace(now, given_to=begun.given_to, begun_in=begun.begun_in)
             for guid, alert in told.items():
                 followed = followed.with_alert(guid, alert)
             for step in steps:

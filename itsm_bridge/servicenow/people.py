@@ -103,7 +103,9 @@ def touched_incident(row: Row) -> TouchedIncident | None:
     reopened_at = _moment(row.get("reopened_time", ""))
     is_reopened_by_us = reopened_at is not None and _is_us(row, "reopened_by")
     status = status_of(int(state))
+    is_changed = row.get("sys_mod_count") != "0"
     as_begun = {IncidentState.NEW, *([IncidentState.IN_PROGRESS] if is_reopened_by_us else [])}
+    is_begun = int(state) not in as_begun and status is Status.OPEN
     return TouchedIncident(
         key=key,
         id=row["sys_id"],
@@ -111,7 +113,9 @@ def touched_incident(row: Row) -> TouchedIncident | None:
         changed_at=changed_at,
         is_as_created=_is_as_created(row, changed_at),
         is_open=status is Status.OPEN,
-        is_in_work=int(state) not in as_begun and row.get("sys_mod_count") != "0",
+        is_in_work=is_begun and is_changed,
+        state=state,
+        begun_in="" if is_changed else state * is_begun,
         assignee=row.get("assigned_to", ""),
         is_ended_by_us=_is_ended_by_us(row),
         ended_at=_moment(row.get("resolved_at", "")) or _moment(row.get("closed_at", "")),

@@ -349,6 +349,26 @@ class TestNoRoom:
 
         assert world.row().work.wake_up_at >= NOW + timedelta(seconds=600)
 
+    def test_a_limit_on_reads_holds_up_links_and_no_incident(self, world: Rig) -> None:
+        limit = faults.rate_limited(retry_after=3000)
+        limits = [
+            world.instance.faults.add(limit, method="GET", times=None),
+            world.instance.faults.add(limit, table="batch", times=None),
+        ]
+        vm, keys = arm_id("Microsoft.Compute/virtualMachines/vm-web-01"), (KEY, "a1" * 32)
+
+        outcomes = [world.receive(notification(key=key, resources=(vm,))).outcome for key in keys]
+
+        assert outcomes == [Outcome.CREATED, Outcome.CREATED]
+        assert [row["cmdb_ci"] for row in world.instance.incidents] == ["", ""]
+        assert world.row().work.wake_up_at >= NOW + timedelta(seconds=3000)
+        assert not world.circuit.paused_for()
+        for each in limits:
+            world.instance.faults.remove(each)
+        for key in keys:
+            world.drain(key)
+        assert [row["cmdb_ci"] for row in world.instance.incidents] == [ci_sys_id("vm-web-01")] * 2
+
     def test_a_full_queue_of_servicenow_is_given_time_to_empty(self, world: Rig) -> None:
         world.instance.faults.add(faults.semaphores_exhausted(), method="POST", times=1)
 

@@ -64,6 +64,32 @@ def test_changed_alerts_come_oldest_first_and_without_context(
     assert found[0].id != found[0].short_id
 
 
+@pytest.mark.parametrize("time_range_of", ["startDateTime", "lastModifiedDateTime"])
+def test_an_alert_that_changes_while_pages_are_read_hides_no_other(
+    time_range_of: str,
+    azure: ResourceManagerStandIn,
+    client: ResourceManager,
+    clock: VirtualClock,
+    deadline: Deadline,
+) -> None:
+    azure.time_range_of = time_range_of
+    alerts = []
+    for number in range(60):
+        alerts.append(fire(azure, number))
+        clock.now += timedelta(seconds=10)
+    since, until = clock.now - timedelta(minutes=30), clock.now
+    clock.now += timedelta(minutes=2)
+
+    def change(_: dict[str, Any]) -> None:
+        # Somebody takes an alert of the first page before the second one is asked for.
+        azure.set_state(alerts[-1].guid, "Acknowledged")
+
+    azure.spoil = change
+    found = changed(client, deadline, clock, since=since, until=until)
+
+    assert {each.guid for each in found} >= {each.guid for each in alerts[:-1]}
+
+
 def test_nothing_new_costs_one_request(
     azure: ResourceManagerStandIn, client: ResourceManager, clock: VirtualClock, deadline: Deadline
 ) -> None:
@@ -116,6 +142,7 @@ def test_more_changes_than_a_look_can_take_are_told_and_a_shorter_look_takes_the
         client.changed(SUBSCRIPTION, since=NOW, until=clock.now, most_pages=2, deadline=deadline)
 
     assert NOW < told.value.reached < clock.now
+    clock.now += timedelta(minutes=3)
     until = NOW + timedelta(seconds=50)
     found = client.changed(SUBSCRIPTION, since=NOW, until=until, most_pages=2, deadline=deadline)
     assert [each.guid for each in found.alerts] == list(azure.alerts)[:51]

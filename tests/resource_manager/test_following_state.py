@@ -98,6 +98,42 @@ class TestFromIncidentToAlert:
 
         assert scene.changes(fired) == [(US, "Acknowledged")]
 
+    def test_an_incident_that_the_instance_begins_in_work_is_not_taken(self, scene: BothSidesScene) -> None:
+        def begin(table: str, before: object, row: dict[str, str]) -> None:
+            if table == "incident" and before is None:
+                row["state"] = "2"
+
+        scene.rig.instance.glide.rules.append(begin)
+        fired = alert()
+        incident = scene.fired(fired)
+        # The bridge tells the incident so, and changes it for the first time.
+        scene.azure.set_state(fired.guid, "Closed", by=KIM)
+        for _ in range(3):
+            scene.sync()
+        assert len(scene.notes(incident)) == 1
+        assert scene.changes(fired) == [(KIM, "Closed")]
+
+        scene.rig.instance.edit(incident, {"state": "3", "hold_reason": "1"})
+        scene.sync()
+
+        assert scene.changes(fired) == [(KIM, "Closed"), (US, "Acknowledged")]
+
+    def test_such_an_incident_is_taken_when_a_person_reopens_it(self, scene: BothSidesScene) -> None:
+        def begin(table: str, before: object, row: dict[str, str]) -> None:
+            if table == "incident" and before is None:
+                row["state"] = "2"
+
+        scene.rig.instance.glide.rules.append(begin)
+        fired = alert()
+        incident = scene.fired(fired)
+
+        scene.rig.instance.resolve(incident)
+        scene.sync()
+        scene.rig.instance.edit(incident, {"state": "2"})
+        scene.sync()
+
+        assert scene.changes(fired) == [(US, "Closed"), (US, "Acknowledged")]
+
     def test_the_alert_says_which_incident_it_follows(self, scene: BothSidesScene) -> None:
         fired = alert()
         incident = scene.fired(fired)

@@ -33,6 +33,7 @@ INCIDENT = TouchedIncident(
     is_open=True,
     is_in_work=True,
     assignee="",
+    state="2",
 )
 
 
@@ -89,6 +90,8 @@ def test_what_happened_follows_from_what_the_alert_was_told(
     [
         (INCIDENT, Handling.TAKEN),
         (replace(INCIDENT, is_in_work=False), Handling.UNTOUCHED),
+        (replace(INCIDENT, state="-5"), Handling.UNTOUCHED),
+        (replace(INCIDENT, state="-5", reopened_at=NOW), Handling.TAKEN),
         (replace(INCIDENT, is_in_work=False, assignee="beth"), Handling.TAKEN),
         (replace(INCIDENT, is_in_work=False, assignee="rota"), Handling.UNTOUCHED),
         (replace(INCIDENT, is_in_work=False, assignee="beth", is_as_created=True), Handling.UNTOUCHED),
@@ -97,7 +100,7 @@ def test_what_happened_follows_from_what_the_alert_was_told(
     ],
 )
 def test_how_far_people_are_with_an_incident(incident: TouchedIncident, handling: Handling) -> None:
-    assert incident.handling(not_people={"rota", ""}) is handling
+    assert incident.handling(not_people={"rota", ""}, begun_in="-5") is handling
 
 
 def seen_of(doing: Doing, incident: TouchedIncident, look: Look, not_before: datetime | None) -> str:

@@ -20,6 +20,7 @@ from itsm_bridge.servicenow.table_api import TableApi
 from local.servicenow import faults
 from local.servicenow.demo_cmdb import RESOURCE_GROUP, SUBSCRIPTION, arm_id, ci_sys_id
 from local.servicenow.dictionary import column
+from local.servicenow.faults import Fault
 from local.servicenow.instance import ServiceNowStandIn
 
 VM = arm_id("Microsoft.Compute/virtualMachines/vm-web-01")
@@ -582,10 +583,22 @@ class TestTraps:
 
         assert binding.sys_id == sys_id
         assert "sys_object_source by Azure id (we may not read it)" in none.detail
-        assert len(instance.calls_to("sys_object_source")) == 1
+        assert len(instance.calls_to("sys_object_source")) == 2
         assert [record.name for record in caplog.records if record.levelno == logging.WARNING] == [
             "itsm_bridge.servicenow.cmdb.lookup"
         ]
+
+    @pytest.mark.parametrize(
+        "fault", [faults.acl_validation_failed(), faults.invalid_table()], ids=lambda each: each.name
+    )
+    def test_what_a_node_refuses_for_a_moment_is_asked_again(
+        self, instance: ServiceNowStandIn, cmdb: Cmdb, fault: Fault
+    ) -> None:
+        instance.faults.add(fault, table="sys_object_source")
+        sys_id = insert(instance, "cmdb_ci_service", "another name")
+        insert(instance, "sys_object_source", "Azure", id=UNKNOWN_VAULT, target_sys_id=sys_id)
+
+        assert bound(cmdb, UNKNOWN_VAULT).sys_id == sys_id
 
     def test_an_instance_that_returns_nothing_for_an_invalid_query_is_no_different(
         self, instance: ServiceNowStandIn, clock: Clock

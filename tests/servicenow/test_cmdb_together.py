@@ -282,7 +282,18 @@ class TestWithoutBatches:
         binding = bound(cmdb, UNKNOWN_VAULT)
 
         assert "sys_object_source by Azure id (we may not read it)" in binding.detail
-        assert tables(instance) == ["batch"]
+        assert [[part.table for part in call.parts] for call in instance.calls][1:] == [["sys_object_source"]]
+
+    @pytest.mark.parametrize(
+        "fault", [batch_faults.items_refused(), batch_faults.items_refused(0)], ids=["all of them", "the first"]
+    )
+    def test_what_a_node_refuses_for_a_moment_is_asked_again(
+        self, instance: ServiceNowStandIn, cmdb: Cmdb, fault: Fault
+    ) -> None:
+        instance.faults.add(fault, table="batch")
+
+        assert bound(cmdb, VM).detail.endswith("found in cmdb_ci_vm_instance by Azure id")
+        assert tables(instance) == ["batch", "batch"]
 
 
 class TestExpected:

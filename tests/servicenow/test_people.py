@@ -194,9 +194,12 @@ def test_an_incident_that_is_reopened_by_the_bridge_is_in_nobodys_work(instance:
 
 
 def test_a_state_that_a_rule_gives_a_new_incident_is_nobodys_work(instance: ServiceNowStandIn) -> None:
-    incident(instance, state="2")
+    begun = incident(instance, state="2")
 
     assert not only(ask(instance)).is_in_work
+    assert only(ask(instance)).begun_in == "2"
+    instance.edit(begun, {"work_notes": "No configuration item."}, by=US)
+    assert only(ask(instance)).begun_in == ""
 
 
 def test_what_the_bridge_adds_right_after_the_creation_is_part_of_it(instance: ServiceNowStandIn, clock: Clock) -> None:

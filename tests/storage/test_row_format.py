@@ -51,7 +51,7 @@ def test_what_a_newer_version_wrote_is_kept_when_this_one_writes_the_row() -> No
 
 def test_what_is_known_of_people_comes_back_and_takes_no_room_where_there_is_nothing() -> None:
     step = Step(at=NOW, action="close", reason="incident ended by people; alert new", result="INC1")
-    followed = Followed(incident_id="a" * 32, given_to="beth").done(step)
+    followed = Followed(incident_id="a" * 32, given_to="beth", begun_in="2").done(step)
     for number in range(3):
         alert = FollowedAlert(told=Handling.ENDED, state="Closed", unknown={"newer": number})
         followed = followed.with_alert(f"guid-{number}", alert)

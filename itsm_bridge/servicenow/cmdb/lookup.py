@@ -15,8 +15,8 @@ for among the same classes, so that an alert by name and one by id find the same
 name.
 
 Several live items at one step end the search for the resource; retired and absent ones do not count.
-A question that ServiceNow does not let us ask, or that cannot be asked without danger, is skipped, and the reason tells
-that.
+A question that ServiceNow twice does not let us ask, or that cannot be asked without danger, is skipped, and the reason
+tells that.
 
 Where the instance compares values letter by letter, an ARM id is not found by steps 1 and 2 if its names are stored
 neither as received nor in lower case; nor by step 3 if its last name is stored neither so nor in capitals.
@@ -303,6 +303,9 @@ class Cmdb:
             answers = group.answers(page)
             progress.alone |= {question for question, rows in answers.items() if rows is None}
             self._remember({question: rows for question, rows in answers.items() if rows is not None}, progress)
+        elif isinstance(page, (NotAllowed, NoSuchTable)) and progress.refused.isdisjoint(group.questions):
+            # A node may say so for a moment (KB2466644, or while it starts), and no alert would have an item meanwhile.
+            progress.refused |= set(group.questions)
         elif isinstance(page, (UnknownField, NotAllowed, NoSuchTable)):
             self._close(group.place, _REMARKS[type(page)])
         elif isinstance(page, Rejected) and len(group.questions) == 1:

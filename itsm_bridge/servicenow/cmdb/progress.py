@@ -26,6 +26,8 @@ class Progress:
     deadline: Deadline
     rows: dict[Question, Rows] = field(default_factory=dict)
     errors: dict[Question, BridgeError] = field(default_factory=dict)
+    #: The questions that were refused once.
+    refused: set[Question] = field(default_factory=set)
     #: The questions that have to be asked alone.
     alone: set[Question] = field(default_factory=set)
     #: Those that were asked and count.
