@@ -24,6 +24,17 @@ from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notificatio
 Disturbance = Callable[[Callable[[], Any]], Any]
 
 
+class AtOnce:
+    """Does work of the background before its caller goes on."""
+
+    waiting = 0
+    is_full = False
+
+    def begin(self, work: Callable[[], None]) -> bool:
+        work()
+        return True
+
+
 @dataclass(kw_only=True)
 class World:
     """One reconciler over memory; the next calls can be disturbed, and time passes by hand."""
@@ -61,6 +72,7 @@ class World:
                 _Disturbed(MemoryIncidents(self.instance), self.disturbed)  # type: ignore[arg-type] # the same methods
             ),
             circuit=self.circuit,
+            background=AtOnce(),
             retry_horizon=timedelta(hours=72),
             retention=timedelta(days=90),
             now=self.clock,
@@ -387,6 +399,29 @@ def test_news_that_come_while_an_attempt_fails_do_not_wait_for_the_next_one() ->
     world.pass_time(MINUTE)
 
     assert world.states == [6]
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_webhook_that_is_answered_503_over_a_row_with_its_lease_leaves_no_doubt(is_slow: bool) -> None:
+    """Nothing was sent to the target under that lease, so no write can be under way."""
+    world = World()
+    world.receive(notification())
+
+    def too_late(call: Callable[[], Any]) -> Any:
+        world.now += INLINE_BUDGET
+        return call()
+
+    def unanswered(call: Callable[[], Any]) -> Any:
+        call()
+        raise Unavailable("the table did not answer")
+
+    world.disturb("replace", too_late if is_slow else unanswered)
+    with pytest.raises(Unavailable):
+        world.receive(resolved())
+    world.receive(resolved())
+    world.pass_time(5 * SECOND)
+
+    assert (world.states, world.notes()) == ([6], 1)
 
 
 def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
