@@ -114,7 +114,7 @@ class Reconciler:
         self._now = now
         self._clock = clock
         self._waking = Waking(store=store, wakeups=wakeups, circuit=circuit, now=now, telemetry=telemetry)
-        endings = Endings(
+        self._endings = Endings(
             store=store,
             waking=self._waking,
             circuit=circuit,
@@ -122,7 +122,7 @@ class Reconciler:
             now=now,
             telemetry=telemetry,
         )
-        self._worker = Worker(target=target, circuit=circuit, endings=endings, now=now)
+        self._worker = Worker(target=target, circuit=circuit, endings=self._endings, now=now)
         self._resync = Resync(
             store=store,
             wakeups=wakeups,
@@ -187,14 +187,13 @@ class Reconciler:
 
     def _worked(self, row: Record, deadline: Deadline) -> Result:
         """Work on a row that this webhook has leased; what is not done within its time is left to a wake-up."""
-        attempt = Attempt.of(row, deadline=deadline)
         try:
-            return self._worker.work(attempt)
+            return self._attempted(row, deadline)
         except TemporaryError as error:
             # The worker could not write down how its attempt ended, and may not have sent a wake-up.
-            log.warning("%s is left to a wake-up: %s", attempt.row.key, error)
+            log.warning("%s is left to a wake-up: %s", row.key, error)
             self._waking.wake(row.key, delay=self._next_look(row) - self._now())
-            return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+            return Result(outcome=Outcome.ACCEPTED, record=row)
 
     def _given_back(self, row: Record) -> Result:
         """Leave a row to a wake-up that this webhook has leased and not worked on, because its turn did not come."""
@@ -336,7 +335,20 @@ class Reconciler:
                 return None
             now, deadline = self._now(), self._within(WAKE_UP_BUDGET)
             leased = row.leased(holder=uuid.uuid4().hex, now=now, until=now + WAKE_UP_BUDGET + LEASE_MARGIN)
-            return self._worker.work(Attempt.of(self._leased(leased), deadline=deadline))
+            return self._attempted(self._leased(leased), deadline)
+
+    def _attempted(self, row: Record, deadline: Deadline) -> Result:
+        """Work on a row that is leased; raises as `Worker.work`.
+
+        What the worker could not write down is written in the background, because its caller has no time left.
+        """
+        attempt = Attempt.of(row, deadline=deadline)
+        try:
+            return self._worker.work(attempt)
+        except Unavailable:
+            if self._background is not None:
+                self._background.begin(partial(self._endings.let_go, attempt))
+            raise
 
     def _leased(self, row: Record) -> Record:
         """Write a row with a lease; a write that the library repeated, because no answer came, is recognised."""

@@ -424,6 +424,46 @@ def test_a_webhook_that_is_answered_503_over_a_row_with_its_lease_leaves_no_doub
     assert (world.states, world.notes()) == ([6], 1)
 
 
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_worker_that_cannot_write_down_what_it_did_leaves_no_doubt(is_written: bool) -> None:
+    """It knows that the target confirmed its write, so what is newer has nothing to wait for."""
+    world = World()
+    world.receive(notification())
+
+    def unanswered(call: Callable[[], Any]) -> Any:
+        if is_written:
+            call()
+        raise Unavailable("the table did not answer")
+
+    world.disturb("replace", lambda call: call(), unanswered)
+    assert world.receive(resolved()) == "accepted"
+    world.pass_time(SECOND)
+    world.receive(fired_anew(1))
+    world.pass_time(10 * SECOND)
+
+    assert (world.states, world.notes()) == ([2], 2)
+
+
+def test_a_wake_up_that_fails_over_a_row_with_its_lease_leaves_no_doubt() -> None:
+    world = World()
+    world.circuit.pause(SECOND)
+    world.receive(notification())
+    world.now += 2 * SECOND
+
+    def unanswered(call: Callable[[], Any]) -> Any:
+        call()
+        raise Unavailable("the table did not answer")
+
+    world.disturb("replace", unanswered)
+    with pytest.raises(Unavailable):
+        world.reconciler.reconcile(KEY, wake_up_id="any")
+    world.reconciler.reconcile(KEY, wake_up_id="any")
+
+    row = world.store.read(KEY)
+    assert row is not None
+    assert (world.states, row.is_settled, row.observed.in_doubt_until) == ([1], True, None)
+
+
 def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
     world = World()
     world.receive(notification(signal=""))
