@@ -130,8 +130,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="nobody looks for what fell out of the queue",
         file="itsm_bridge/reconcile/resync.py",
-        before="each_as_outlined(self._store, overdue, is_overdue, postpone)",
-        after="each_as_outlined(self._store, [], is_overdue, postpone)",
+        before="woken = self._wake(known, lambda outline: outline.is_overdue(worked_up_to), delay=FIRST_RETRY)",
+        after="woken = self._wake({}, lambda outline: outline.is_overdue(worked_up_to), delay=FIRST_RETRY)",
     ),
     Mutant(
         name="the entry of the index is dropped before its row is settled",

@@ -16,6 +16,7 @@ and the queue through `ports` alone. How an incident is spelled in fields and ho
         slots    whose turn is it to call the target?
         backoff  when is a failed attempt repeated?
       background who goes on with an alert after its webhook was answered?
+      giving_back  how is a lease given back under which nothing was sent?
       waking     how is a row looked at later?
       resync     which rows would no wake-up reach any more?
         sweep    does the index name every open row, and which rows are kept for nothing?

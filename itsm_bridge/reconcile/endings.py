@@ -8,6 +8,7 @@ meanwhile, and has a wake-up on its way before it is.
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -209,6 +210,20 @@ class Endings:
         self.write(attempt, parked)
         log.error("%s is parked until somebody acts: %s", attempt.row.key, reason)
         return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+
+    def let_go(self, attempt: Attempt) -> None:
+        """Write down what was done, which storage did not take before, and give back the lease if it is not yet.
+
+        The row says then what may be under way, and nothing else is. Where storage fails again, the lease runs out, and
+        the next worker has to take anything for possible.
+        """
+
+        def released(row: Record) -> Record:
+            work = replace(row.work.released(), wake_up_at=self._now(), wake_up_id="")
+            return row.with_work(work) if row.work.lease_holder else row
+
+        with suppress(TemporaryError):
+            self.write(attempt, released)
 
     def write(self, attempt: Attempt, change: Change) -> None:
         """Write what was done, and `change`, onto the row as it is now.

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from itsm_bridge.deadline import Deadline
 from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, Unavailable
 from itsm_bridge.reconcile.desired import News
+from itsm_bridge.reconcile.giving_back import GivingBack
 from itsm_bridge.reconcile.merge import first_record, merge, shown
 from itsm_bridge.reconcile.placing import Placing
 from itsm_bridge.reconcile.ports import Store, Target
@@ -82,10 +83,19 @@ class _Telling:
 class Intake:
     """Remembers notifications; safe to share between threads."""
 
-    def __init__(self, *, store: Store, target: Target, together: Together, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        target: Target,
+        together: Together,
+        giving_back: GivingBack,
+        now: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._target = target
         self._together = together
+        self._giving_back = giving_back
         self._placing = Placing(store, now=now)
         self._now = now
 
@@ -112,11 +122,19 @@ class Intake:
             key=self._placing.key_of(news, deadline=deadline),
             traceparent=traceparent,
         )
+        try:
+            return self._remembered(telling), telling.is_news
+        except Unavailable:
+            self._giving_back.soon(telling.key, holder)
+            raise
+
+    def _remembered(self, telling: _Telling) -> Record:
+        """Write the desired part of the row; return it. Raises as `remember`; the lease may be taken all the same."""
         for _ in range(_ATTEMPTS):
             with suppress(Conflict):
                 row = self._written(telling)
-                check_storage(deadline)
-                return row, telling.is_news
+                check_storage(telling.deadline)
+                return row
         raise Conflict(f"the row {telling.key} keeps changing")
 
     def _written(self, telling: _Telling) -> Record:

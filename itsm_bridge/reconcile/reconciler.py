@@ -21,26 +21,25 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from itsm_bridge.azure_monitor.notification import notification_of, received_at
 from itsm_bridge.deadline import Clock, Deadline
-from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, TemporaryError
+from itsm_bridge.errors import Conflict, Damaged, LeadsNowhere, TemporaryError, Unavailable
 from itsm_bridge.reconcile.attempt import Attempt, Outcome, Result
 from itsm_bridge.reconcile.background import Background
 from itsm_bridge.reconcile.backoff import FIRST_RETRY, with_jitter
 from itsm_bridge.reconcile.circuit import Circuit, Kind
 from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.endings import Endings
+from itsm_bridge.reconcile.giving_back import GivingBack
 from itsm_bridge.reconcile.intake import Intake
 from itsm_bridge.reconcile.outline import Outline
 from itsm_bridge.reconcile.ports import Store, Target, WakeUp, WakeUps
 from itsm_bridge.reconcile.record import Record
 from itsm_bridge.reconcile.resync import Resync
 from itsm_bridge.reconcile.slots import Place
-from itsm_bridge.reconcile.swap import swap
 from itsm_bridge.reconcile.sweep import SLOT_PATIENCE
 from itsm_bridge.reconcile.together import Together
 from itsm_bridge.reconcile.waking import Waking
@@ -99,7 +98,14 @@ class Reconciler:
         """
         self._store = store
         self._telemetry = telemetry
-        self._intake = Intake(store=store, target=target, together=together or Together(store), now=now)
+        self._giving_back = GivingBack(store=store, background=background, now=now)
+        self._intake = Intake(
+            store=store,
+            target=target,
+            together=together or Together(store),
+            giving_back=self._giving_back,
+            now=now,
+        )
         self._wakeups = wakeups
         self._target = target
         self._circuit = circuit
@@ -108,7 +114,7 @@ class Reconciler:
         self._now = now
         self._clock = clock
         self._waking = Waking(store=store, wakeups=wakeups, circuit=circuit, now=now, telemetry=telemetry)
-        endings = Endings(
+        self._endings = Endings(
             store=store,
             waking=self._waking,
             circuit=circuit,
@@ -116,7 +122,7 @@ class Reconciler:
             now=now,
             telemetry=telemetry,
         )
-        self._worker = Worker(target=target, circuit=circuit, endings=endings, now=now)
+        self._worker = Worker(target=target, circuit=circuit, endings=self._endings, now=now)
         self._resync = Resync(
             store=store,
             wakeups=wakeups,
@@ -181,27 +187,17 @@ class Reconciler:
 
     def _worked(self, row: Record, deadline: Deadline) -> Result:
         """Work on a row that this webhook has leased; what is not done within its time is left to a wake-up."""
-        attempt = Attempt.of(row, deadline=deadline)
         try:
-            return self._worker.work(attempt)
+            return self._attempted(row, deadline)
         except TemporaryError as error:
             # The worker could not write down how its attempt ended, and may not have sent a wake-up.
-            log.warning("%s is left to a wake-up: %s", attempt.row.key, error)
+            log.warning("%s is left to a wake-up: %s", row.key, error)
             self._waking.wake(row.key, delay=self._next_look(row) - self._now())
-            return Result(outcome=Outcome.ACCEPTED, record=attempt.row)
+            return Result(outcome=Outcome.ACCEPTED, record=row)
 
     def _given_back(self, row: Record) -> Result:
         """Leave a row to a wake-up that this webhook has leased and not worked on, because its turn did not come."""
-        holder = row.work.lease_holder
-
-        def released(known: Record | None) -> Record | None:
-            if known is None or known.work.lease_holder != holder:
-                return known
-            return known.with_work(replace(known.work.released(), wake_up_at=self._now()))
-
-        with suppress(TemporaryError):
-            row = swap(self._store, row.key, released, row=row) or row
-        return self._left_to_wake_up(row)
+        return self._left_to_wake_up(self._giving_back.now(row.key, row.work.lease_holder, row=row) or row)
 
     def _left_to_wake_up(self, row: Record, *, goes_on: bool = True) -> Result:
         """Send a wake-up before the row is promised; it comes later if this process goes on with the row at once.
@@ -339,7 +335,20 @@ class Reconciler:
                 return None
             now, deadline = self._now(), self._within(WAKE_UP_BUDGET)
             leased = row.leased(holder=uuid.uuid4().hex, now=now, until=now + WAKE_UP_BUDGET + LEASE_MARGIN)
-            return self._worker.work(Attempt.of(self._leased(leased), deadline=deadline))
+            return self._attempted(self._leased(leased), deadline)
+
+    def _attempted(self, row: Record, deadline: Deadline) -> Result:
+        """Work on a row that is leased; raises as `Worker.work`.
+
+        What the worker could not write down is written in the background, because its caller has no time left.
+        """
+        attempt = Attempt.of(row, deadline=deadline)
+        try:
+            return self._worker.work(attempt)
+        except Unavailable:
+            if self._background is not None:
+                self._background.begin(partial(self._endings.let_go, attempt))
+            raise
 
     def _leased(self, row: Record) -> Record:
         """Write a row with a lease; a write that the library repeated, because no answer came, is recognised."""
@@ -350,6 +359,9 @@ class Reconciler:
             if known is None or known.work.lease_holder != row.work.lease_holder:
                 raise
             return known
+        except Unavailable:
+            self._giving_back.soon(row.key, row.work.lease_holder)
+            raise
 
     def _within(self, span: timedelta) -> Deadline:
         return Deadline.after(span, clock=self._clock)

@@ -24,6 +24,17 @@ from tests.builders import HOUR, KEY, MINUTE, NOW, SECOND, incident, notificatio
 Disturbance = Callable[[Callable[[], Any]], Any]
 
 
+class AtOnce:
+    """Does work of the background before its caller goes on."""
+
+    waiting = 0
+    is_full = False
+
+    def begin(self, work: Callable[[], None]) -> bool:
+        work()
+        return True
+
+
 @dataclass(kw_only=True)
 class World:
     """One reconciler over memory; the next calls can be disturbed, and time passes by hand."""
@@ -61,6 +72,7 @@ class World:
                 _Disturbed(MemoryIncidents(self.instance), self.disturbed)  # type: ignore[arg-type] # the same methods
             ),
             circuit=self.circuit,
+            background=AtOnce(),
             retry_horizon=timedelta(hours=72),
             retention=timedelta(days=90),
             now=self.clock,
@@ -387,6 +399,69 @@ def test_news_that_come_while_an_attempt_fails_do_not_wait_for_the_next_one() ->
     world.pass_time(MINUTE)
 
     assert world.states == [6]
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_webhook_that_is_answered_503_over_a_row_with_its_lease_leaves_no_doubt(is_slow: bool) -> None:
+    """Nothing was sent to the target under that lease, so no write can be under way."""
+    world = World()
+    world.receive(notification())
+
+    def too_late(call: Callable[[], Any]) -> Any:
+        world.now += INLINE_BUDGET
+        return call()
+
+    def unanswered(call: Callable[[], Any]) -> Any:
+        call()
+        raise Unavailable("the table did not answer")
+
+    world.disturb("replace", too_late if is_slow else unanswered)
+    with pytest.raises(Unavailable):
+        world.receive(resolved())
+    world.receive(resolved())
+    world.pass_time(5 * SECOND)
+
+    assert (world.states, world.notes()) == ([6], 1)
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_worker_that_cannot_write_down_what_it_did_leaves_no_doubt(is_written: bool) -> None:
+    """It knows that the target confirmed its write, so what is newer has nothing to wait for."""
+    world = World()
+    world.receive(notification())
+
+    def unanswered(call: Callable[[], Any]) -> Any:
+        if is_written:
+            call()
+        raise Unavailable("the table did not answer")
+
+    world.disturb("replace", lambda call: call(), unanswered)
+    assert world.receive(resolved()) == "accepted"
+    world.pass_time(SECOND)
+    world.receive(fired_anew(1))
+    world.pass_time(10 * SECOND)
+
+    assert (world.states, world.notes()) == ([2], 2)
+
+
+def test_a_wake_up_that_fails_over_a_row_with_its_lease_leaves_no_doubt() -> None:
+    world = World()
+    world.circuit.pause(SECOND)
+    world.receive(notification())
+    world.now += 2 * SECOND
+
+    def unanswered(call: Callable[[], Any]) -> Any:
+        call()
+        raise Unavailable("the table did not answer")
+
+    world.disturb("replace", unanswered)
+    with pytest.raises(Unavailable):
+        world.reconciler.reconcile(KEY, wake_up_id="any")
+    world.reconciler.reconcile(KEY, wake_up_id="any")
+
+    row = world.store.read(KEY)
+    assert row is not None
+    assert (world.states, row.is_settled, row.observed.in_doubt_until) == ([1], True, None)
 
 
 def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
