@@ -22,6 +22,8 @@ _MARK: Final = 11
 #: How many troubled alerts are waited for at once, and how long for each.
 _MOST_HELD: Final = 40
 HELD_FOR: Final = timedelta(hours=1)
+#: The same for one of which Azure answers nothing at all: it may be away, and knows better afterwards.
+HELD_FOR_A_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +60,14 @@ class Cursor:
         newest = sorted({_mark(name): now, **self.held}.items(), key=lambda each: each[1])[-_MOST_HELD:]
         return replace(self, held=dict(newest))
 
-    def waits_for(self, name: str, now: datetime) -> bool:
-        """Return whether what could not be judged is to be tried again; after `HELD_FOR` it is passed by."""
+    def waits_for(self, name: str, now: datetime, span: timedelta = HELD_FOR) -> bool:
+        """Return whether what could not be judged is to be tried again; after `span` it is passed by."""
         since = self.held.get(_mark(name))
-        return since is None or now - since < HELD_FOR
+        return since is None or now - since < span
 
     def moved(self, complete_until: datetime, *, now: datetime, rests_for: timedelta | None) -> Self:
         """Return the cursor after a look; what is held for long is forgotten."""
-        held = {name: since for name, since in self.held.items() if now - since < 2 * HELD_FOR}
+        held = {name: since for name, since in self.held.items() if now - since < 2 * HELD_FOR_A_DAY}
         rests_until = now + rests_for if rests_for else None
         return replace(self, complete_until=complete_until, rests_until=rests_until, held=held)
 

@@ -3,7 +3,7 @@
 `missed` makes a `Look` per subscription and run. It reads how far the last one came, judges what changed since, the
 oldest first, hands on what was missed, and writes down how far it came itself: never further than to what could not be
 judged. An error of Azure ends it there. One alert that again and again cannot be judged is waited for, told, and passed
-by; one whose row cannot be read or written now is waited for while others go on.
+by; one whose row cannot be read or written now, or of which Azure answers nothing, is waited for while others go on.
 """
 
 import logging
@@ -16,9 +16,9 @@ from typing import Any, Final, Protocol
 from itsm_bridge.azure_monitor.alert import Alert
 from itsm_bridge.deadline import Deadline, TimeIsUp
 from itsm_bridge.errors import BridgeError, Conflict, NewerVersion, PermanentError, TemporaryError, place_of
-from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, TooManyChanges
+from itsm_bridge.resource_manager.answers import Away, Gone, Malformed, Refused, Throttled, TooManyChanges
 from itsm_bridge.resource_manager.client import MOST_PAGES, Changes, ResourceManager, Unreadable
-from itsm_bridge.resource_manager.cursor import as_it_is, cursor_of
+from itsm_bridge.resource_manager.cursor import HELD_FOR, HELD_FOR_A_DAY, as_it_is, cursor_of
 from itsm_bridge.resource_manager.judging import HISTORY_IS_COMPLETE_AFTER, Judge, Judgement, Rows, Verdict
 from itsm_bridge.resource_manager.listed_alert import ListedAlert
 from itsm_bridge.troubles import Trouble, Troubles
@@ -40,6 +40,8 @@ LEAST_TURN: Final = timedelta(seconds=15)
 _TAKING: Final = timedelta(seconds=5)
 #: How many rows may be out of reach before a look takes all of storage to be: each costs seconds.
 _MOST_UNREACHED: Final = 3
+#: Of how many alerts Azure may answer nothing before a look takes Azure to be away.
+_MOST_UNTOLD: Final = 3
 #: What changed is looked at in pieces no shorter than this, because even those may take so many pages.
 _SHORTEST: Final = timedelta(minutes=1)
 _MOST_PAGES_OF_SHORTEST: Final = 100
@@ -141,8 +143,8 @@ class Look:
         self._etag = kept.etag
         cursor = cursor_of(kept.document, first=parts.now() - FIRST_LOOK, now=parts.now())
         self._cursor = cursor.beginning_at(parts.since) if parts.since else cursor
-        #: How many rows could not be reached.
-        self._unreached = 0
+        #: How many rows could not be reached, and of how many alerts Azure answered nothing.
+        self._unreached = self._untold = 0
         #: Up to where all is judged. It never goes back: what is late is found again by the overlap.
         self.place = self._cursor.complete_until
 
@@ -221,7 +223,9 @@ class Look:
             self._do(item, judgement, deadline)
         except (Malformed, Gone) as error:
             return self._is_passed(item, f"alert {item.guid}: {error}")
-        except (Away, TimeIsUp, PermanentError):
+        except (Away, Refused) as error:
+            return self._is_told(item, error)
+        except (TimeIsUp, PermanentError):
             raise
         except TemporaryError as error:
             return self._is_reached(item, error)
@@ -275,10 +279,18 @@ class Look:
         self._report.is_complete = False
         return False
 
-    def _is_passed(self, item: ListedAlert | Unreadable, why: str) -> bool:
+    def _is_told(self, item: ListedAlert, error: Away | Refused) -> bool:
+        """Let an alert wait of which Azure answers nothing, while others go on; raises if Azure itself seems away."""
+        self._untold += 1
+        is_for_all = isinstance(error, Throttled) or (isinstance(error, Refused) and bool(error.trouble))
+        if is_for_all or self._untold >= _MOST_UNTOLD:
+            raise error
+        return self._is_passed(item, f"alert {item.guid}: {error}", HELD_FOR_A_DAY)
+
+    def _is_passed(self, item: ListedAlert | Unreadable, why: str, span: timedelta = HELD_FOR) -> bool:
         """Wait for what cannot be judged now, or tell it and pass it by."""
         now, name = self._parts.now(), _names_of(item)[-1]
-        if self._cursor.waits_for(name, now):
+        if self._cursor.waits_for(name, now, span):
             self._cursor = self._cursor.holding(name, now)
             self._report.troubles.append(f"subscription {self._subscription}: {why}; it is tried again")
             log.warning("%s; it is tried again", why)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from itsm_bridge.resource_manager.cursor import HELD_FOR, MOST_MARKS, Cursor, cursor_of
+from itsm_bridge.resource_manager.cursor import HELD_FOR, HELD_FOR_A_DAY, MOST_MARKS, Cursor, cursor_of
 from itsm_bridge.storage.progress_table import LONGEST
 from tests.builders import HOUR, MINUTE, NOW
 
@@ -66,4 +66,6 @@ def test_what_could_not_be_judged_is_waited_for_and_then_passed_by() -> None:
     assert held.waits_for("broken", NOW + HELD_FOR - MINUTE)
     assert not held.waits_for("broken", NOW + HELD_FOR)
     assert held.with_judged("broken").held == {}
-    assert held.moved(NOW, now=NOW + 3 * HELD_FOR, rests_for=None).held == {}
+    assert held.waits_for("broken", NOW + HELD_FOR, HELD_FOR_A_DAY)
+    assert held.moved(NOW, now=NOW + HELD_FOR_A_DAY, rests_for=None).held == held.held
+    assert held.moved(NOW, now=NOW + 3 * HELD_FOR_A_DAY, rests_for=None).held == {}

@@ -469,6 +469,53 @@ def test_a_bad_answer_at_any_place_delays_and_doubles_nothing(answer: Any, place
     assert azure.states() == {f"rule-{number}": [OPEN] for number in (1, 2, 3)}
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [refusals.error(500, "InternalServerError"), refusals.error(400, "BadRequest")],
+    ids=["500", "400"],
+)
+def test_an_alert_of_which_azure_answers_nothing_holds_nobody_up_and_comes_in_once_it_does(
+    answer: Any, azure: Scene
+) -> None:
+    for number in (1, 2):
+        azure.miss(alert(number).fired())
+        azure.pass_(MINUTE)
+    azure.azure.broken[alert(1).guid] = answer
+
+    assert not azure.follow_and_work().is_complete
+    assert azure.states() == {"rule-2": [OPEN]}
+    azure.pass_(timedelta(hours=20))
+    azure.follow_and_work()
+    azure.azure.broken.clear()
+    azure.follow_and_work()
+    assert azure.states() == {"rule-2": [OPEN], "rule-1": [OPEN]}
+
+
+def test_an_alert_of_which_azure_never_answers_anything_is_passed_by_after_a_day(azure: Scene) -> None:
+    azure.miss(alert().fired())
+    azure.azure.broken[alert().guid] = refusals.error(500, "InternalServerError")
+    azure.follow_and_work()
+    azure.pass_(timedelta(days=1))
+
+    azure.follow_and_work()
+
+    assert azure.troubles.take()[Trouble.AZURE_UNCLEAR].count == 1
+    assert azure.follow_and_work().is_complete
+
+
+def test_while_azure_answers_nothing_of_several_alerts_all_of_them_wait(azure: Scene) -> None:
+    for number in range(4):
+        azure.miss(alert(number).fired())
+        azure.azure.broken[alert(number).guid] = refusals.error(500, "InternalServerError")
+    azure.follow_and_work()
+    assert azure.asked() == ["list", *["history"] * 3]
+
+    azure.azure.broken.clear()
+    azure.follow_and_work()
+
+    assert azure.states() == {f"rule-{number}": [OPEN] for number in range(4)}
+
+
 def test_an_item_that_is_no_alert_holds_nobody_up_and_is_passed_by_after_an_hour(azure: Scene) -> None:
     for number in (1, 2, 3):
         azure.miss(alert(number).fired())
