@@ -1,25 +1,28 @@
 """Would the proof notice? Breaks the program on purpose, one way at a time, and expects the simulator to object.
 
-    python -m proof.mutants [--histories N]
+    python -m proof.mutants [--histories N] [--workers N]
 
-`make mutants` runs it. Each mutant is a change of the source in a copy of the project. A mutant that survives is an
-error, and so is one whose place in the source is gone: then the mutant needs a new place, or the promise has none any
-more.
+`make mutants` runs it. Each mutant is a change of the source in a copy of the project, and each worker tries one at a
+time. A mutant that survives is an error, and so is one whose place in the source is gone: then the mutant needs a new
+place, or the promise has none any more.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("itsm_bridge", "tests", "local", "proof")
 LONGEST = 600  # seconds for one mutant
+_SIMULATOR = ("-m", "proof.simulator", "--until-failure")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -553,25 +556,59 @@ class Misplaced(Exception):
     """A mutant's place in the source is not there once."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of a mutant."""
+
+    mutant: Mutant
+    is_caught: bool
+    #: The last word of what tried it.
+    by: str
+    seconds: float
+
+    def __str__(self) -> str:
+        said = "caught" if self.is_caught else "SURVIVED"
+        return f"{said:<9} {self.seconds:5.0f} s  {self.mutant.name:<60} {self.by}"
+
+
 def main() -> int:
     """Try every mutant; return 1 if one survives."""
     parser = argparse.ArgumentParser(prog="python -m proof.mutants", description="Break the program on purpose.")
     parser.add_argument("--histories", type=int, default=2000, help="how many to play at most (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="at once (default: %(default)s)")
     asked = parser.parse_args()
-    simulator = ("-m", "proof.simulator", "--until-failure", "--histories", str(asked.histories))
-    is_broken, by = _tried(None, (*simulator[:-1], str(asked.histories // 5)))
+    is_broken, by = _tried(None, (*_SIMULATOR, "--histories", str(asked.histories // 5)))
     if is_broken:
         print(f"The program fails as it is, so nothing is proven: {by}")
         return 1
     survivors = 0
-    for mutant in MUTANTS:
-        began = time.monotonic()
-        is_caught, by = _tried(mutant, mutant.suite or (*simulator, *_drawn(mutant)))
-        survivors += not is_caught
-        print(f"{'caught' if is_caught else 'SURVIVED':<9} {time.monotonic() - began:5.0f} s  {mutant.name:<60} {by}")
-        sys.stdout.flush()
+    for verdict in verdicts(MUTANTS, histories=asked.histories, workers=asked.workers):
+        survivors += not verdict.is_caught
+        print(verdict, flush=True)
     print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
     return 1 if survivors else 0
+
+
+def verdicts(mutants: Sequence[Mutant], *, histories: int, workers: int) -> Iterator[Verdict]:
+    """Try mutants, so many at once, and yield what became of each, in their order.
+
+    Raises:
+        Misplaced: a mutant's place in the source is gone.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(lambda mutant: _judged(mutant, histories), mutants)
+    finally:
+        # Whoever stops waits for those that are being tried, and for no other.
+        pool.shutdown(cancel_futures=True)
+
+
+def _judged(mutant: Mutant, histories: int) -> Verdict:
+    began = time.monotonic()
+    # A worker has a core for itself.
+    simulator = (*_SIMULATOR, "--histories", str(histories), "--workers", "1", *_drawn(mutant))
+    is_caught, by = _tried(mutant, mutant.suite or simulator)
+    return Verdict(mutant=mutant, is_caught=is_caught, by=by, seconds=time.monotonic() - began)
 
 
 def _drawn(mutant: Mutant) -> Sequence[str]:

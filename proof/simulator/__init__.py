@@ -8,6 +8,7 @@ its story. The loop under test is the real one; its storage, its ServiceNow and 
                  └────────────▶ oracle ◀──────────┘        schedule runs all of it
 
     playing    plays the history of one seed and judges it
+    many       plays many of them at once
     azure      draws what Azure Monitor says of one key
     history    draws what happens from one seed: arrivals, people, weather, deaths
     ruled      is a history in which operators have rules
