@@ -429,11 +429,13 @@ class Record:
             told_firing_count=max(self.observed.told_firing_count, told),
             in_doubt_until=None,
         )
+        keeps_count = links_later and self.work.links_later
         work = replace(
             self.work,
             links_later=links_later,
             notes=tuple(note for note in self.work.notes if note.revision > revision),
-            attempts=self.work.attempts if links_later else 0,
+            # Attempts at the links alone are counted apart.
+            attempts=self.work.attempts if keeps_count else 0,
             attempted_at=self.work.attempted_at if links_later else None,
             failing_since=None,
             last_error="",

@@ -26,7 +26,8 @@ from itsm_bridge.reconcile.record import Record
 
 log = logging.getLogger(__name__)
 
-#: How much of an attempt the search for a link may take, and in how many attempts it is begun.
+#: How much of an attempt the search for a link may take, and in how many attempts it is begun once the incident says
+#: all else: attempts that fail because the target is away say nothing of the search.
 LINKING_BUDGET = timedelta(seconds=1.2)
 LINKING_ATTEMPTS = 5
 #: How long an incident waits for its links if the target asks to wait. A limit of an hour may hold for reads alone.
@@ -205,7 +206,7 @@ class Worker:
                 if error.retry_after is not None and error.retry_after <= LONGEST_WAIT_FOR_LINKS:
                     raise
                 attempt.link_error = error
-        if record.work.attempts < LINKING_ATTEMPTS:
+        if not record.work.links_later or record.work.attempts < LINKING_ATTEMPTS:
             return None
         return LinkEnd(reason=f"No {in_words(name)}: the search for it did not answer.")
 
@@ -270,7 +271,8 @@ class Worker:
 
     def _rejected(self, attempt: Attempt, record: Record, error: Rejected) -> Result | None:
         """Tell people once that a state was refused; park the row if any other write was refused for good."""
-        if attempt.decision.action is Action.CREATE and attempt.link_error is not None:
+        may_lack_link = attempt.link_error is not None and record.work.attempts < LINKING_ATTEMPTS
+        if attempt.decision.action is Action.CREATE and may_lack_link:
             # What could not be looked for may be the very field that the target demands, as a caller.
             return self._endings.retry_later(attempt, Unavailable(f"{error}; and {attempt.link_error}"))
         if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:

@@ -132,7 +132,7 @@ class Lately:
             OtherRows: they are not what was asked for, or in another order.
         """
         rows = tuple(_shown(row, ()) for row in result)
-        if any(self.filled not in row or _CHANGED not in row for row in rows):
+        if any(name not in row for row in rows for name in ("sys_id", self.filled, _CHANGED)):
             raise UnknownField(f"ServiceNow, GET {self.table}: the rows lack a field that was asked for")
         times = [row[_CHANGED] for row in rows]
         if not all(row[self.filled] for row in rows) or times != sorted(times):

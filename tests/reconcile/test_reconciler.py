@@ -164,6 +164,22 @@ class TestBinding:
         assert "did not answer" in world.story()[0][1][0]
         assert (world.row().work.is_parked, world.row().awaits_work) == (False, False)
 
+    def test_an_outage_does_not_use_up_the_attempts_at_the_binding(self, world: Rig) -> None:
+        world.instance.faults.add(faults.node_failed(status=503), times=None)
+        world.receive(self.on_a_vm())
+        for _ in range(8):
+            world.now += HOUR
+            world.wake()
+        world.instance.faults.clear()
+        # The instance comes back slowly.
+        world.instance.faults.add(
+            faults.node_failed(status=503), times=3, when=lambda request: request.table.startswith(("cmdb", "batch"))
+        )
+        world.drain()
+
+        [row] = world.instance.incidents
+        assert row["cmdb_ci"] == ci_sys_id("vm-web-02")
+
     def test_what_a_person_bound_is_left_alone(self, world: Rig) -> None:
         world.instance.faults.add(
             faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")

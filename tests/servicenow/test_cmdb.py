@@ -248,6 +248,20 @@ class TestByAzureId:
 
         assert "vm-web-01: 1 or more records" in bound(cmdb, VM).detail
 
+    def test_a_page_that_hidden_items_fill_may_hide_another_of_that_name(
+        self, instance: ServiceNowStandIn, cmdb: Cmdb
+    ) -> None:
+        # Rows come in the order of their sys_id: the first page shows one item, the next one would show another.
+        for number in range(50):
+            sys_id = insert(instance, "cmdb_ci_cmp_resource", "kv-unknown", sys_id=f"{number:032x}")
+            if number not in (7, 40):
+                instance.switches.unreadable_rows.add(sys_id)
+
+        binding = bound(cmdb, UNKNOWN_VAULT)
+
+        assert binding.sys_id == ""
+        assert "kv-unknown: 1 or more records, cmdb_ci_cmp_resource by name" in binding.detail
+
 
 class TestBySource:
     SQL_VM = arm_id("Microsoft.SqlVirtualMachine/sqlVirtualMachines/vm-erp-01")

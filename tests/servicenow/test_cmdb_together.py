@@ -29,9 +29,9 @@ from itsm_bridge.servicenow.cmdb.match import FIELDS, CiMatch, Rows, first_of, l
 from itsm_bridge.servicenow.credentials import Header
 from itsm_bridge.servicenow.gate import Gate
 from itsm_bridge.servicenow.knowledge import Knowledge, Subject
-from itsm_bridge.servicenow.queries import Row
+from itsm_bridge.servicenow.queries import Query
 from itsm_bridge.servicenow.refusals import NoSuchTable, NotAllowed, UnknownField
-from itsm_bridge.servicenow.table_api import TableApi
+from itsm_bridge.servicenow.table_api import Page, TableApi
 from local.servicenow import batch_faults, faults
 from local.servicenow.demo_cmdb import RESOURCE_GROUP, arm_id, ci_sys_id
 from local.servicenow.demo_cmdb import SUBSCRIPTION as SHOP
@@ -542,7 +542,8 @@ class OneByOne:
         place = (question.table, question.field)
         if place not in self.closed:
             try:
-                return live_rows(self.asked(question), limit=20)
+                page = self.asked(question)
+                return live_rows(page.rows, is_cut=page.is_full)
             except UnknownField:
                 self.closed[place] = "there is no such field"
             except NotAllowed:
@@ -551,14 +552,15 @@ class OneByOne:
                 self.closed[place] = "there is no such table"
         return Rows(remark=self.closed[place])
 
-    def asked(self, question: Question) -> Sequence[Row]:
-        return self.api.query(
-            question.table,
-            {question.field: question.values},
+    def asked(self, question: Question) -> Page:
+        query = Query(
+            table=question.table,
+            conditions={question.field: question.values},
             fields=("target_sys_id",) if question.table == SOURCES else FIELDS,
             limit=20,
-            deadline=Deadline.after(PATIENCE),
+            is_counted=question.field == "name",
         )
+        return self.api.page(query, deadline=Deadline.after(PATIENCE))
 
 
 def one_by_one(api: TableApi, resources: Sequence[str], overrides: Mapping[str, str]) -> CiMatch | None:

@@ -12,7 +12,7 @@ from itsm_bridge.servicenow import people as room
 from itsm_bridge.servicenow.credentials import credentials_of
 from itsm_bridge.servicenow.people import People, Touched, touched_incident
 from itsm_bridge.servicenow.queries import Row
-from itsm_bridge.servicenow.refusals import OtherRows
+from itsm_bridge.servicenow.refusals import OtherRows, UnknownField
 from itsm_bridge.servicenow.table_api import TableApi
 from itsm_bridge.settings import ServiceNowSettings
 from local.servicenow.glide import User
@@ -105,6 +105,15 @@ def test_all_pages_are_read_also_where_most_rows_are_hidden(
 
     assert {each.id for each in touched.incidents} == ids - set(hidden)
     assert touched.cut_at is None
+
+
+@pytest.mark.parametrize("column", ["sys_id", "correlation_id", "sys_updated_on"])
+def test_rows_without_what_tells_them_apart_are_no_answer(instance: ServiceNowStandIn, column: str) -> None:
+    incident(instance)
+    instance.switches.unreadable_columns |= {column}
+
+    with pytest.raises(UnknownField):
+        ask(instance)
 
 
 def test_more_than_one_run_looks_at_is_told(instance: ServiceNowStandIn, monkeypatch: pytest.MonkeyPatch) -> None:

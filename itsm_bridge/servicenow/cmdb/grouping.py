@@ -5,7 +5,8 @@ Questions about one field of one table are one query, with a list of all their v
 have got alone, or none if that is not sure: then it is asked alone.
 
 ServiceNow counts to the limit before it hides rows, so that a page that is not full by what is shown may be full all
-the same. A query for several questions therefore asks for the number of rows that match, too.
+the same. A query for several questions therefore asks for the number of rows that match, too; so does one for a name,
+which many items may share.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,13 +56,13 @@ class Group:
             conditions={field: values},
             fields=("target_sys_id",) if table == SOURCES else FIELDS,
             limit=_MOST_ROWS * len(self.questions),
-            is_counted=len(self.questions) > 1,
+            is_counted=len(self.questions) > 1 or field == "name",
         )
 
     def answers(self, page: Page) -> Mapping[Question, Rows | None]:
         """Return the rows of each question; None for one that has to be asked alone."""
         if len(self.questions) == 1:
-            return {self.questions[0]: live_rows(page.rows, limit=_MOST_ROWS)}
+            return {self.questions[0]: live_rows(page.rows, is_cut=page.is_full)}
         if page.is_full:
             return dict.fromkeys(self.questions)
         return {question: _rows_of(question, page) for question in self.questions}
@@ -128,4 +129,4 @@ def _rows_of(question: Question, page: Page) -> Rows | None:
     """Return the rows of one of several questions; None if there are as many as it would have got at most, alone."""
     values = {value.casefold() for value in question.values}
     rows = tuple(row for row in page.rows if row[question.field].casefold() in values)
-    return None if len(rows) >= _MOST_ROWS else live_rows(rows, limit=_MOST_ROWS)
+    return None if len(rows) >= _MOST_ROWS else live_rows(rows, is_cut=False)

@@ -60,13 +60,13 @@ class Rows(NamedTuple):
     remark: str = ""
 
 
-def live_rows(rows: Sequence[Row], *, limit: int) -> Rows:
-    """Return the live ones of the items that were read."""
+def live_rows(rows: Sequence[Row], *, is_cut: bool) -> Rows:
+    """Return the live ones of the items that were read; `is_cut` if there may be more."""
     live = tuple(
         row for row in rows if row.get("install_status") not in _GONE and SYS_ID.fullmatch(row.get("sys_id", ""))
     )
     gone = len(rows) - len(live)
-    return Rows(rows=live, is_cut=len(rows) >= limit, remark=f"{gone} retired or absent" if gone else "")
+    return Rows(rows=live, is_cut=is_cut, remark=f"{gone} retired or absent" if gone else "")
 
 
 def match_of(resource: Resource, target: Resource, question: Question, found: Rows) -> CiMatch | None:
