@@ -66,6 +66,9 @@ _TALKATIVE = ("azure.core", "azure.identity", "azure.storage", "azure.data", "ur
 #: How long a look at Azure's own list of alerts may take; the next one comes two minutes after its beginning.
 FOLLOW_BUDGET: Final = timedelta(seconds=60)
 
+#: How often a process tries to look for what another one left behind; then `resync` finds it, a few minutes later.
+_LOOKS: Final = 5
+
 #: Two first calls at once must not make two bulkheads.
 _building = threading.Lock()
 _compiling = threading.Lock()
@@ -118,17 +121,23 @@ def cover_soon(threads: int) -> None:
     Azure Monitor does not repeat. Where the app is imported by something else than the host, nothing is begun.
     """
     if is_worker():
-        timer = threading.Timer(COVER_AFTER.total_seconds(), _cover, (threads,))
-        timer.daemon = True
-        timer.start()
+        _after(COVER_AFTER, _cover, threads, _LOOKS)
 
 
-def _cover(threads: int) -> None:
+def _cover(threads: int, looks: int) -> None:
     try:
         bridge(threads).reconciler.cover()
     except BridgeError as error:
-        # The host drops this line, because it belongs to no call. `resync` finds the alerts, a few minutes later.
-        log.warning("alerts that another process left behind are not looked for: %s", error)
+        # The host drops this line, because it belongs to no call.
+        log.warning("alerts that another process left behind could not be looked for: %s", error)
+        if looks > 1:
+            _after(COVER_AFTER, _cover, threads, looks - 1)
+
+
+def _after(span: timedelta, call: Callable[..., None], *args: object) -> None:
+    timer = threading.Timer(span.total_seconds(), call, args)
+    timer.daemon = True
+    timer.start()
 
 
 def bridge(threads: int) -> Bridge:

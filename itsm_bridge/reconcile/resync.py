@@ -83,7 +83,8 @@ class Resync:
         self._now = now
         self._telemetry = telemetry
         self._trials = trials
-        self._started_at = now()
+        #: The moment before which a dead worker left what is looked for; a look that began later found it.
+        self._left_before = now()
         self._sweep = Sweep(store=store, circuit=circuit, worker=worker, retention=retention, now=now, clock=clock)
 
     def run(self) -> Sequence[Outline]:
@@ -113,10 +114,10 @@ class Resync:
     def cover(self) -> None:
         """Send a wake-up for each row that a worker has taken in hand, because that worker may have died.
 
-        A process calls it once, `COVER_AFTER` its start, because it may have been started in the place of one that
-        died. The rows are left as they are, for a row that counts on no wake-up accepts any. Those that another process
-        is at just now get one too; it comes after the lease and finds nothing to do. If another process began such a
-        look after this one was started, nothing is left to be found.
+        A process calls it `COVER_AFTER` its start, because it may have been started in the place of one that died, and
+        again as long as it fails. The rows are left as they are, for a row that counts on no wake-up accepts any. Those
+        that another process is at just now get one too; it comes after the lease and finds nothing to do. If another
+        process began such a look after this one was started, nothing is left to be found.
 
         A worker may also have died over a wake-up before it had the lease, and the platform hides the message for ten
         minutes then: a row that counts on it counts on another from now on. Any other row that nobody has in hand has a
@@ -126,8 +127,16 @@ class Resync:
             Unavailable: storage did not answer for some of them.
             Conflict: other processes keep beginning such a look.
         """
-        if not self._store.begin_look(self._now(), unless_since=self._started_at + _CLOCKS_DIFFER):
-            return
+        try:
+            if self._store.begin_look(self._now(), unless_since=self._left_before + _CLOCKS_DIFFER):
+                self._cover_all()
+        except TemporaryError:
+            # A look that failed counts as none, although others see that it began.
+            self._left_before = self._now()
+            raise
+
+    def _cover_all(self) -> None:
+        """Send a wake-up for each row that a dead worker may have left; raises as `cover`."""
         index = self._store.index()
         in_hand = sorted((each for each in index.outlines if each.is_in_hand), key=lambda each: each.wake_up_at)
         each_alone(in_hand[:COVER_LIMIT], self._cover)

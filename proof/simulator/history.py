@@ -329,14 +329,16 @@ class History:
         self.schedule.after(COVER_AFTER, lambda: self._cover(process))
         return process
 
-    def _cover(self, process: Process) -> None:
-        """Let a process that has started look for what another one left behind."""
+    def _cover(self, process: Process, looks: int = 5) -> None:
+        """Let a process that has started look for what another one left behind, a few times if that fails."""
 
         def cover() -> None:
             try:
                 process.reconciler.cover()
             except TemporaryError as error:
                 self.tell(f"{process.name}: the look for what a dead process left failed: {error}")
+                if looks > 1:
+                    self.schedule.after(COVER_AFTER, lambda: self._cover(process, looks - 1))
 
         if not process.is_dead:
             process.run(cover)

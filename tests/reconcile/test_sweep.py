@@ -441,6 +441,24 @@ class TestCover:
 
         assert world.wakeups.sent[key(1)] == 1
 
+    def test_a_look_that_failed_is_made_by_the_next_call(self, world: World) -> None:
+        self.leave(world, 1, wake_up_at=NOW)
+
+        class Unanswered(MemoryStore):
+            def begin_look(self, now: datetime, *, unless_since: datetime) -> bool:
+                super().begin_look(now, unless_since=unless_since)
+                raise Unavailable("the table did not answer")
+
+        world.store.__class__ = Unanswered
+        world.now += 8 * SECOND
+        with pytest.raises(Unavailable):
+            world.reconciler.cover()
+        world.store.__class__ = MemoryStore
+        world.now += 8 * SECOND
+        world.reconciler.cover()
+
+        assert world.wakeups.sent[key(1)] == 1
+
     def test_what_cannot_be_read_of_the_index_is_told_and_the_rest_is_woken(self, world: World) -> None:
         self.leave(world, 1, wake_up_at=NOW)
 
