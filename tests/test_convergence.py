@@ -140,7 +140,8 @@ def places(death: type[Crashing] | type[Killable]) -> Iterator[tuple[int, bool]]
         yield call, False
 
 
-@pytest.mark.parametrize("death", [Crashing, Killable])
+# Coverage would take as long again, for hundreds of times the same lines: other tests go through each of them.
+@pytest.mark.parametrize("death", [pytest.param(Crashing, marks=pytest.mark.no_cover), Killable])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_end_is_the_same_wherever_a_process_dies(
     name: str, death: type[Crashing] | type[Killable], azurite: Azurite
@@ -158,6 +159,7 @@ def test_the_end_is_the_same_wherever_a_process_dies(
                 return
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("same_process", [True, False])
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_the_same_notification_may_come_between_any_two_calls(name: str, same_process: bool, azurite: Azurite) -> None:

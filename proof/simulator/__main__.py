@@ -1,4 +1,4 @@
-"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure], and what each of them has."""
+"""python -m proof.simulator --seed N, or --histories N [--first M] [--until-failure] [--workers N]; see --help."""
 
 import argparse
 import os

@@ -54,6 +54,7 @@ def test_an_alert_begins_and_ends_in_its_own_words() -> None:
     assert len(page.journal) == 1
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("first", [0, 40])
 def test_histories_end_right(first: int) -> None:
     failed = [ending for seed in range(first, first + 40) if (ending := play(seed, Options(target=LEDGER))).faults]
