@@ -56,17 +56,10 @@ MUTANTS: tuple[Mutant, ...] = (
         after="return False",
     ),
     Mutant(
-        name="answered 202 without a wake-up: there was no slot",
+        name="answered 202 without a wake-up: there was no slot, or the row is leased",
         file="itsm_bridge/reconcile/reconciler.py",
-        before="        wake_up = self._waking.wake(row.key, delay=HANDED_OVER + TURN * background.waiting)\n",
-        after="        wake_up = WakeUp(message_id='', pop_receipt='')\n",
-        suite=_pytest("tests/reconcile/test_turns.py"),
-    ),
-    Mutant(
-        name="answered 202 without a wake-up: the row is leased",
-        file="itsm_bridge/reconcile/reconciler.py",
-        before="            self._waking.wake(row.key, delay=delay)\n            return Result(",
-        after="            return Result(",
+        before="        handed.wake_up = self._waking.wake(row.key, delay=delay)\n",
+        after="",
         suite=_pytest("tests/reconcile/test_turns.py"),
     ),
     Mutant(

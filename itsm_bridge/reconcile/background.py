@@ -32,10 +32,6 @@ class Background(Protocol):
     def waiting(self) -> int:
         """How much work waits that nobody has begun."""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more work may wait."""
-
     def begin(self, work: Callable[[], None]) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it."""
 
@@ -54,11 +50,6 @@ class Threads:
     def waiting(self) -> int:
         """How much work waits that no thread has begun."""
         return self._waiting.qsize()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more work may wait."""
-        return self._waiting.full()
 
     def begin(self, work: Callable[[], None]) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it. Its errors are logged."""

@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -68,6 +69,14 @@ TURN = timedelta(seconds=0.1)
 LONGEST_STAY = timedelta(minutes=1)
 
 _ATTEMPTS_TO_WRITE = 5
+
+
+@dataclass(slots=True)
+class _HandedOver:
+    """A row that this process goes on with, and its wake-up once that is sent."""
+
+    row: Record
+    wake_up: WakeUp | None = None
 
 
 class Reconciler:
@@ -209,24 +218,29 @@ class Reconciler:
             Unavailable: the queue did not answer; nothing is promised.
         """
         delay, background = self._next_look(row) - self._now(), self._background
+        handed = _HandedOver(row=row)
         goes_on = goes_on and delay <= timedelta(0) and self._circuit.admits_webhooks
-        if not goes_on or background is None or background.is_full:
-            self._waking.wake(row.key, delay=delay)
-            return Result(outcome=Outcome.ACCEPTED, record=row)
-        wake_up = self._waking.wake(row.key, delay=HANDED_OVER + TURN * background.waiting)
-        self._expect(row)
-        background.begin(partial(self._go_on, row, wake_up))
+        ahead = background.waiting if background is not None else 0
+        if goes_on:
+            self._expect(row)
+        if goes_on and background is not None and background.begin(partial(self._go_on, handed)):
+            delay = HANDED_OVER + TURN * ahead
+        handed.wake_up = self._waking.wake(row.key, delay=delay)
         return Result(outcome=Outcome.ACCEPTED, record=row)
 
-    def _go_on(self, row: Record, wake_up: WakeUp) -> None:
-        """Reconcile a row whose webhook was answered 202; whatever comes of it, its wake-up is on its way."""
+    def _go_on(self, handed: _HandedOver) -> None:
+        """Reconcile a row whose webhook is answered 202; whatever comes of it, its wake-up is on its way.
+
+        If none could be sent, the webhook is answered 503 and Azure Monitor repeats it, which changes nothing here.
+        """
+        row = handed.row
         if not self._circuit.admits_webhooks:
             return
         try:
             with self._span_of(row):
                 result = self._look_at(row, patience=HANDED_OVER)
-            if result is not None and not result.record.awaits_work:
-                self._wakeups.take_back(wake_up)
+            if result is not None and not result.record.awaits_work and handed.wake_up is not None:
+                self._wakeups.take_back(handed.wake_up)
         except Conflict:
             # Another notification or worker was there meanwhile, and goes on with it.
             return

@@ -107,11 +107,9 @@ class VirtualBackground:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._waiting) >= self.ROOM
-
     def begin(self, work: Callable[[], None]) -> bool:
+        if len(self._waiting) >= self.ROOM:
+            return False
         self._waiting.append(work)
         if self._free:
             self._free -= 1

@@ -28,7 +28,6 @@ class AtOnce:
     """Does work of the background before its caller goes on."""
 
     waiting = 0
-    is_full = False
 
     def begin(self, work: Callable[[], None]) -> bool:
         work()

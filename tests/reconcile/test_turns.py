@@ -36,6 +36,8 @@ class Later:
         return len(self.begun)
 
     def begin(self, work: Callable[[], None]) -> bool:
+        if self.is_full:
+            return False
         self.begun.append(work)
         return True
 
