@@ -176,15 +176,19 @@ class TestShow:
         assert (code, text.startswith(f"There is no alert {what}.")) == (1, True)
 
 
+#: Rows are made when the tests are collected, and may be looked at half an hour later.
+MUCH_LATER = datetime(2126, 1, 1, tzinfo=UTC)
+
+
 class TestWhy:
     """The sentence about what happens next."""
 
     @pytest.mark.parametrize(
         ("row", "sentence"),
         [
-            (unsettled(leased_until=datetime(2126, 1, 1, tzinfo=UTC)), "Being worked on, or its worker died"),
-            (unsettled(in_doubt_until=datetime(2126, 1, 1, tzinfo=UTC)), "A write of unknown outcome may take effect"),
-            (unsettled(last_error="503"), "Looked at again at"),
+            (unsettled(leased_until=MUCH_LATER), "Being worked on, or its worker died"),
+            (unsettled(in_doubt_until=MUCH_LATER, wake_up_at=MUCH_LATER), "A write of unknown outcome may take effect"),
+            (unsettled(last_error="503", wake_up_at=MUCH_LATER), "Looked at again at"),
             (parked(), "Parked until somebody acts"),
         ],
         ids=["leased", "in doubt", "waiting", "parked"],

@@ -567,6 +567,11 @@ def one_by_one(api: TableApi, resources: Sequence[str], overrides: Mapping[str, 
     return first_of(resources, OneByOne(api, overrides).find)
 
 
+def _in_short(match: CiMatch | None) -> CiMatch | None:
+    """Return a match without the words that say that there may be more: a list of questions has the longer page."""
+    return match and match._replace(detail=match.detail.replace(" or more", ""))
+
+
 FAULTS = st.sampled_from(
     [
         None,
@@ -607,7 +612,7 @@ def test_however_questions_travel_they_find_what_one_after_the_other_would(
         for row in rows:
             _fill(instance, row)
         instance.switches.forbidden_tables |= forbidden
-        told = [one_by_one(api_of(instance, batches=False), each, overrides) for each in searches]
+        told = [_in_short(one_by_one(api_of(instance, batches=False), each, overrides)) for each in searches]
         if fault is not None:
             instance.faults.add(fault, table="batch", times=None)
 
@@ -615,7 +620,7 @@ def test_however_questions_travel_they_find_what_one_after_the_other_would(
             cmdb = Cmdb(api_of(instance, permits=permits, batches=batches), overrides=overrides)
             for resource in expected:
                 cmdb.expect([resource])
-            assert [bound(cmdb, *each) for each in searches] == told
+            assert [_in_short(bound(cmdb, *each)) for each in searches] == told
 
         assert instance.crashes == []
 
