@@ -500,8 +500,6 @@ class History:
         self.rest()
         self._is_over = True
         self.schedule.run(until=self.schedule.now + MESSAGE_LEASE)
-        # A process that stood still for long may have gone on since, and its message may be hidden once more.
-        self.rest()
 
     def start_timer(self) -> None:
         """Let the timer come every five minutes: without it what waits for ServiceNow waits for ever."""
