@@ -188,6 +188,10 @@ class Worker:
 
     def _link(self, attempt: Attempt, record: Record) -> None:
         """Look for the other ends of links, for a short time, so that a slow search delays only the links."""
+        if record.work.attempts >= LINKING_ATTEMPTS and not record.work.links_later:
+            # The target is away for long, and whoever tries whether it is back sends one request.
+            attempt.link_error = Unavailable("the links are looked for once the incident is there")
+            return
         deadline = attempt.deadline.within(LINKING_BUDGET)
         for name in record.missing_links:
             end = self._link_end(attempt, record, name, deadline)

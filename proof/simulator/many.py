@@ -33,6 +33,7 @@ def failures(seeds: range, options: Options, *, workers: int, play: Play = play)
     if workers == 1:
         yield from _failures_of(seeds, options, play)
         return
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=_context, initializer=_obey_parent_alone)
     asked: deque[Future[list[Ending]]] = deque()
     try:
@@ -43,6 +44,9 @@ def failures(seeds: range, options: Options, *, workers: int, play: Play = play)
         while asked:
             yield from asked.popleft().result()
     finally:
+        # A history that is long keeps nobody waiting who stops.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
         pool.shutdown(cancel_futures=True)
 
 
