@@ -188,10 +188,6 @@ class Worker:
 
     def _link(self, attempt: Attempt, record: Record) -> None:
         """Look for the other ends of links, for a short time, so that a slow search delays only the links."""
-        if record.work.attempts >= LINKING_ATTEMPTS and not record.work.links_later:
-            # The target is away for long, and whoever tries whether it is back sends one request.
-            attempt.link_error = Unavailable("the links are looked for once the incident is there")
-            return
         deadline = attempt.deadline.within(LINKING_BUDGET)
         for name in record.missing_links:
             end = self._link_end(attempt, record, name, deadline)
@@ -275,9 +271,9 @@ class Worker:
 
     def _rejected(self, attempt: Attempt, record: Record, error: Rejected) -> Result | None:
         """Tell people once that a state was refused; park the row if any other write was refused for good."""
-        may_lack_link = attempt.link_error is not None and record.work.attempts < LINKING_ATTEMPTS
-        if attempt.decision.action is Action.CREATE and may_lack_link:
-            # What could not be looked for may be the very field that the target demands, as a caller.
+        if attempt.decision.action is Action.CREATE and attempt.link_error is not None:
+            # What could not be looked for may be the very field that the target demands, as a caller. How often it was
+            # tried before says nothing of that: an outage counts attempts too.
             return self._endings.retry_later(attempt, Unavailable(f"{error}; and {attempt.link_error}"))
         if attempt.decision.action not in _STATES_REFUSED or record.work.refusal:
             return self._endings.park(attempt, str(error))

@@ -182,12 +182,13 @@ class Schedule:
             following.hand_over()
 
     def _await_turn(self) -> None:
+        has_turn = False
         try:
-            self._turn.acquire()
-        except BaseException:
-            # A test took too long, or somebody pressed Ctrl-C: whichever thread runs now is the last one.
-            self._until = self.begin - timedelta(days=1)
-            raise
+            has_turn = self._turn.acquire()
+        finally:
+            if not has_turn:
+                # A test took too long, or somebody pressed Ctrl-C: whichever thread runs now is the last one.
+                self._until = self.begin - timedelta(days=1)
 
 
 class _Thread:

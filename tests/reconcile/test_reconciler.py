@@ -180,6 +180,24 @@ class TestBinding:
         [row] = world.instance.incidents
         assert row["cmdb_ci"] == ci_sys_id("vm-web-02")
 
+    def test_after_an_outage_an_incident_is_born_with_the_item_that_the_instance_demands(self, world: Rig) -> None:
+        world.instance.switches.mandatory_always = ("cmdb_ci",)
+        world.instance.faults.add(faults.node_failed(status=503), times=None)
+        world.receive(self.on_a_vm())
+        for _ in range(8):
+            world.now += HOUR
+            world.wake()
+        world.instance.faults.clear()
+        # The CMDB comes back later than the incidents.
+        world.instance.faults.add(
+            faults.node_failed(status=503), times=3, when=lambda request: request.table.startswith(("cmdb", "batch"))
+        )
+        world.drain()
+
+        [row] = world.instance.incidents
+        assert row["cmdb_ci"] == ci_sys_id("vm-web-02")
+        assert not world.row().work.is_parked
+
     def test_what_a_person_bound_is_left_alone(self, world: Rig) -> None:
         world.instance.faults.add(
             faults.node_failed(status=503), times=None, when=lambda request: request.table.startswith("cmdb")
