@@ -115,7 +115,7 @@ def touched_incident(row: Row) -> TouchedIncident | None:
         is_open=status is Status.OPEN,
         is_in_work=is_begun and is_changed,
         state=state,
-        begun_in="" if is_changed else state * is_begun,
+        begun_in=state if is_begun and not is_changed else "",
         assignee=row.get("assigned_to", ""),
         is_ended_by_us=_is_ended_by_us(row),
         ended_at=_moment(row.get("resolved_at", "")) or _moment(row.get("closed_at", "")),

@@ -498,6 +498,9 @@ class History:
         self.start_timer()
         self.schedule.run(until=self.weather.calm_at + LAST_RETRY_WITHIN)
         self.rest()
+        # A process that stood still meanwhile goes on, and may begin something new.
+        self.schedule.run(until=self.schedule.now + max(filter(None, _FREEZES)))
+        self.rest()
         self._is_over = True
         self.schedule.run(until=self.schedule.now + MESSAGE_LEASE)
 
@@ -510,7 +513,9 @@ class History:
         end = self.schedule.now + REST_WITHIN
         step = timedelta(minutes=5)
         while not self._is_at_rest() and self.schedule.now < end:
-            self.schedule.run(until=self.schedule.now + step)
+            if not self.schedule.run(until=self.schedule.now + step):
+                # Nothing comes any more, and no time passes.
+                return
 
     def _is_at_rest(self) -> bool:
         is_waited_for = self.wakeups.messages or self._of_others or self.store.unwritable

@@ -211,6 +211,12 @@ def test_a_state_that_a_rule_gives_a_new_incident_is_nobodys_work(instance: Serv
     assert only(ask(instance)).begun_in == ""
 
 
+def test_an_incident_that_begins_new_has_no_beginning_to_be_remembered(instance: ServiceNowStandIn) -> None:
+    incident(instance, state="1")
+
+    assert only(ask(instance)).begun_in == ""
+
+
 def test_what_the_bridge_adds_right_after_the_creation_is_part_of_it(instance: ServiceNowStandIn, clock: Clock) -> None:
     one, other = incident(instance, 1, assigned_to=BETH.sys_id), incident(instance, 2)
     clock.now += MINUTE
