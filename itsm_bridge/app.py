@@ -44,7 +44,14 @@ from itsm_bridge.storage.stored_rules import StoredRules
 from itsm_bridge.storage.trouble_table import TroubleTable
 from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.telemetry import NOTHING, Telemetry
-from itsm_bridge.threads import ensure_threads, is_worker, keys_at_once, requests_at_once, webhooks_in_line
+from itsm_bridge.threads import (
+    ensure_threads,
+    is_worker,
+    keys_at_once,
+    requests_at_once,
+    room_patience,
+    webhooks_in_line,
+)
 from itsm_bridge.troubles import Tally, Trouble, Troubles
 from itsm_bridge.webhook import Webhook
 
@@ -324,7 +331,7 @@ def _built(threads: int) -> Bridge:
             notes_missing_item=instance.notes_missing_item,
         ),
         circuit=circuit,
-        background=Threads(slots),
+        background=Threads(slots, patience=room_patience(threads=threads)),
         retry_horizon=settings.retry_horizon,
         retention=settings.retention,
         now=_now,

@@ -10,6 +10,7 @@ then the worker is asked to make its pool once more.
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Final
 
 #: The library that is the worker from Python 3.13 on. It is there already wherever it can be asked.
@@ -22,6 +23,10 @@ _PART_THAT_WAITS: Final = 2
 #: The threads that neither call ServiceNow nor wait in line: a quarter, and at least as many as wake-ups come at once.
 _LEAST_LEFT: Final = 4
 _PART_THAT_IS_LEFT: Final = 4
+
+#: Azure Monitor calls the webhooks of a subscription 1,500 times a minute at most.
+_MOST_PER_SUBSCRIPTION: Final = timedelta(minutes=1) / 1500
+_LONGEST_PATIENCE: Final = timedelta(seconds=1)
 
 
 def ensure_threads(environ: Mapping[str, str]) -> int:
@@ -53,9 +58,18 @@ def requests_at_once(wanted: int, *, threads: int) -> int:
 def keys_at_once(requests: int, *, threads: int) -> int:
     """Return how many keys may be worked on at once, where so many requests may be in flight.
 
-    One key in three is at its row in storage meanwhile, so that no request that is allowed goes unused.
+    Half of the keys are at their rows in storage meanwhile, so that no request that is allowed goes unused.
     """
-    return min(requests + requests // 2, max(requests, threads // _PART_THAT_WAITS))
+    return min(2 * requests, max(requests, threads // _PART_THAT_WAITS))
+
+
+def room_patience(*, threads: int) -> timedelta:
+    """Return how long a webhook may wait for room behind those that were answered 202.
+
+    While all threads wait so, the process takes in as many alerts as Azure Monitor sends for a subscription:
+    https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#action-groups
+    """
+    return min(_LONGEST_PATIENCE, _MOST_PER_SUBSCRIPTION * threads)
 
 
 def webhooks_in_line(slots: int, *, threads: int) -> int:

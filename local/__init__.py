@@ -14,7 +14,7 @@ imports nothing from here.
     resource_graph stands in for Azure Resource Graph
     resource_manager/ stands in for Azure's list of alerts, and for the endpoint that gives the app tokens
     servicenow/    stands in for a ServiceNow instance
-    azurite        runs Microsoft's emulator of Azure Storage
+    azurite        runs Microsoft's emulator of Azure Storage, without its pauses (azurite_preload.cjs)
     demo           plays alerts through the world and says what came of each
     run, send      keep the world up, and send alerts to it by hand
     break          breaks it and mends it by hand, to practise

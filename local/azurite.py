@@ -5,6 +5,7 @@ The world, the tests and the benchmarks start it. What the app keeps in it is no
 1. Everything is in memory, so that rows and messages of a test or a demonstration are gone with the process.
 2. It listens on loopback alone; port 0 lets the system choose a port, so that two runs never want the same.
 3. The process is `node` itself, without npx or a shell between, so that a signal reaches the server.
+4. It does not tidy up among the messages' texts, because it would answer nothing for seconds (`azurite_preload.cjs`).
 
 `python -m local.azurite` serves the ports that `UseDevelopmentStorage=true` stands for.
 Source: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
@@ -24,6 +25,7 @@ from typing import Self
 from local.child_process import ChildProcess, NotReady
 
 ENTRY = Path(__file__).parent / "node_modules/azurite/dist/src/azurite.js"
+PRELOAD = Path(__file__).parent / "azurite_preload.cjs"
 READY_LINE = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://[\d.]+:\d+)")
 READY_WITHIN = timedelta(seconds=60)
 
@@ -75,7 +77,16 @@ class Azurite:
             raise AzuriteMissing("Azurite needs Node.js, and there is no `node` on PATH.")
         if not ENTRY.exists():
             raise AzuriteMissing("Azurite is not installed: run `npm ci --prefix local`.")
-        command = [node, str(ENTRY), "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        command = [
+            node,
+            "--require",
+            str(PRELOAD),
+            str(ENTRY),
+            "--inMemoryPersistence",
+            "--skipApiVersionCheck",
+            "--disableTelemetry",
+            "--silent",
+        ]
         for name, port in self._ports.items():
             command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
         return command

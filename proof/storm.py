@@ -120,7 +120,7 @@ def storm(*, alerts: int, connections: int, delay: float, is_known: bool = False
         with ThreadPoolExecutor(connections) as threads:
             taken = sum(threads.map(clients.send, [_alert(is_known=is_known) for _ in range(alerts)]))
         answered_in = time.perf_counter() - began
-        world.wait_until(lambda: len(world.servicenow.incidents) > taken, within=ARRIVE_WITHIN)
+        world.wait_until(lambda: world.servicenow.count("incident") > taken, within=ARRIVE_WITHIN)
         drained_in = time.perf_counter() - began
         world.wait_until(world.is_at_rest, within=REST_WITHIN)
         rows = [row for row in world.servicenow.incidents if "warms-up" not in row["correlation_display"]]

@@ -1,10 +1,11 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from itsm_bridge.threads import ensure_threads, keys_at_once, requests_at_once, webhooks_in_line
+from itsm_bridge.threads import ensure_threads, keys_at_once, requests_at_once, room_patience, webhooks_in_line
 
 DEFAULT = ThreadPoolExecutor()._max_workers
 
@@ -64,9 +65,16 @@ def test_webhooks_in_line_leave_threads_for_everything_else(slots: int, threads:
 
 
 @pytest.mark.parametrize(
-    ("requests", "threads", "expected"), [(4, 16, 6), (8, 16, 8), (1, 16, 1), (2, 5, 2), (2, 16, 3)]
+    ("requests", "threads", "expected"), [(4, 16, 8), (8, 16, 8), (1, 16, 2), (2, 5, 2), (2, 16, 4)]
 )
 def test_more_keys_are_worked_on_than_requests_are_in_flight_where_threads_are_left(
     requests: int, threads: int, expected: int
 ) -> None:
     assert keys_at_once(requests, threads=threads) == expected
+
+
+@pytest.mark.parametrize(("threads", "milliseconds"), [(1, 40), (5, 200), (16, 640), (64, 1000)])
+def test_callers_that_wait_for_room_keep_up_with_what_azure_monitor_sends_for_a_subscription(
+    threads: int, milliseconds: int
+) -> None:
+    assert room_patience(threads=threads) == timedelta(milliseconds=milliseconds)

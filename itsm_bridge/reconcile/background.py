@@ -1,8 +1,11 @@
 """Who goes on with an alert after its webhook was answered?
 
-A webhook that found no slot was answered 202, and a wake-up is on its way. The queue is looked into every few seconds
+A webhook that found no slot is answered 202, with a wake-up on its way. The queue is looked into every few seconds
 only, so the reconciler hands the alert to these threads as well: they wait for a slot in its place. If the process dies
 or too many wait, the wake-up does the work.
+
+Only a few seconds of work wait here, and in a storm a webhook waits for room, for a moment. A process whose processor
+time is short would else take in new alerts so fast that the earlier ones hardly get on.
 
 The threads are none of the worker's, so that they keep no call waiting; the price is that the Functions host drops
 their log lines, which belong to no call (https://github.com/Azure/azure-functions-python-worker/issues/1860). The row
@@ -13,6 +16,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from queue import Full, Queue
 from typing import Protocol
 
@@ -20,9 +24,9 @@ from itsm_bridge.errors import place_of
 
 log = logging.getLogger(__name__)
 
-#: How many alerts wait here at most: as many as are worked off before the wake-up of the last one comes. What finds no
-#: room is left to the queue, which other processes look into as well.
-MOST_WAITING = 300
+#: How many alerts wait here at most: what four requests at once work off in two and a half seconds, at 150 ms each. The
+#: queue has what finds no room, and other processes look into it as well.
+MOST_WAITING = 64
 
 
 class Background(Protocol):
@@ -32,16 +36,20 @@ class Background(Protocol):
     def waiting(self) -> int:
         """How much work waits that nobody has begun."""
 
-    def begin(self, work: Callable[[], None]) -> bool:
-        """Do `work` soon, in the order of the calls; return whether there was room for it."""
+    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:
+        """Do `work` soon, in the order of the calls; return whether there was room for it.
+
+        A caller that may wait for room waits for a part of a second.
+        """
 
 
 class Threads:
     """A few threads, started when they are needed; safe to share between threads."""
 
-    def __init__(self, count: int) -> None:
-        """Begin with no thread; there will be `count` at most."""
+    def __init__(self, count: int, *, patience: timedelta = timedelta(0)) -> None:
+        """Begin with no thread; there will be `count` at most. Who may wait for room waits for `patience`."""
         self._count = count
+        self._patience = patience
         self._started = 0
         self._lock = threading.Lock()
         self._waiting: Queue[Callable[[], None]] = Queue(MOST_WAITING)
@@ -51,10 +59,10 @@ class Threads:
         """How much work waits that no thread has begun."""
         return self._waiting.qsize()
 
-    def begin(self, work: Callable[[], None]) -> bool:
+    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:
         """Do `work` soon, in the order of the calls; return whether there was room for it. Its errors are logged."""
         with suppress(Full):
-            self._waiting.put_nowait(work)
+            self._waiting.put(work, block=may_wait, timeout=self._patience.total_seconds())
             self._start_one_more()
             return True
         return False

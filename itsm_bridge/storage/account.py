@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+#: How many connections a client keeps open: the library keeps ten, and in a storm more threads than that ask storage,
+#: which then made a connection for each call.
+_CONNECTIONS_KEPT = 64
+
 TABLE = "alerts"
 QUEUE = "alert-wakeups"
 
@@ -88,9 +92,9 @@ def _connected_queue(settings: StorageSettings, name: str) -> "QueueClient":
 
 def _transport() -> RequestsTransport:
     """Return connections that repeat nothing, as the libraries' own do: their pipelines repeat."""
-    session = Session()
+    session, retries = Session(), Retry(total=False, redirect=False, raise_on_status=False)
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(max_retries=Retry(total=False, redirect=False, raise_on_status=False)))
+        session.mount(scheme, HTTPAdapter(max_retries=retries, pool_maxsize=_CONNECTIONS_KEPT))
     return RequestsTransport(session=session, **_PATIENCE)
 
 

@@ -355,6 +355,11 @@ class Glide:
         with self.lock:
             return [dict(row) for row in self._all(name)]
 
+    def count(self, name: str) -> int:
+        """Return how many rows a table has, with those that extend it."""
+        with self.lock:
+            return sum(len(self._rows[each]) for each in self._below[name])
+
     def select(self, name: str, encoded_query: str) -> list[Row]:
         """Return the rows themselves that match, in the order asked for, else by sys_id."""
         query = parse_query(

@@ -116,6 +116,10 @@ class ServiceNowStandIn:
         """Return copies of the rows of a table, in the order of their creation."""
         return self.glide.copies(table)
 
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        return self.glide.count(table)
+
     def incident(self, sys_id: str) -> Row:
         """Return a copy of one incident."""
         return next(row for row in self.incidents if row["sys_id"] == sys_id)

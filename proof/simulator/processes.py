@@ -97,6 +97,7 @@ class VirtualBackground:
 
     #: So little that histories find it full.
     ROOM = 3
+    PATIENCE = timedelta(seconds=0.6)
 
     def __init__(self, process: "Process", count: int) -> None:
         self._process = process
@@ -107,8 +108,13 @@ class VirtualBackground:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def begin(self, work: Callable[[], None]) -> bool:
-        if len(self._waiting) >= self.ROOM:
+    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:
+        def has_room() -> bool:
+            return len(self._waiting) < self.ROOM
+
+        if may_wait:
+            self._process.cloud.schedule.sleep_until(has_room, step=timedelta(seconds=0.1), span=self.PATIENCE)
+        if not has_room():
             return False
         self._waiting.append(work)
         if self._free:

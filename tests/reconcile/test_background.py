@@ -1,11 +1,13 @@
 import logging
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from itsm_bridge.reconcile import background
-from itsm_bridge.reconcile.background import Threads
+from itsm_bridge.reconcile.background import MOST_WAITING, Threads
 
 
 def test_work_is_done_in_the_order_in_which_it_came() -> None:
@@ -55,17 +57,53 @@ def test_work_that_fails_is_told_by_its_place_and_stops_no_other(caplog: pytest.
     assert "quoted" not in caplog.text
 
 
-def test_what_finds_no_room_is_left_to_its_wake_up() -> None:
-    go_on = threading.Event()
-    threads = Threads(1)
+def nothing() -> None:
+    pass
 
-    def wait() -> None:
-        go_on.wait(10)
 
-    took = [threads.begin(wait) for _ in range(background.MOST_WAITING + 2)]
-    at_most = threads.waiting
-    go_on.set()
+class Full:
+    """Threads of which one is kept busy and for which so much waits that there is no room."""
 
-    assert took[: background.MOST_WAITING] == [True] * background.MOST_WAITING
-    assert took[-1] is False
-    assert at_most == background.MOST_WAITING
+    def __init__(self, patience: timedelta) -> None:
+        self.threads = Threads(1, patience=patience)
+        self.go_on = threading.Event()
+        is_busy = threading.Event()
+
+        def keep_busy() -> None:
+            is_busy.set()
+            self.go_on.wait(60)
+
+        self.threads.begin(keep_busy)
+        assert is_busy.wait(10)
+        self.took = [self.threads.begin(nothing) for _ in range(MOST_WAITING)]
+
+    def begins_later(self) -> Callable[[], bool]:
+        """Let a caller wait for room, and go on once it does; return what tells whether it found some."""
+        caller = ThreadPoolExecutor(1).submit(self.threads.begin, nothing, may_wait=True)
+        self.go_on.set()
+        return caller.result
+
+
+@pytest.fixture(params=[timedelta(hours=1)])
+def full(request: pytest.FixtureRequest) -> Iterator[Full]:
+    made = Full(request.param)
+    yield made
+    made.go_on.set()
+
+
+impatient = pytest.mark.parametrize("full", [timedelta(milliseconds=10)], indirect=True)
+
+
+def test_what_finds_no_room_is_left_to_its_wake_up(full: Full) -> None:
+    assert full.threads.begin(nothing) is False
+    assert (all(full.took), full.threads.waiting) == (True, MOST_WAITING)
+
+
+def test_a_caller_that_may_wait_is_given_the_room_that_comes(full: Full) -> None:
+    assert full.begins_later()() is True
+
+
+@impatient
+def test_what_waited_in_vain_is_left_to_its_wake_up(full: Full) -> None:
+    assert full.threads.begin(nothing, may_wait=True) is False
+    assert full.threads.waiting == MOST_WAITING

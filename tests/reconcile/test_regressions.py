@@ -29,7 +29,7 @@ class AtOnce:
 
     waiting = 0
 
-    def begin(self, work: Callable[[], None]) -> bool:
+    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:  # noqa: ARG002 - as threads have it
         work()
         return True
 
