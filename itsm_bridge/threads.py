@@ -58,9 +58,9 @@ def requests_at_once(wanted: int, *, threads: int) -> int:
 def keys_at_once(requests: int, *, threads: int) -> int:
     """Return how many keys may be worked on at once, where so many requests may be in flight.
 
-    Half of the keys are at their rows in storage meanwhile, so that no request that is allowed goes unused.
+    One key in three is at its row in storage meanwhile, so that no request that is allowed goes unused.
     """
-    return min(2 * requests, max(requests, threads // _PART_THAT_WAITS))
+    return min(requests + requests // 2, max(requests, threads // _PART_THAT_WAITS))
 
 
 def room_patience(*, threads: int) -> timedelta:
