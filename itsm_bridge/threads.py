@@ -24,8 +24,8 @@ _PART_THAT_WAITS: Final = 2
 _LEAST_LEFT: Final = 4
 _PART_THAT_IS_LEFT: Final = 4
 
-#: Azure Monitor calls the webhooks of a subscription 1,500 times a minute at most.
-_MOST_PER_SUBSCRIPTION: Final = timedelta(minutes=1) / 1500
+#: The pause between two calls: Azure Monitor calls the webhooks of a subscription 1,500 times a minute at most.
+_BETWEEN_CALLS: Final = timedelta(minutes=1) / 1500
 _LONGEST_PATIENCE: Final = timedelta(seconds=1)
 
 
@@ -67,9 +67,9 @@ def room_patience(*, threads: int) -> timedelta:
     """Return how long a webhook may wait for room behind those that were answered 202.
 
     While all threads wait so, the process takes in as many alerts as Azure Monitor sends for a subscription:
-    https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#action-groups
+    https://learn.microsoft.com/azure/azure-monitor/service-limits
     """
-    return min(_LONGEST_PATIENCE, _MOST_PER_SUBSCRIPTION * threads)
+    return min(_LONGEST_PATIENCE, _BETWEEN_CALLS * threads)
 
 
 def webhooks_in_line(slots: int, *, threads: int) -> int:

@@ -223,7 +223,7 @@ class Reconciler:
         ahead = background.waiting if background is not None else 0
         if goes_on:
             self._expect(row)
-        if goes_on and background is not None and background.begin(partial(self._go_on, handed), may_wait=True):
+        if goes_on and background is not None and background.hand_over(partial(self._go_on, handed)):
             delay = HANDED_OVER + TURN * ahead
         handed.wake_up = self._waking.wake(row.key, delay=delay)
         return Result(outcome=Outcome.ACCEPTED, record=row)

@@ -95,8 +95,9 @@ class VirtualTurns:
 class VirtualBackground:
     """The threads of a process that go on with alerts, as tasks of the schedule; they die with their process."""
 
-    #: So little that histories find it full.
+    #: So little that histories find it full: of alerts, and of all.
     ROOM = 3
+    MOST_WAITING = 6
     PATIENCE = timedelta(seconds=0.6)
 
     def __init__(self, process: "Process", count: int) -> None:
@@ -108,13 +109,15 @@ class VirtualBackground:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:
+    def hand_over(self, work: Callable[[], None]) -> bool:
         def has_room() -> bool:
             return len(self._waiting) < self.ROOM
 
-        if may_wait:
-            self._process.cloud.schedule.sleep_until(has_room, step=timedelta(seconds=0.1), span=self.PATIENCE)
-        if not has_room():
+        self._process.cloud.schedule.sleep_until(has_room, step=timedelta(seconds=0.1), span=self.PATIENCE)
+        return has_room() and self.begin(work)
+
+    def begin(self, work: Callable[[], None]) -> bool:
+        if len(self._waiting) >= self.MOST_WAITING:
             return False
         self._waiting.append(work)
         if self._free:

@@ -1,13 +1,12 @@
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from itsm_bridge.reconcile.background import MOST_WAITING, Threads
+from itsm_bridge.reconcile.background import MOST_ALERTS, MOST_WAITING, Threads
 
 
 def test_work_is_done_in_the_order_in_which_it_came() -> None:
@@ -61,8 +60,8 @@ def nothing() -> None:
     pass
 
 
-class Full:
-    """Threads of which one is kept busy and for which so much waits that there is no room."""
+class Crowd:
+    """A thread that is kept busy, and so many alerts behind it that there is no room for another."""
 
     def __init__(self, patience: timedelta) -> None:
         self.threads = Threads(1, patience=patience)
@@ -75,35 +74,60 @@ class Full:
 
         self.threads.begin(keep_busy)
         assert is_busy.wait(10)
-        self.took = [self.threads.begin(nothing) for _ in range(MOST_WAITING)]
-
-    def begins_later(self) -> Callable[[], bool]:
-        """Let a caller wait for room, and go on once it does; return what tells whether it found some."""
-        caller = ThreadPoolExecutor(1).submit(self.threads.begin, nothing, may_wait=True)
-        self.go_on.set()
-        return caller.result
+        self.took = [self.threads.hand_over(nothing) for _ in range(MOST_ALERTS)]
 
 
-@pytest.fixture(params=[timedelta(hours=1)])
-def full(request: pytest.FixtureRequest) -> Iterator[Full]:
-    made = Full(request.param)
-    yield made
-    made.go_on.set()
+def test_an_alert_that_finds_no_room_in_time_is_left_to_its_wake_up() -> None:
+    crowd = Crowd(timedelta(milliseconds=10))
+    took = crowd.threads.hand_over(nothing)
+    waiting = crowd.threads.waiting
+    crowd.go_on.set()
+
+    assert (all(crowd.took), took, waiting) == (True, False, MOST_ALERTS)
 
 
-impatient = pytest.mark.parametrize("full", [timedelta(milliseconds=10)], indirect=True)
+def test_an_alert_waits_for_the_room_that_comes() -> None:
+    crowd = Crowd(timedelta(seconds=60))
+    with ThreadPoolExecutor(1) as caller:
+        taken = caller.submit(crowd.threads.hand_over, nothing)
+        waits_at_first = not wait([taken], timeout=0.2).done
+        crowd.go_on.set()
+
+    assert (waits_at_first, taken.result()) == (True, True)
 
 
-def test_what_finds_no_room_is_left_to_its_wake_up(full: Full) -> None:
-    assert full.threads.begin(nothing) is False
-    assert (all(full.took), full.threads.waiting) == (True, MOST_WAITING)
+def test_a_lease_is_given_back_although_there_is_no_room_for_alerts() -> None:
+    crowd, is_done = Crowd(timedelta(0)), threading.Event()
+    took = crowd.threads.begin(is_done.set)
+    crowd.go_on.set()
+
+    assert (took, is_done.wait(10)) == (True, True)
 
 
-def test_a_caller_that_may_wait_is_given_the_room_that_comes(full: Full) -> None:
-    assert full.begins_later()() is True
+def test_no_more_waits_than_can_be_kept() -> None:
+    crowd = Crowd(timedelta(0))
+    rest = [crowd.threads.begin(nothing) for _ in range(MOST_WAITING - MOST_ALERTS + 1)]
+    crowd.go_on.set()
+
+    assert (all(rest[:-1]), rest[-1]) == (True, False)
 
 
-@impatient
-def test_what_waited_in_vain_is_left_to_its_wake_up(full: Full) -> None:
-    assert full.threads.begin(nothing, may_wait=True) is False
-    assert full.threads.waiting == MOST_WAITING
+def test_room_that_an_alert_could_not_use_is_free_again() -> None:
+    threads, go_on, is_busy = Threads(1, patience=timedelta(seconds=60)), threading.Event(), threading.Event()
+
+    def keep_busy() -> None:
+        is_busy.set()
+        go_on.wait(60)
+
+    threads.begin(keep_busy)
+    assert is_busy.wait(10)
+    for _ in range(MOST_WAITING):
+        threads.begin(nothing)
+    refused = [threads.hand_over(nothing) for _ in range(MOST_ALERTS)]
+    is_over = threading.Event()
+    go_on.set()
+    while not threads.begin(is_over.set):
+        pass
+    assert is_over.wait(10)
+
+    assert (any(refused), threads.hand_over(nothing)) == (False, True)

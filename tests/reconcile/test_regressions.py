@@ -29,9 +29,11 @@ class AtOnce:
 
     waiting = 0
 
-    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:  # noqa: ARG002 - as threads have it
+    def begin(self, work: Callable[[], None]) -> bool:
         work()
         return True
+
+    hand_over = begin
 
 
 @dataclass(kw_only=True)

@@ -29,17 +29,16 @@ class Later:
 
     def __init__(self) -> None:
         self.begun: list[Callable[[], None]] = []
-        self.waited: list[bool] = []
         self.is_full = False
 
     @property
     def waiting(self) -> int:
         return len(self.begun)
 
-    def begin(self, work: Callable[[], None], *, may_wait: bool = False) -> bool:
-        self.waited.append(may_wait)
-        if self.is_full:
-            return False
+    def hand_over(self, work: Callable[[], None]) -> bool:
+        return not self.is_full and self.begin(work)
+
+    def begin(self, work: Callable[[], None]) -> bool:
         self.begun.append(work)
         return True
 
@@ -188,15 +187,6 @@ def test_the_queue_has_an_alert_at_once_that_finds_no_room_in_this_process(world
 
     assert (outcome, later.begun) == (Outcome.ACCEPTED, [])
     assert [row["state"] for row in world.instance.incidents] == ["1"]
-
-
-def test_a_webhook_that_is_answered_202_may_wait_for_room(world: Rig) -> None:
-    later = Later()
-    reconciler = one_slot(world, line=0, background=later)
-    with world.circuit.slot(wait=SECOND):
-        world.receive(notification(), reconciler)
-
-    assert later.waited == [True]
 
 
 def test_an_alert_that_waits_is_not_gone_on_with_while_servicenow_is_away(world: Rig) -> None:
