@@ -1,6 +1,6 @@
 """Which benchmarks run, and where is what they found?
 
-    python -m bench             all of them, within ten minutes; writes docs/performance.md
+    python -m bench             all of them, in twenty minutes; writes docs/performance.md
     python -m bench NAME ...    some of them; prints only
 
 Ends with 1 if a count is off.
