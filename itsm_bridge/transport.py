@@ -115,7 +115,17 @@ class Transport:
             raise NoAnswer("the time is up", was_sent=False)
         reset = _current.set(exchange)
         try:
-            received = _exchange(self._session(), method, url, headers, params, body, deadline)
+            with self._session().request(
+                method,
+                url,
+                params=params,
+                data=body,
+                headers={"Accept-Encoding": "identity", **headers},
+                timeout=deadline.left.total_seconds() or None,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = response.raw.read(LARGEST_BODY + 1, decode_content=True)
         except (requests.RequestException, HTTPError, OSError) as error:
             if exchange.response is not None:
                 # urllib3 leaves it open if it makes no sense of its head.
@@ -125,9 +135,9 @@ class Transport:
             raise NoAnswer(reason, was_sent=exchange.was_sent, was_dropped=dropped) from error
         finally:
             _current.reset(reset)
-        if len(received.body) > LARGEST_BODY:
+        if len(content) > LARGEST_BODY:
             raise NoAnswer(f"the answer is over {LARGEST_BODY} bytes", was_sent=True, was_too_large=True)
-        return received
+        return Received(status=response.status_code, headers=response.headers, body=content)
 
     def _session(self) -> requests.Session:
         now = time.monotonic()
@@ -140,29 +150,6 @@ class Transport:
             session.close()
         self._local.used_at = now
         return session
-
-
-def _exchange(
-    session: requests.Session,
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    params: Mapping[str, str] | None,
-    body: bytes | None,
-    deadline: Deadline,
-) -> Received:
-    with session.request(
-        method,
-        url,
-        params=params,
-        data=body,
-        headers={"Accept-Encoding": "identity", **headers},
-        timeout=deadline.left.total_seconds() or None,
-        allow_redirects=False,
-        stream=True,
-    ) as response:
-        content = response.raw.read(LARGEST_BODY + 1, decode_content=True)
-        return Received(status=response.status_code, headers=response.headers, body=content)
 
 
 def _reason(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 `function_app.receive_alert` calls `answer`, and `app` hands `Webhook.recover` the alerts that no call brought. Nothing
 here knows Azure Functions.
 
-    verify ▸ size ▸ parse ▸ subscription ▸ rules ▸ receive ▸ answer
+    verify ▸ size ▸ parse ▸ subscription ▸ rules ▸ render ▸ take ▸ answer
 
 `ANSWERS` says what each error becomes. Any other error becomes 503, because Azure Monitor repeats a call only after
 408, 429, 503 and 504 (https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook).
@@ -28,6 +28,7 @@ from itsm_bridge.errors import (
     place_of,
 )
 from itsm_bridge.reconcile.attempt import Outcome, Result
+from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.rules.ruling import Ruling
 from itsm_bridge.settings import TENANT
@@ -88,7 +89,8 @@ class Webhook:
             BridgeError: it is not taken in; `ANSWERS` has a line for every such error.
         """
         try:
-            return self._received(self.alert_of(*read()), deadline)
+            news = self._news_of(self.alert_of(*read()))
+            return self.reconciler.take(news, deadline=deadline)
         except BridgeError:
             raise
         except Exception as error:
@@ -101,13 +103,14 @@ class Webhook:
         Raises:
             TemporaryError: it is not taken in now.
         """
-        return self._received(alert, deadline, recovered=how)
+        return self.reconciler.take(self._news_of(alert, recovered=how), deadline=deadline)
 
-    def _received(self, alert: Alert, deadline: Deadline, *, recovered: str = "") -> Result:
+    def _news_of(self, alert: Alert, *, recovered: str = "") -> News:
+        """Return what an alert says that is new, as the rules in force want it."""
         ruling = self.rules(alert)
         for fault in ruling.faults:
             log.warning("rules: %s; the text of the program stands", fault)
-        return self.reconciler.receive(ruling, deadline=deadline, recovered=recovered)
+        return self.reconciler.news_of(ruling, recovered=recovered)
 
     def alert_of(self, authorization: str | None, body: bytes) -> Alert:
         """Return the alert that was sent with this `Authorization` header, if its caller may send it.
@@ -175,24 +178,20 @@ def answer(
         telemetry: Who is told of the answer.
         traceparent: The step of a trace that the call belongs to; "" if there is none.
     """
+    deadline = Deadline.after(INLINE_BUDGET)
     with telemetry.span("receive_alert", Role.SERVER, parent=traceparent):
-        told = _answered(build, read)
+        try:
+            told = _answer_to(build().take(read, deadline))
+        except BridgeError as error:
+            told = _refusal(error)
+        except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
+            name, where = type(error).__name__, place_of(error)
+            log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", name, where)
+            told = _error_answer(BridgeError)
         outcome = str(told.body.get("outcome", "none"))
         telemetry.describe(status=told.status, outcome=outcome)
     telemetry.tell(Metric.RECEIVED, status=told.status, outcome=outcome)
     return told
-
-
-def _answered(build: Callable[[], Webhook], read: Callable[[], tuple[str | None, bytes]]) -> Answer:
-    deadline = Deadline.after(INLINE_BUDGET)
-    try:
-        return _answer_to(build().take(read, deadline))
-    except BridgeError as error:
-        return _refusal(error)
-    except Exception as error:  # noqa: BLE001 - the edge: any other answer than 503 would lose the alert
-        name, where = type(error).__name__, place_of(error)
-        log.error("unexpected %s at %s; Azure Monitor is asked to send the alert again", name, where)
-        return _error_answer(BridgeError)
 
 
 def _answer_to(result: Result) -> Answer:

@@ -28,11 +28,13 @@ class Stub:
         self.asked.append(f"verify {authorization}")
         self._verify()
 
-    def receive(self, ruling: Any, *, deadline: Any, recovered: str = "") -> Result | None:
-        assert ruling.alert.kind
-        assert deadline
+    def news_of(self, ruling: Any, *, recovered: str = "") -> str:
         assert not recovered
-        self.asked.append("receive")
+        return f"news of {ruling.alert.kind}"
+
+    def take(self, news: str, *, deadline: Any) -> Result | None:
+        assert deadline
+        self.asked.append(f"take {news}")
         return self._result
 
 
@@ -58,7 +60,7 @@ def test_an_incident_is_named_and_an_alert_that_waits_is_accepted() -> None:
     assert (first.status, first.body["outcome"]) == (200, "updated")
     assert first.body["incident"] == {"number": known.observed.number, "sys_id": known.observed.incident_id}
     assert (second.status, second.body) == (202, {"alert_key": record().key, "outcome": "accepted"})
-    assert done.asked == ["verify Bearer t", "receive"]
+    assert done.asked == ["verify Bearer t", "take news of metric"]
 
 
 @pytest.mark.parametrize(

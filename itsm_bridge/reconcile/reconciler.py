@@ -147,14 +147,14 @@ class Reconciler:
             trials=trials,
         )
 
-    def receive(self, ruling: Ruling, *, deadline: Deadline, recovered: str = "") -> Result:
-        """Render an alert as the rules want it and take it in; raises as `take`.
+    def news_of(self, ruling: Ruling, *, recovered: str = "") -> News:
+        """Return what an alert says, rendered for the target as the rules want it; `take` takes it in.
 
         `recovered` tells people how it was found although no call brought it; "" if one did.
         """
         content = self._target.render(ruling)
         notification = received_at(notification_of(ruling.alert, ruling.wording), self._now())
-        return self.take(News.of(notification, content, ruling).found(recovered), deadline=deadline)
+        return News.of(notification, content, ruling).found(recovered)
 
     def take(self, news: News, *, deadline: Deadline) -> Result:
         """Remember `news` durably and, if there is room and time, bring the incident up to date.

@@ -8,7 +8,8 @@
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import NamedTuple
@@ -43,6 +44,12 @@ class Request(NamedTuple):
     def __str__(self) -> str:
         """Name the request in messages, without its values."""
         return f"ServiceNow, {self.method} {self.path.removeprefix('table/')}"
+
+
+class _Call:
+    """One sending of a request, and the answer to it once there is one."""
+
+    received: Received | None = None
 
 
 class Sender:
@@ -135,7 +142,15 @@ class Sender:
         method = "GET" if request.is_read else request.method
         for may_repeat in (request.is_read, False):
             try:
-                received = self._exchanged(request, headers, deadline)
+                with self._told(request) as call:
+                    received = call.received = self._transport.exchange(
+                        request.method,
+                        f"{self._url}/{request.path}",
+                        headers=headers,
+                        params=request.params,
+                        body=request.body,
+                        deadline=deadline,
+                    )
             except NoAnswer as error:
                 if may_repeat and error.was_dropped:
                     continue
@@ -145,27 +160,20 @@ class Sender:
         now = datetime.now(UTC)
         return classify(method, received.status, received.headers, received.body, now=now), received
 
-    def _exchanged(self, request: Request, headers: Mapping[str, str], deadline: Deadline) -> Received:
-        """Send a request; return its answer, and tell that it was made.
-
-        Raises:
-            NoAnswer: none came.
-            TimeIsUp: it had no turn in time; nothing was sent.
-        """
-        method, url, status = request.method, f"{self._url}/{request.path}", 0
-        with self._telemetry.span(f"{method} {request.table}", Role.CLIENT, method=method, table=request.table):
+    @contextmanager
+    def _told(self, request: Request) -> Iterator[_Call]:
+        """Tell that the block sends a request, and what was answered, whether or not anything was."""
+        call, method, table = _Call(), request.method, request.table
+        with self._telemetry.span(f"{method} {table}", Role.CLIENT, method=method, table=table):
             try:
-                received = self._transport.exchange(
-                    method, url, headers=headers, params=request.params, body=request.body, deadline=deadline
-                )
-                status = received.status
+                yield call
             finally:
+                status = call.received.status if call.received else 0
                 self._telemetry.describe(status=status)
-                self._telemetry.tell(Metric.SERVICENOW_CALLS, method=method, table=request.table, status=status)
-        limit = received.headers.get("X-RateLimit-Limit", "")
+                self._telemetry.tell(Metric.SERVICENOW_CALLS, method=method, table=table, status=status)
+        limit = call.received.headers.get("X-RateLimit-Limit", "") if call.received else ""
         if limit.isascii() and limit.isdigit():
             self._telemetry.tell(Metric.SERVICENOW_LIMIT, int(limit))
-        return received
 
 
 def _error_of(request: Request, answer: Verdict, advice: Advice | None) -> BridgeError:

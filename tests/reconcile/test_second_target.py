@@ -38,7 +38,8 @@ class World:
         return self.now
 
     def receive(self, alert: Alert) -> Outcome:
-        return self.reconciler.receive(ruled(alert), deadline=Deadline.after(INLINE_BUDGET)).outcome
+        news = self.reconciler.news_of(ruled(alert))
+        return self.reconciler.take(news, deadline=Deadline.after(INLINE_BUDGET)).outcome
 
 
 def test_an_alert_begins_and_ends_in_its_own_words() -> None:

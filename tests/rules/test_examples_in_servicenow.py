@@ -37,7 +37,8 @@ class Played:
     def send(self, *alerts: Mapping[str, Any]) -> None:
         for alert in alerts:
             ruling = self.rules.apply(parse_alert(json.dumps(alert).encode()), self.world.now)
-            result = self.world.reconciler.receive(ruling, deadline=self.world.within(INLINE_BUDGET))
+            news = self.world.reconciler.news_of(ruling)
+            result = self.world.reconciler.take(news, deadline=self.world.within(INLINE_BUDGET))
             self.outcomes.append(str(result.outcome))
             self.keys.append(result.record.key)
 
