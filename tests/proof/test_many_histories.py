@@ -97,6 +97,8 @@ def is_there(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_whatever_ends_the_command_ends_its_processes(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "proof.simulator", "--histories", "1000000", "--workers", "2"]
+    # A shell that starts the tests in its background lets them ignore Ctrl-C, and what they start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL) as running:
         try:
             ends_at = time.monotonic() + A_MINUTE
