@@ -26,14 +26,11 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
 from itsm_bridge.deadline import Deadline
-from itsm_bridge.session import Session
+from itsm_bridge.session import Adapter, Connection, Session, TlsConnection
 
 #: Bytes. The answers that we ask for have a few KiB.
 LARGEST_BODY = 4 * 1024 * 1024
@@ -191,7 +188,7 @@ class _TimedResponse(http.client.HTTPResponse):
         _current.get().response = self
 
 
-class _TimedConnection(HTTPConnection):
+class _TimedConnection(Connection):
     response_class = _TimedResponse
 
     def _new_conn(self) -> socket.socket:
@@ -220,16 +217,13 @@ class _TimedConnection(HTTPConnection):
         super().request(*args, **kwargs)
 
 
-class _TimedTlsConnection(_TimedConnection, HTTPSConnection):
+class _TimedTlsConnection(_TimedConnection, TlsConnection):
     pass
 
 
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if isinstance(pool, HTTPConnectionPool):
-            pool.ConnectionCls = _TimedTlsConnection if pool.scheme == "https" else _TimedConnection
-        return pool
+class _Adapter(Adapter):
+    connection = _TimedConnection
+    tls_connection = _TimedTlsConnection
 
 
 def _resolve(host: str, port: int, seconds: float) -> list[str]:

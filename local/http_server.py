@@ -74,7 +74,6 @@ class _Connection(BaseHTTPRequestHandler):
     sys_version = ""
     # As long as the real host's server keeps an idle connection, in seconds.
     timeout = 130
-    # Headers and body are written apart; without this, each answer would wait for an acknowledgement.
     disable_nagle_algorithm = True
 
     def _reply(self) -> None:
@@ -129,9 +128,10 @@ class _Connection(BaseHTTPRequestHandler):
         has_body = answer.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
         if has_body:
             self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        if has_body and self.command != "HEAD":
-            self.wfile.write(answer.body)
+        body = answer.body if has_body and self.command != "HEAD" else b""
+        # One write for headers and body: a small answer is one packet.
+        self._headers_buffer.extend((b"\r\n", body))  # type: ignore[attr-defined] # kept by the base class
+        self.flush_headers()
 
     def log_message(self, *_: object) -> None:
         """Say nothing: invocations are logged where they run."""

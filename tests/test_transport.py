@@ -19,6 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itsm_bridge.deadline import Deadline
+from itsm_bridge.errors import Unavailable
+from itsm_bridge.settings import StorageSettings
+from itsm_bridge.storage.account import connect_queue
+from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.transport import LARGEST_BODY, NoAnswer, Received, Transport
 
 SHORT = timedelta(seconds=0.25)
@@ -106,6 +110,19 @@ def says(*answers: bytes) -> Talk:
         connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 
     return talk
+
+
+class Together:
+    """Notes what came in the same TLS record as the head of a request, and answers."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self.found: list[bytes] = []
+
+    def __call__(self, connection: socket.socket, _: bytes) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        self.found.append(connection.recv(there) if (there := connection.pending()) else b"")
+        connection.sendall(self._answer)
 
 
 def says_and_closes(answer: bytes) -> Talk:
@@ -424,6 +441,36 @@ class TestConnections:
                 assert self.get(transport, server.url).body == b"ok"
 
         assert (server.connections, len(server.requests)) == (1, 3)
+
+    def test_a_request_is_sent_in_one_piece(
+        self, tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls[1]))
+        with Server(together := Together(OK), tls=tls[0]) as server:
+            transport, until = Transport(), Deadline.after(LONG)
+            for _ in range(2):
+                transport.exchange("POST", server.url, headers={}, deadline=until, body=b'{"state": 6}')
+
+        assert together.found == [b'{"state": 6}'] * 2
+
+    def test_storage_is_asked_in_one_piece_too(
+        self, tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls[1]))
+        refused = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+        with Server(together := Together(refused), tls=tls[0]) as server:
+            settings = StorageSettings(
+                connection_string="DefaultEndpointsProtocol=https;AccountName=account;AccountKey=bm8ga2V5;"
+                f"QueueEndpoint={server.url}",
+                table_service_uri="",
+                queue_service_uri="",
+                credential="",
+                client_id="",
+            )
+            with pytest.raises(Unavailable):
+                WakeUpQueue(lambda: connect_queue(settings)).send("a" * 64, delay=timedelta(0))
+
+        assert b"<MessageText>" in together.found[0]
 
     def test_one_that_was_idle_for_long_is_not_used_again(self) -> None:
         transport = Transport(idle=timedelta(0))

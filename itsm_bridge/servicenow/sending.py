@@ -99,16 +99,42 @@ class Sender:
         raise self.failure(request, answer)
 
     def sent(self, request: Request, deadline: Deadline) -> tuple[Verdict, Received | None]:
-        """Send a request, once more with another token if it was refused for that; return what was made of it.
+        """Send a request and judge its answer; return both, and None if no answer came.
+
+        It is sent once more with another token if it was refused for that, and once more if it only reads and its kept
+        connection was dropped.
 
         Raises:
             Unavailable: there is no token, or no turn in time; nothing was sent.
         """
-        headers = self._credentials.headers(deadline)
-        answer = self._answer(request, headers, deadline)
-        if answer[0].status == HTTPStatus.UNAUTHORIZED and self._credentials.forget(headers):
-            answer = self._answer(request, self._credentials.headers(deadline), deadline)
-        return answer
+        # What is only read is judged as a read, by whichever method it is asked for.
+        method = "GET" if request.is_read else request.method
+        may_be_dropped, may_sign_in = request.is_read, True
+        while True:
+            authorization = self._credentials.headers(deadline)
+            try:
+                with self._told(request) as call:
+                    received = call.received = self._transport.exchange(
+                        request.method,
+                        f"{self._url}/{request.path}",
+                        headers={"Accept": "application/json", "Content-Type": "application/json", **authorization},
+                        params=request.params,
+                        body=request.body,
+                        deadline=deadline,
+                    )
+            except NoAnswer as error:
+                if may_be_dropped and error.was_dropped:
+                    may_be_dropped = False
+                    continue
+                too_large = error.was_too_large
+                return unanswered(method, was_sent=error.was_sent, reason=str(error), is_too_large=too_large), None
+            now = datetime.now(UTC)
+            answer = classify(method, received.status, received.headers, received.body, now=now)
+            if answer.status != HTTPStatus.UNAUTHORIZED or not may_sign_in:
+                return answer, received
+            if not self._credentials.forget(authorization):
+                return answer, received
+            may_sign_in = False
 
     def failure(self, request: Request, answer: Verdict) -> BridgeError:
         """Count and log that a request was not confirmed; return the error that says so."""
@@ -132,33 +158,6 @@ class Sender:
     def _count(self, advice: Advice | None, detail: str) -> None:
         if advice is not None and advice.trouble is not None:
             self._troubles.count(advice.trouble, detail)
-
-    def _answer(
-        self, request: Request, authorization: Mapping[str, str], deadline: Deadline
-    ) -> tuple[Verdict, Received | None]:
-        """Send a request and judge its answer; a read whose kept connection was dropped is sent once more."""
-        headers = {"Accept": "application/json", "Content-Type": "application/json", **authorization}
-        # What is only read is judged as a read, by whichever method it is asked for.
-        method = "GET" if request.is_read else request.method
-        for may_repeat in (request.is_read, False):
-            try:
-                with self._told(request) as call:
-                    received = call.received = self._transport.exchange(
-                        request.method,
-                        f"{self._url}/{request.path}",
-                        headers=headers,
-                        params=request.params,
-                        body=request.body,
-                        deadline=deadline,
-                    )
-            except NoAnswer as error:
-                if may_repeat and error.was_dropped:
-                    continue
-                too_large = error.was_too_large
-                return unanswered(method, was_sent=error.was_sent, reason=str(error), is_too_large=too_large), None
-            break
-        now = datetime.now(UTC)
-        return classify(method, received.status, received.headers, received.body, now=now), received
 
     @contextmanager
     def _told(self, request: Request) -> Iterator[_Call]:

@@ -20,11 +20,10 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableClient
-from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from itsm_bridge.errors import Unavailable
-from itsm_bridge.session import Session
+from itsm_bridge.session import Adapter, Session
 from itsm_bridge.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _transport() -> RequestsTransport:
     """Return connections that repeat nothing, as the libraries' own do: their pipelines repeat."""
     session, retries = Session(), Retry(total=False, redirect=False, raise_on_status=False)
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retries, pool_maxsize=_CONNECTIONS_KEPT))
+        session.mount(scheme, Adapter(max_retries=retries, pool_maxsize=_CONNECTIONS_KEPT))
     return RequestsTransport(session=session, **_PATIENCE)
 
 
