@@ -1,4 +1,4 @@
-"""How do our requests leave this process without work that each of them would repeat?
+"""What do our requests leave out that `requests` and `urllib3` would do again for each of them?
 
 `transport` and `storage` make their sessions and connections of these.
 

@@ -75,6 +75,8 @@ class _Connection(BaseHTTPRequestHandler):
     # As long as the real host's server keeps an idle connection, in seconds.
     timeout = 130
     disable_nagle_algorithm = True
+    # Headers and body are one write: a small answer is one packet.
+    wbufsize = -1
 
     def _reply(self) -> None:
         server = cast("HttpServer", self.server)
@@ -128,10 +130,17 @@ class _Connection(BaseHTTPRequestHandler):
         has_body = answer.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
         if has_body:
             self.send_header("Content-Length", str(len(answer.body)))
-        body = answer.body if has_body and self.command != "HEAD" else b""
-        # One write for headers and body: a small answer is one packet.
-        self._headers_buffer.extend((b"\r\n", body))  # type: ignore[attr-defined] # kept by the base class
-        self.flush_headers()
+        self.end_headers()
+        if has_body and self.command != "HEAD":
+            self.wfile.write(answer.body)
+        # Now, because whoever asks `is_busy` afterwards may end the process.
+        self.wfile.flush()
+
+    def handle_expect_100(self) -> bool:
+        """Tell a client to go on at once: it waits for that with the body."""
+        goes_on = super().handle_expect_100()
+        self.wfile.flush()
+        return goes_on
 
     def log_message(self, *_: object) -> None:
         """Say nothing: invocations are logged where they run."""

@@ -130,9 +130,8 @@ class Sender:
                 return unanswered(method, was_sent=error.was_sent, reason=str(error), is_too_large=too_large), None
             now = datetime.now(UTC)
             answer = classify(method, received.status, received.headers, received.body, now=now)
-            if answer.status != HTTPStatus.UNAUTHORIZED or not may_sign_in:
-                return answer, received
-            if not self._credentials.forget(authorization):
+            is_refused = answer.status == HTTPStatus.UNAUTHORIZED
+            if not (is_refused and may_sign_in and self._credentials.forget(authorization)):
                 return answer, received
             may_sign_in = False
 
