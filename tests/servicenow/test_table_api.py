@@ -492,6 +492,16 @@ class TestTrouble:
         assert call(api, READ, sys_id) == {"sys_id": sys_id, "state": "1"}
         assert len(instance.calls) == 2
 
+    def test_a_read_whose_connection_is_dropped_again_is_given_up(
+        self, instance: ServiceNowStandIn, api: TableApi
+    ) -> None:
+        instance.faults.add(faults.closed(), times=4)
+
+        with pytest.raises(Unavailable):
+            call(api, READ, SYS_ID)
+
+        assert len(instance.calls) == 2
+
     def test_a_read_whose_answer_is_no_use_is_not_repeated(self, instance: ServiceNowStandIn, api: TableApi) -> None:
         instance.faults.add(faults.huge_body())
 
