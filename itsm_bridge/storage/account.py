@@ -20,6 +20,9 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableClient
+from requests import PreparedRequest, Request
+from requests.hooks import default_hooks
+from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
 
 from itsm_bridge.errors import Unavailable
@@ -89,9 +92,21 @@ def _connected_queue(settings: StorageSettings, name: str) -> "QueueClient":
     return QueueClient(settings.queue_service_uri, name, credential=_credential(settings), **options)
 
 
+class _Session(Session):
+    """A session that sends what a pipeline has made ready: its address is encoded, and storage knows no cookies."""
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Add what `requests` says of itself; to look at all else again takes an eighth of the time of a call."""
+        prepared = PreparedRequest()
+        prepared.method, prepared.url, prepared.hooks = request.method, request.url, default_hooks()
+        prepared.headers = CaseInsensitiveDict({**self.headers, **request.headers})
+        prepared.prepare_body(request.data, files=None)
+        return prepared
+
+
 def _transport() -> RequestsTransport:
     """Return connections that repeat nothing, as the libraries' own do: their pipelines repeat."""
-    session, retries = Session(), Retry(total=False, redirect=False, raise_on_status=False)
+    session, retries = _Session(), Retry(total=False, redirect=False, raise_on_status=False)
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter(max_retries=retries, pool_maxsize=_CONNECTIONS_KEPT))
     return RequestsTransport(session=session, **_PATIENCE)

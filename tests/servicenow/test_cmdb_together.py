@@ -323,6 +323,21 @@ class TestExpected:
         ]
         assert len(instance.calls) <= most * len(storm)
 
+    def test_what_was_answered_for_thousands_is_remembered_until_it_is_their_turn(
+        self, instance: ServiceNowStandIn, cmdb: Cmdb
+    ) -> None:
+        storm = machines(1440)
+        for begin in range(0, len(storm), 24):
+            for machine in storm[begin : begin + 24]:
+                cmdb.expect([machine])
+            bound(cmdb, arm_id(f"Microsoft.Compute/virtualMachines/vm-other-{begin}"))
+        instance.forget_calls()
+
+        for machine in storm:
+            bound(cmdb, machine)
+
+        assert instance.calls == []
+
     def test_only_questions_of_the_same_kind_are_taken_along(self, instance: ServiceNowStandIn, cmdb: Cmdb) -> None:
         cmdb.expect([UNKNOWN_VAULT])
 

@@ -73,7 +73,9 @@ _OTHERWISE_FRESH: Final = 300.0
 #: How long nothing rides with a question after a query with riders failed.
 _RIDERS_PAUSE: Final = 60.0
 _MOST_MATCHES: Final = 2000
-_MOST_ANSWERS: Final = 6000
+#: The questions of four thousand machines: in a storm, an answer that came with another's question must be there when
+#: its alert has its turn.
+_MOST_ANSWERS: Final = 20_000
 
 #: Threads that ask beside the one that searches, where there are no batches.
 _HELPERS: Final = 7
