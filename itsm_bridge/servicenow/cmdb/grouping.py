@@ -24,7 +24,7 @@ from itsm_bridge.servicenow.table_api import Page
 _MOST_ROWS: Final = 20
 
 #: Questions of one query.
-MOST_OF_A_QUERY: Final = 25
+MOST_OF_A_QUERY: Final = 50
 
 #: Characters of an address. 2,000 pass every proxy. Inside of a batch no proxy sees it, and ServiceNow's own client
 #: takes to batches for whatever is over 10,000 (https://github.com/ServiceNow/PySNC): there it is as much as the
