@@ -36,6 +36,9 @@ class Session(requests.Session):
             self._remembered[host] = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return {**self._remembered[host], "stream": stream}
 
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find no redirect, because none is followed: `requests` would read its whole body to prepare for it."""
+
 
 class Connection(HTTPConnection):
     """A connection on which a request is sent in one piece; one thread at a time has it, as `urllib3` sees to."""

@@ -140,7 +140,7 @@ class Transport:
         now = time.monotonic()
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = _Session()
+            session = self._local.session = Session()
             for scheme in ("https://", "http://"):
                 session.mount(scheme, _Adapter())
         elif now - self._local.used_at > self._idle:
@@ -155,11 +155,6 @@ def _reason(error: BaseException) -> str:
         error = cause
     is_of_system = isinstance(error, OSError) and not isinstance(error, requests.RequestException)
     return str(error) if is_of_system else type(error).__name__
-
-
-class _Session(Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find no redirect: `requests` would read its whole body, however long, to prepare for it."""
 
 
 class _TimedReader(io.RawIOBase):

@@ -14,7 +14,10 @@ from itsm_bridge.storage.wakeup_queue import WakeUpQueue
 from itsm_bridge.transport import Transport
 from tests.test_transport import OK, Server, says
 
-#: The proxy's own words: no answer of storage.
+#: The proxy's own words: no answers of storage.
+ELSEWHERE = (
+    b"HTTP/1.1 302 Found\r\nLocation: http://sign-in.invalid/\r\nSet-Cookie: place=/alerts\r\nContent-Length: 0\r\n\r\n"
+)
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 STORAGE = StorageSettings(
     connection_string="DefaultEndpointsProtocol=http;AccountName=account;AccountKey=bm8ga2V5;"
@@ -71,6 +74,18 @@ def test_storage_is_asked_through_the_proxy_of_the_environment(monkeypatch: pyte
 
     hosts = {head.split(b"/")[2] for head in proxy.requests}
     assert hosts == {b"table.invalid", b"queue.invalid"}
+
+
+def test_a_proxy_that_sends_elsewhere_is_no_answer_of_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(says(ELSEWHERE)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with pytest.raises(Unavailable):
+            AlertTable(connect_table(STORAGE)).read("a" * 64)
+        with pytest.raises(Unavailable):
+            WakeUpQueue(lambda: connect_queue(STORAGE)).send("a" * 64, delay=timedelta(0))
+
+    hosts = [head.split(b"/")[2] for head in proxy.requests]
+    assert hosts == [b"table.invalid", b"queue.invalid"]
 
 
 def test_no_file_of_a_person_says_who_calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

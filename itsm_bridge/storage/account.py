@@ -51,6 +51,8 @@ _PATIENCE: Mapping[str, Any] = {
     "retry_read": 0,
     "retry_status": 1,
     "retry_backoff_factor": 0.1,
+    # Storage sends nobody elsewhere, but a proxy may: to a page where people sign in.
+    "permit_redirects": False,
 }
 
 #: The queue's library has retries of its own, which wait 15 seconds and more unless told otherwise.
