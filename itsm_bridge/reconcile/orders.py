@@ -38,11 +38,14 @@ def intent(
         return Record.repeating
     if decision.action is not Action.CREATE:
         return None
-    if record.observed.in_doubt_until is None:
-        is_begun = record.observed.generation_firing_count >= record.desired.firing_count
-        return None if is_begun else partial(Record.begun, now=now)
-    is_why = record.observed.id_refused and creation_is_repeatable is not True
-    return Record.omitting_id if is_why and not record.observed.omits_id else None
+    seen = record.observed
+    # While a creation is in doubt, it may be the one that is found, and it told of no later firing. Any other doubt is
+    # of a change to an incident that is gone.
+    may_be_found = record.is_in_doubt(now) and not seen.incident_id
+    if seen.generation_firing_count < record.desired.firing_count and not may_be_found:
+        return partial(Record.begun, now=now)
+    is_why = seen.in_doubt_until is not None and seen.id_refused and creation_is_repeatable is not True
+    return Record.omitting_id if is_why and not seen.omits_id else None
 
 
 def chooses_id(record: Record, *, creation_is_repeatable: bool | None) -> bool:

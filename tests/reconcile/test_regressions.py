@@ -319,6 +319,46 @@ def test_a_change_in_doubt_does_not_reach_the_incident_that_replaces_a_deleted_o
     assert (world.states, world.notes()) == ([1], 1)
 
 
+def unconfirmed_and_closed(world: World) -> Disturbance:
+    """It takes effect, a person closes the incident, and the answer is lost."""
+
+    def disturbed(call: Callable[[], Any]) -> Any:
+        call()
+        world.rows[-1].state = IncidentState.CLOSED
+        raise Unconfirmed("no answer")
+
+    return disturbed
+
+
+@pytest.mark.parametrize("sys_ids", [SysIds.IGNORED, SysIds.HONOURED])
+def test_an_incident_that_replaces_one_deleted_while_a_change_was_in_doubt_is_made_once(sys_ids: SysIds) -> None:
+    world = World(sys_ids=sys_ids)
+    world.receive(notification())
+
+    def lost_and_deleted(_: Callable[[], Any]) -> Any:
+        world.instance.rows.clear()
+        raise Unconfirmed("no answer")
+
+    world.disturb("update", lost_and_deleted)
+    world.disturb("create", unconfirmed_and_closed(world))
+    world.receive(fired_anew(1))
+    world.settle()
+    world.settle()
+
+    assert world.states == [IncidentState.CLOSED]
+
+
+def test_a_person_who_closes_what_the_second_creation_made_has_seen_both_firings() -> None:
+    world = World(sys_ids=SysIds.IGNORED)
+    world.disturb("create", unconfirmed_and_undone, unconfirmed_and_closed(world))
+    world.receive(notification())
+    world.receive(fired_anew(1))
+    world.settle()
+    world.settle()
+
+    assert world.states == [IncidentState.CLOSED]
+
+
 def test_processes_that_differ_on_whose_sys_id_is_kept_make_one_incident() -> None:
     world = World()
     knowing = world.reconciler
