@@ -187,9 +187,14 @@ class Record:
         return incident.created_at is None or incident.created_at >= self.created_at - PREDATES
 
     def may_be_of_this_generation(self, incident: Incident) -> bool:
-        """Whether an incident is no older than the generation that the row is in."""
+        """Whether an incident is no older than the generation that the row is in.
+
+        The first generation began with the row, unless the row took the place of one that could not be read.
+        """
         since = self.observed.generation_since
-        return incident.created_at is None or since is None or incident.created_at >= since - CLOCKS_DIFFER
+        if since is None:
+            return self.observed.is_restored or self.is_of_this_row(incident)
+        return incident.created_at is None or incident.created_at >= since - CLOCKS_DIFFER
 
     # Changes of the lease and of the work.
 

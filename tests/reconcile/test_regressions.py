@@ -145,6 +145,16 @@ def unconfirmed_and_undone(_: Callable[[], Any]) -> Any:
     raise Unconfirmed("no answer")
 
 
+def under_way(late: list[Callable[[], Any]]) -> Disturbance:
+    """It has no effect before what it adds to `late` is called, and the answer is lost."""
+
+    def disturbed(call: Callable[[], Any]) -> Any:
+        late.append(call)
+        raise Unconfirmed("no answer")
+
+    return disturbed
+
+
 def unavailable(_: Callable[[], Any]) -> Any:
     raise Unavailable("down")
 
@@ -296,6 +306,26 @@ def test_a_closed_incident_from_before_the_row_was_purged_does_not_stand_for_the
     world.settle()
 
     assert world.states == [7, 1]
+
+
+@pytest.mark.parametrize("state", [IncidentState.RESOLVED, IncidentState.CLOSED])
+def test_an_incident_from_before_the_row_was_purged_is_not_taken_for_a_creation_in_doubt(state: int) -> None:
+    world = World(sys_ids=SysIds.IGNORED)
+    world.receive(notification())
+    world.rows[0].state = state
+    row = world.store.read(KEY)
+    assert row is not None
+    world.store.delete(row)
+    world.now += timedelta(days=100)
+    late: list[Callable[[], Any]] = []
+    world.disturb("create", under_way(late))
+
+    world.receive(notification(at=world.now))
+    world.pass_time(MINUTE)
+    late[0]()
+    world.settle()
+
+    assert world.states == [state, IncidentState.NEW]
 
 
 def test_a_change_in_doubt_does_not_reach_the_incident_that_replaces_a_deleted_one() -> None:
