@@ -275,7 +275,8 @@ class Record:
         seen = self.observed
         may_have_written = seen.in_doubt_until is not None and not seen.is_restored and self.is_of_this_row(incident)
         may_be_told = incident.journal is None and seen.in_doubt_until is not None
-        told = seen.generation_firing_count if self._tells_of_this_firing(incident) else 0
+        begun_for = min(seen.generation_firing_count, self.desired.firing_count)
+        told = begun_for if self._tells_of_this_firing(incident) else 0
         observed = replace(
             seen,
             is_restored=False,
@@ -294,8 +295,11 @@ class Record:
         return replace(self, observed=observed, work=replace(self.work, notes=owed))
 
     def _tells_of_this_firing(self, incident: Incident) -> bool:
-        # A row that was lost may have known of a firing before; only an open incident surely stands for this one.
-        return self.is_of_this_row(incident) and (incident.is_open or not self.observed.is_restored)
+        if not (self.is_of_this_row(incident) and self.may_be_of_this_generation(incident)):
+            return False
+        # An incident that is over tells of it if a creation in doubt made it. A row that was lost may have known it for
+        # a firing before, and once this row knows it, what it tells of was noted then.
+        return incident.is_open or not (self.observed.is_restored or self.observed.incident_id)
 
     def _may_be_there(self, note: Note, incident: Incident) -> bool:
         """Whether a note must not be sent again: it is in the journal, or the journal is hidden and it may be."""

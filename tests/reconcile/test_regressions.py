@@ -547,6 +547,51 @@ def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
     assert (len(world.store.aside), world.states) == (1, [1])
 
 
+class TestRestored:
+    """A row that took the place of a damaged one does not know for which firing its incident was made."""
+
+    def damaged(self, *words: News, state: int | None = None) -> World:
+        """Return a world whose row is damaged ten minutes after these words; `state` is what people made of them."""
+        world = World()
+        for word in words:
+            world.receive(word)
+            world.rows[-1].state = state or world.rows[-1].state
+            world.now += 10 * MINUTE
+        world.store.change_document(KEY, lambda text: text[:-9])
+        return world
+
+    @pytest.mark.parametrize("disturbance", [unavailable, unconfirmed_and_undone])
+    def test_a_firing_is_told_although_the_incident_could_not_be_reopened_at_once(
+        self, disturbance: Disturbance
+    ) -> None:
+        world = self.damaged(notification(), resolved())
+        world.disturb("update", disturbance)
+
+        world.receive(fired_anew(1))
+        world.settle()
+
+        assert world.states == [IncidentState.IN_PROGRESS]
+
+    def test_a_firing_after_an_end_is_told(self) -> None:
+        world = self.damaged(notification())
+        world.receive(resolved())
+        world.settle()
+        assert world.states == [IncidentState.RESOLVED]
+
+        world.receive(fired_anew(1))
+
+        assert world.states == [IncidentState.IN_PROGRESS]
+
+    def test_no_closed_incident_of_the_lost_row_stands_for_the_new_firing(self) -> None:
+        closed = IncidentState.CLOSED
+        world = self.damaged(notification(), fired_anew(1), state=closed)
+
+        world.receive(fired_anew(2))
+        world.settle()
+
+        assert world.states == [closed, closed, IncidentState.NEW]
+
+
 class TestIntentOfASuccessor:
     """The row must say that another incident follows before it is created, on an instance that keeps no sys_id."""
 
