@@ -179,14 +179,14 @@ def decide(
     action = _refined(DECISIONS[wanted][held], record, observed)
     if record.is_settled and not record.work.links_later:
         action = Action.NOTHING
-    elif action in (Action.CREATE, Action.SUCCEED) and record.creation_allowed_at(now) > now:
-        action = Action.LIMIT
     elif wanted is not Wanted.ON_TRIAL and _must_wait(
         action, record, now=now, creation_is_repeatable=creation_is_repeatable
     ):
         if not _may_be_repeated(action, record, observed):
             return Decision(action=Action.WAIT, reason=reason)
         return Decision(action=action, reason=f"{reason}; its write is repeated without notes", holds_notes=True)
+    elif action in (Action.CREATE, Action.SUCCEED) and record.creation_allowed_at(now) > now:
+        action = Action.LIMIT
     elif may_link and wanted is not Wanted.ON_TRIAL and _is_to_be_linked(action, record, observed):
         return Decision(action=Action.LINK, reason=reason, link=record.missing_link)
     return Decision(action=action, reason=reason)

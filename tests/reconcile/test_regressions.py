@@ -15,7 +15,7 @@ from itsm_bridge.reconcile.desired import News
 from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.ports import LinkEnd
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
-from itsm_bridge.reconcile.record import SETTLE_TIME
+from itsm_bridge.reconcile.record import MOST_CREATIONS, SETTLE_TIME
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, IncidentState
 from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps, Row, SysIds
@@ -545,6 +545,24 @@ def test_a_damaged_row_is_not_replaced_by_what_says_nothing() -> None:
     assert (outcome, world.store.aside) == ("unchanged", [])
     world.receive(notification(signal="", digest="worse", at=NOW + HOUR))
     assert (len(world.store.aside), world.states) == (1, [1])
+
+
+def test_a_creation_in_doubt_is_looked_for_although_no_other_incident_may_be_created_yet() -> None:
+    world = World(sys_ids=SysIds.IGNORED)
+    for number in range(MOST_CREATIONS - 1):
+        world.receive(fired_anew(number))
+        world.rows[-1].state = IncidentState.CLOSED
+        world.now += SECOND
+    late: list[Callable[[], Any]] = []
+    world.disturb("create", under_way(late))
+    world.receive(fired_anew(MOST_CREATIONS))
+    world.receive(resolved(at=NOW + 9 * HOUR))
+    world.pass_time(MINUTE)
+    late[0]()
+
+    world.settle()
+
+    assert world.states == [*[IncidentState.CLOSED] * (MOST_CREATIONS - 1), IncidentState.RESOLVED]
 
 
 class TestRestored:
