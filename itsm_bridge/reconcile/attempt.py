@@ -50,6 +50,8 @@ class Attempt:
     record: Record
     changes: list[Change] = field(default_factory=list)
     observed: Observation
+    #: Whether a write of unknown outcome could still take effect when the worker last looked.
+    looked_in_doubt: bool = False
     deadline: Deadline
     outcome: Outcome = Outcome.UNCHANGED
     #: The last decision.
@@ -74,6 +76,15 @@ class Attempt:
         for change in changes:
             self.changes.append(change)
             self.record = change(self.record)
+
+    def forget_outdated_look(self, now: datetime) -> None:
+        """Have the incident looked at again if a doubt ended since the worker looked.
+
+        The write in doubt may have taken effect in between.
+        """
+        has_doubt = self.record.observed.in_doubt_until is not None
+        if self.looked_in_doubt and has_doubt and not self.record.is_in_doubt(now):
+            self.observed = UNSEEN
 
     def rebase(self, row: Record) -> None:
         """Go on from `row` without the changes that it has already, by a write whose answer may have been lost."""

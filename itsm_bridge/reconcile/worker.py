@@ -98,11 +98,12 @@ class Worker:
 
     def _advance(self, attempt: Attempt) -> Result | None:
         """Decide and take one step; return a result if that ends the attempt."""
-        record, is_repeatable = attempt.record, self._target.creation_is_repeatable
+        now, record, is_repeatable = self._now(), attempt.record, self._target.creation_is_repeatable
+        attempt.forget_outdated_look(now)
         decision = attempt.decision = decide(
             record,
             attempt.observed,
-            now=self._now(),
+            now=now,
             creation_is_repeatable=is_repeatable,
             may_link=attempt.link_error is None,
         )
@@ -152,6 +153,7 @@ class Worker:
 
     def _observe(self, attempt: Attempt, record: Record) -> None:
         """Look at the incident; with its journal if a write of unknown outcome may have reached it."""
+        attempt.looked_in_doubt = record.is_in_doubt(self._now())
         with self._counted(attempt, record, Kind.READ):
             found = self._found(attempt, record)
         self._circuit.succeeded(record.key, Kind.READ)

@@ -565,6 +565,30 @@ def test_a_creation_in_doubt_is_looked_for_although_no_other_incident_may_be_cre
     assert world.states == [*[IncidentState.CLOSED] * (MOST_CREATIONS - 1), IncidentState.RESOLVED]
 
 
+@pytest.mark.parametrize(("write", "look"), [("create", "search"), ("update", "find")])
+def test_what_was_seen_before_the_end_of_a_doubt_does_not_count_after_it(write: str, look: str) -> None:
+    world = World(sys_ids=SysIds.IGNORED)
+    late: list[Callable[[], Any]] = []
+    words = [notification(), fired_anew(1)] if write == "update" else [notification()]
+    for word in words:
+        world.disturb(write, *[under_way(late)] if word is words[-1] else [])
+        world.receive(word)
+
+    def slow(call: Callable[[], Any]) -> Any:
+        """The write in doubt takes effect right after the look, and the doubt is over before the look is answered."""
+        found = call()
+        late[0]()
+        world.now += SECOND
+        return found
+
+    world.pass_time(SETTLE_TIME - SECOND / 2)
+    world.disturb(look, slow)
+    world.receive(notification(at=NOW + 2 * HOUR, digest="worse", facts={"Severity": "Sev0"}))
+    world.settle()
+
+    assert (world.states, world.notes()) == ([IncidentState.NEW], len(words))
+
+
 class TestRestored:
     """A row that took the place of a damaged one does not know for which firing its incident was made."""
 
