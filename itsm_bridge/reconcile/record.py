@@ -44,6 +44,10 @@ SETTLE_TIME = timedelta(minutes=6)
 #: clocks differ, far less than the shortest retention of rows.
 PREDATES = timedelta(hours=1)
 
+#: By how much the generation is multiplied after an incident of an earlier row, which may have had any number of them:
+#: few creations are needed to find an id that is free.
+SKIP = 10
+
 #: How many incidents one key may be given within an hour. A person or a rule that closes each new one at once must not
 #: turn a resource that flaps into a flood.
 MOST_CREATIONS = 6
@@ -374,10 +378,10 @@ class Record:
 
     def succeeded(self, closed: Incident, *, now: datetime) -> Self:
         """Return the record in its next generation, after `closed`."""
-        begun = self.begun(now=now)
+        begun, generation = self.begun(now=now), self.observed.generation
         following = replace(
             begun.observed,
-            generation=self.observed.generation + 1,
+            generation=generation + 1 if self.is_of_this_row(closed) else generation * SKIP,
             previous_number=closed.number,
             in_doubt_until=None,
         )

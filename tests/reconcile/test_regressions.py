@@ -308,6 +308,31 @@ def test_a_closed_incident_from_before_the_row_was_purged_does_not_stand_for_the
     assert world.states == [7, 1]
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("rejects_duplicates", [False, True])
+def test_a_row_after_one_with_many_generations_has_its_incident_soon(
+    *, is_known: bool, rejects_duplicates: bool
+) -> None:
+    """Whether it is known that the instance keeps our ids or not."""
+    world = World(rejects_duplicates=rejects_duplicates)
+    for hours in range(30):
+        world.receive(fired_anew(hours))
+        world.rows[-1].state = IncidentState.CLOSED
+        world.now += HOUR
+    row = world.store.read(KEY)
+    assert row is not None
+    world.store.delete(row)
+    world.now += timedelta(days=100)
+    world.restart()
+    if is_known:
+        world.receive(notification(key="a1" * 32))
+
+    world.receive(notification(at=world.now))
+    world.pass_time(MINUTE)
+
+    assert world.states == [*[IncidentState.CLOSED] * 30, IncidentState.NEW]
+
+
 @pytest.mark.parametrize("state", [IncidentState.RESOLVED, IncidentState.CLOSED])
 def test_an_incident_from_before_the_row_was_purged_is_not_taken_for_a_creation_in_doubt(state: int) -> None:
     world = World(sys_ids=SysIds.IGNORED)
