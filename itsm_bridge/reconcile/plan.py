@@ -261,8 +261,14 @@ def _must_wait(action: Action, record: Record, *, now: datetime, creation_is_rep
     if action is Action.PARK:
         return False
     # If a note has not arrived, its write has not either, and that write may still undo what we see now. Once it was
-    # repeated, what we see does not tell whether it has arrived.
-    return action is not Action.NOTHING or bool(record.work.notes) or record.observed.is_repeated
+    # repeated, or if it may have brought no note, what we see does not tell whether it has arrived.
+    is_untold = bool(record.work.notes) or record.observed.is_repeated
+    return action is not Action.NOTHING or is_untold or _may_have_no_note(record)
+
+
+def _may_have_no_note(record: Record) -> bool:
+    """Whether the write in doubt may be one without a note: a lost row knew it, or our clock ended the alert."""
+    return record.observed.is_restored or record.desired.is_expired
 
 
 def _may_be_repeated(action: Action, record: Record, observed: Observation) -> bool:

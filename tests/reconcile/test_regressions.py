@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from itsm_bridge.reconcile.merge import first_record
 from itsm_bridge.reconcile.ports import LinkEnd
 from itsm_bridge.reconcile.reconciler import INLINE_BUDGET, Reconciler
 from itsm_bridge.reconcile.record import MOST_CREATIONS, SETTLE_TIME
+from itsm_bridge.rules.ruling import Lifecycle
 from itsm_bridge.servicenow.incident import CONFIGURATION_ITEM, IncidentState
 from itsm_bridge.servicenow.target import ServiceNow
 from proof.simulator.memory import MemoryIncidents, MemoryInstance, MemoryStore, MemoryWakeUps, Row, SysIds
@@ -657,6 +658,43 @@ class TestRestored:
         world.settle()
 
         assert world.states == [closed, closed, IncidentState.NEW]
+
+
+    def test_an_incident_that_comes_after_the_end_is_resolved(self) -> None:
+        world = World()
+        late: list[Callable[[], Any]] = []
+        world.disturb("create", under_way(late))
+        world.disturb("find", unavailable)
+        world.receive(notification())
+        world.store.change_document(KEY, lambda text: text[:-9])
+
+        world.receive(resolved())
+        late[0]()
+        world.settle()
+
+        assert world.states == [IncidentState.RESOLVED]
+
+
+def test_the_end_by_our_clock_that_comes_late_does_not_end_the_next_firing() -> None:
+    world = World()
+    lifecycle = Lifecycle(close_after=HOUR)
+    world.receive(replace(notification(), lifecycle=lifecycle))
+    world.now += HOUR
+    world.reconciler.resync()
+    late: list[Callable[[], Any]] = []
+    world.disturb("update", under_way(late))
+    world.disturb("find", lambda call: call(), unavailable)
+    while not late:
+        world.pass_time(SECOND)
+    # A person is faster.
+    world.rows[0].turn(IncidentState.RESOLVED, world.now)
+    world.pass_time(MINUTE)
+
+    world.receive(replace(fired_anew(2), lifecycle=lifecycle))
+    late[0]()
+    world.settle()
+
+    assert world.states == [IncidentState.IN_PROGRESS]
 
 
 class TestIntentOfASuccessor:
