@@ -279,8 +279,7 @@ class Record:
         seen = self.observed
         may_have_written = seen.in_doubt_until is not None and not seen.is_restored and self.is_of_this_row(incident)
         may_be_told = incident.journal is None and seen.in_doubt_until is not None
-        begun_for = min(seen.generation_firing_count, self.desired.firing_count)
-        told = begun_for if self._tells_of_this_firing(incident) else 0
+        told = self._firing_told_by(incident) if self._tells_of_this_firing(incident) else 0
         observed = replace(
             seen,
             is_restored=False,
@@ -304,6 +303,16 @@ class Record:
         # An incident that is over tells of it if a creation in doubt made it. A row that was lost may have known it for
         # a firing before, and once this row knows it, what it tells of was noted then.
         return incident.is_open or not (self.observed.is_restored or self.observed.incident_id)
+
+    def _firing_told_by(self, incident: Incident) -> int:
+        """Return the `firing_count` that `incident` tells of: that of its generation, if no note shows a later one."""
+        desired, seen = self.desired, self.observed
+        # A creation that was repeated in doubt brought what was said since, and people saw that from the beginning.
+        is_creation = not (seen.incident_id or seen.is_restored)
+        last = (note for note in self.work.notes if note.revision == desired.revision)
+        if is_creation and any(note.mark(self.key) in (incident.journal or "") for note in last):
+            return desired.firing_count
+        return min(seen.generation_firing_count, desired.firing_count)
 
     def _may_be_there(self, note: Note, incident: Incident) -> bool:
         """Whether a note must not be sent again: it is in the journal, or the journal is hidden and it may be."""

@@ -415,6 +415,19 @@ def test_a_person_who_closes_what_the_second_creation_made_has_seen_both_firings
     assert world.states == [IncidentState.CLOSED]
 
 
+def test_a_person_who_closes_what_a_creation_repeated_in_doubt_made_has_seen_both_firings() -> None:
+    world = World()
+    world.receive(notification(key="a1" * 32))
+    world.disturb("create", unconfirmed_and_undone)
+    world.disturb("find", unavailable)
+    world.receive(notification())
+    world.disturb("create", unconfirmed_and_closed(world))
+    world.receive(fired_anew(1))
+    world.settle()
+
+    assert world.states == [IncidentState.CLOSED]
+
+
 def test_processes_that_differ_on_whose_sys_id_is_kept_make_one_incident() -> None:
     world = World()
     knowing = world.reconciler
