@@ -271,8 +271,20 @@ class Record:
         return replace(self, observed=doubted)
 
     def restored(self, now: datetime) -> Self:
-        """Return the record in place of a row that could not be read, whose last write may still take effect."""
-        return replace(self, observed=replace(self.observed, is_restored=True, in_doubt_until=now + SETTLE_TIME))
+        """Return the record in place of a row that could not be read, whose last write may still take effect.
+
+        Its revisions go on from the minute, which the lost row's never reached, because they make the marks of notes.
+        """
+        revision = max(self.desired.revision, int(now.timestamp()) // 60)
+        notes = tuple(replace(note, revision=revision) for note in self.work.notes)
+        observed = replace(
+            self.observed,
+            revision=revision if self.is_settled else self.observed.revision,
+            is_restored=True,
+            in_doubt_until=now + SETTLE_TIME,
+        )
+        restored = self.with_work(replace(self.work, notes=notes))
+        return replace(restored, desired=replace(self.desired, revision=revision), observed=observed)
 
     def seen(self, incident: Incident) -> Self:
         """Return the record after `incident` was read: notes found in its journal are no longer owed."""

@@ -672,6 +672,15 @@ class TestRestored:
 
         assert world.states == [closed, closed, IncidentState.NEW]
 
+    def test_a_note_is_not_taken_for_one_of_the_lost_row(self) -> None:
+        world = self.damaged(notification(), resolved())
+        world.receive(fired_anew(1))
+        world.disturb("update", unconfirmed_and_undone)
+
+        world.receive(resolved(at=NOW + 2 * HOUR, note="It is over again."))
+        world.settle()
+
+        assert "It is over again." in world.rows[0].journal[-1]
 
     def test_an_incident_that_comes_after_the_end_is_resolved(self) -> None:
         world = World()
