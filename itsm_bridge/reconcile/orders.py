@@ -98,14 +98,17 @@ def ways_to_look(record: Record, *, creation_is_repeatable: bool | None) -> Sequ
 def pick(record: Record, found: Sequence[Incident]) -> tuple[Incident | None, Sequence[Incident]]:
     """Return the incident of this generation among those of its key, oldest first, and its open doubles.
 
-    Of several that are not closed the oldest counts, of several that are closed the newest.
+    Of several that are not closed the oldest counts, after a row was lost the oldest that is open, and of several that
+    are closed the newest.
     """
     meant = [each for each in found if record.may_be_of_this_generation(each)]
     numbers = [incident.number for incident in meant]
     if record.observed.previous_number in numbers:
         meant = meant[numbers.index(record.observed.previous_number) + 1 :]
     unfinished = [incident for incident in meant if not incident.is_closed]
-    known = next(iter((*unfinished, *reversed(meant))), None)
+    # The row that is lost may have let another generation follow one that is resolved, but never one that is open.
+    first = [incident for incident in unfinished if incident.is_open and record.observed.is_restored]
+    known = next(iter((*first, *unfinished, *reversed(meant))), None)
     if known is None:
         return None, ()
     return known, [each for each in unfinished if each.is_open and each.id != known.id]

@@ -682,6 +682,16 @@ class TestRestored:
 
         assert "It is over again." in world.rows[0].journal[-1]
 
+    def test_an_incident_that_followed_a_resolved_one_is_no_double_of_it(self) -> None:
+        never = Lifecycle(reopen_within=timedelta(0))
+        words = [replace(word, lifecycle=never) for word in (notification(), resolved(), fired_anew(1), fired_anew(2))]
+        world = self.damaged(*words[:-1])
+
+        world.receive(words[-1])
+        world.settle()
+
+        assert world.states == [IncidentState.RESOLVED, IncidentState.NEW]
+
     def test_an_incident_that_comes_after_the_end_is_resolved(self) -> None:
         world = World()
         late: list[Callable[[], Any]] = []
