@@ -327,8 +327,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a row in the place of a damaged one does not look for its incident",
         file="itsm_bridge/reconcile/record.py",
-        before="return replace(self, observed=replace(self.observed, is_restored=True, "
-        "in_doubt_until=now + SETTLE_TIME))",
+        before="return replace(restored, desired=replace(self.desired, revision=revision), observed=observed)",
         after="return self",
         suite=_pytest("tests/reconcile/test_reconciler.py"),
     ),
