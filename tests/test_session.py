@@ -64,8 +64,10 @@ def test_a_host_that_needs_no_proxy_is_called_directly_beside_one_that_does(monk
     assert (len(proxy.requests), len(near.requests)) == (1, 2)
 
 
-def test_storage_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Server(says(REFUSED)) as proxy:
+@pytest.mark.parametrize("words", [REFUSED, ELSEWHERE], ids=["refused", "elsewhere"])
+def test_storage_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:
+    """A proxy that sends us elsewhere is not followed, and gives no answer of storage."""
+    with Server(says(words)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with pytest.raises(Unavailable):
             AlertTable(connect_table(STORAGE)).read("a" * 64)
@@ -74,18 +76,6 @@ def test_storage_is_asked_through_the_proxy_of_the_environment(monkeypatch: pyte
 
     hosts = {head.split(b"/")[2] for head in proxy.requests}
     assert hosts == {b"table.invalid", b"queue.invalid"}
-
-
-def test_a_proxy_that_sends_elsewhere_is_no_answer_of_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Server(says(ELSEWHERE)) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        with pytest.raises(Unavailable):
-            AlertTable(connect_table(STORAGE)).read("a" * 64)
-        with pytest.raises(Unavailable):
-            WakeUpQueue(lambda: connect_queue(STORAGE)).send("a" * 64, delay=timedelta(0))
-
-    hosts = [head.split(b"/")[2] for head in proxy.requests]
-    assert hosts == [b"table.invalid", b"queue.invalid"]
 
 
 def test_no_file_of_a_person_says_who_calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
